@@ -1,0 +1,1 @@
+"""The models: a translator is an encoder and a decoder."""

@@ -1,0 +1,121 @@
+"""What every model is: a recipe chosen before seeing data, and a translator born fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import UnknownFeature, WrongDirection
+from engine.types import (
+    CellBatch,
+    Direction,
+    Features,
+    FeatureSpace,
+    Latent,
+    Modality,
+    PairedCells,
+    Prediction,
+    Scale,
+    Split,
+)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of training as it is reported while it happens."""
+
+    number: int
+    of: int
+    train: dict[str, float]
+    valid: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What training tells the outside, and how the outside stops it."""
+
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None
+    should_stop: Callable[[], bool] = lambda: False
+    seed: int = 0
+    device: str = "cpu"
+    threads: int | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Translator(Protocol):
+    """A fitted model. Raw counts in its own feature spaces in, values on a declared scale out."""
+
+    key: ClassVar[str]
+    directions: frozenset[Direction]
+
+    def space(self, modality: Modality) -> FeatureSpace:
+        """The genes or peaks the model knows, in its order."""
+        ...
+
+    def scale(self, target: Modality) -> Scale:
+        """What its predicted numbers of this modality mean."""
+        ...
+
+    def encode(self, batch: CellBatch) -> Latent:
+        """Latent of each cell, from whichever modalities are present; shape (b, k)."""
+        ...
+
+    def decode(self, latent: Latent, target: Modality, features: Features = None) -> Prediction:
+        """Predicted values of all or some features; the same numbers whichever subset is asked for."""
+        ...
+
+    def save(self, into: Path) -> None:
+        """Write `translator.json` (settings) and `weights.safetensors` into the folder."""
+        ...
+
+    @classmethod
+    def load(cls, source: Path, *, rna: FeatureSpace, atac: FeatureSpace, device: str = "cpu") -> Self:
+        """Read what `save` wrote."""
+        ...
+
+
+class Recipe(Protocol):
+    """Everything chosen before seeing data; a frozen dataclass whose fields are the settings."""
+
+    key: ClassVar[str]
+
+    def fit(self, pair: PairedCells, split: Split, hooks: Hooks) -> Translator:
+        """Fit on `split.train`, choose on `split.valid`, never look at `split.test`."""
+        ...
+
+
+def feature_positions(space: FeatureSpace, features: Features) -> NDArray[np.int64]:
+    """Positions of the wanted features. Raises UnknownFeature when one is out of range."""
+    if features is None:
+        return np.arange(len(space), dtype=np.int64)
+    if isinstance(features, slice):
+        return np.arange(len(space), dtype=np.int64)[features]
+    positions = np.asarray(features, dtype=np.int64)
+    if positions.size and (positions.min() < 0 or positions.max() >= len(space)):
+        raise UnknownFeature(f"Feature positions must lie in 0 … {len(space) - 1}.")
+    return positions
+
+
+def positions_of(space: FeatureSpace, names: Sequence[str]) -> NDArray[np.int64]:
+    """Positions by name. Raises UnknownFeature naming the first unknown one."""
+    unknown = [name for name in names if name not in space.index]
+    if unknown:
+        kind = "genes" if space.modality is Modality.RNA else "peaks"
+        raise UnknownFeature(
+            f"{len(unknown)} of {len(names)} {kind} are not predicted by this model, such as {unknown[0]}.",
+            hint="`crossview models show ID --features` lists what it predicts.",
+        )
+    return np.array([space.index[name] for name in names], dtype=np.int64)
+
+
+def require_source(batch: CellBatch, directions: frozenset[Direction]) -> None:
+    """Refuse a batch that gives the model nothing it can start from."""
+    if not any(batch.of(direction.source) is not None for direction in directions):
+        wanted = ", ".join(sorted(direction.value for direction in directions))
+        raise WrongDirection(f"This model translates {wanted}; the batch has no such source.")

@@ -1,0 +1,1 @@
+"""Files and rows. Imports nothing of ours."""
