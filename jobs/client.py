@@ -1,0 +1,92 @@
+"""How pages, scripts and the command line reach the service: one protocol, in process or over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from engine.types import Direction, Modality
+from jobs.spec import TranslateSpec
+from jobs.views import (
+    ArtifactView,
+    DatasetView,
+    EventView,
+    FeatureHit,
+    Health,
+    JobView,
+    ModelView,
+    PreflightView,
+    UploadView,
+    Values,
+)
+
+
+class Client(Protocol):
+    """Every method may raise engine.errors.CrossViewError or one of its kin, with code, message and hint."""
+
+    def health(self) -> Health: ...
+
+    def models(self) -> list[ModelView]: ...
+    def model(self, id: str) -> ModelView: ...
+
+    # Data. Imports run in the background: poll `dataset` until its state is ready or failed.
+    def create_upload(self, *, name: str, size: int | None = None) -> UploadView: ...
+    def upload(self, id: str) -> UploadView: ...
+    def append_upload(self, id: str, *, offset: int, chunks: Iterable[bytes]) -> UploadView: ...
+    def finish_upload(self, id: str, *, sha256: str | None = None) -> UploadView: ...
+    def import_dataset(self, source: str, *, modality: Modality | None = None, name: str = "") -> DatasetView:
+        """source: `upload:ID`, `s3://bucket/key`, `example:MODEL/rna`, or a path under the import roots."""
+        ...
+
+    def dataset(self, id: str) -> DatasetView: ...
+    def datasets(self) -> list[DatasetView]: ...
+    def delete_dataset(self, id: str) -> None: ...
+
+    def preflight(
+        self, *, model: str, rna: str | None = None, atac: str | None = None, directions: Sequence[Direction] = ()
+    ) -> PreflightView: ...
+
+    # Jobs.
+    def submit(self, spec: TranslateSpec, *, title: str = "", fresh: bool = False) -> JobView:
+        """Same cells, spec, bundle and code as a finished job: that job is returned, unless `fresh`."""
+        ...
+
+    def submit_example(self, model: str | None = None) -> JobView: ...
+    def jobs(self, *, limit: int = 200) -> list[JobView]: ...
+    def job(self, id: str) -> JobView: ...
+    def events(self, id: str, *, after: int = 0) -> list[EventView]: ...
+    def logs(self, id: str, *, tail: int = 200) -> str: ...
+    def cancel(self, id: str) -> JobView: ...
+    def retry(self, id: str) -> JobView: ...
+    def delete_job(self, id: str) -> None: ...
+
+    # Results, of SUCCEEDED jobs.
+    def report(self, id: str) -> dict[str, Any]:
+        """The whole report.json: {"schema", "job", "bundle", "directions": {"rna-to-atac": Report.as_dict()}, …}."""
+        ...
+
+    def table(self, id: str, direction: Direction, name: str) -> dict[str, list[Any]]:
+        """Columns by name. name: "features" (a row a gene or peak), "cells" (a row a cell, UMAPs in it), "roc"."""
+        ...
+
+    def search(self, id: str, direction: Direction, query: str, *, limit: int = 20) -> list[FeatureHit]:
+        """Genes by name; peaks by region, by name, or by nearness to a gene's TSS."""
+        ...
+
+    def values(
+        self,
+        id: str,
+        direction: Direction,
+        *,
+        features: Sequence[str],
+        modality: Modality | None = None,
+        cells: Sequence[str] | None = None,
+    ) -> Values:
+        """Predicted and true values on one scale. modality of the source gives the measured input only."""
+        ...
+
+    def artifacts(self, id: str) -> list[ArtifactView]: ...
+    def open_artifact(self, id: str, name: str) -> Path:
+        """A local file that holds the artifact (over HTTP: a downloaded copy)."""
+        ...

@@ -1,0 +1,52 @@
+"""Where everything lies in the artifact store: one function a kind of object, so that no key is spelled twice.
+
+results/<job>/<attempt>/order.json                 what this attempt must do (written before it is submitted)
+results/<job>/<attempt>/events/000042.json         outbox: numbered, immutable, pulled by the control plane
+results/<job>/<attempt>/cancel                     the cancel mark
+results/<job>/<attempt>/out/<artifact>             outputs; visible once the job row names this attempt SUCCEEDED
+results/<job>/parts/<spec digest>/<direction>/…    finished parts, the same bytes whichever attempt wrote them
+datasets/<digest>.h5ad                             canonical copies
+bundles/<digest>/…                                 models, as workers read them
+"""
+
+from __future__ import annotations
+
+
+def order(job: str, attempt: int) -> str:
+    return f"results/{job}/{attempt}/order.json"
+
+
+def event(job: str, attempt: int, number: int) -> str:
+    return f"results/{job}/{attempt}/events/{number:06d}.json"
+
+
+def events(job: str, attempt: int) -> str:
+    return f"results/{job}/{attempt}/events/"
+
+
+def cancel_mark(job: str, attempt: int) -> str:
+    return f"results/{job}/{attempt}/cancel"
+
+
+def output(job: str, attempt: int, name: str) -> str:
+    return f"results/{job}/{attempt}/out/{name}"
+
+
+def outputs(job: str, attempt: int) -> str:
+    return f"results/{job}/{attempt}/out/"
+
+
+def part(job: str, spec_digest: str, direction: str, start: int, stop: int) -> str:
+    return f"results/{job}/parts/{spec_digest[:16]}/{direction}/{start:09d}-{stop:09d}.npz"
+
+
+def job_prefix(job: str) -> str:
+    return f"results/{job}/"
+
+
+def dataset(digest: str) -> str:
+    return f"datasets/{digest}.h5ad"
+
+
+def bundle(digest: str) -> str:
+    return f"bundles/{digest}/"

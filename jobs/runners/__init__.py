@@ -1,0 +1,1 @@
+"""Where attempts run: this machine, or a Ray cluster."""

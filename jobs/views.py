@@ -1,0 +1,174 @@
+"""What pages, clients and scripts see: plain frozen records that travel as JSON."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from engine.types import Direction, Modality
+from jobs.state import JobState
+
+
+class View(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Failure(View):
+    """Why something ended badly: a stable code, what happened, what to do, and the folded detail."""
+
+    code: str
+    message: str
+    hint: str = ""
+    detail: str = ""
+
+
+class Health(View):
+    version: str
+    runner: str  # "ray" | "local"
+    runner_alive: bool
+    message: str = ""
+    cpus: float | None = None
+    gpus: float | None = None
+    nodes: int | None = None
+
+
+class ModelView(View):
+    """One line of the catalog with the bundle's card. spaces: number of features by modality."""
+
+    id: str
+    title: str
+    digest: str
+    translator: str
+    genome: str
+    directions: tuple[Direction, ...]
+    spaces: dict[str, int]
+    tissue: str
+    recommended_for: str = ""
+    not_for: str = ""
+    licence: str = ""
+    card: str = ""  # markdown
+    report: dict[str, Any] = {}
+    example_cells: int | None = None
+
+
+class UploadView(View):
+    id: str
+    name: str
+    size: int | None
+    received: int
+    finished: bool = False
+    sha256: str | None = None
+
+
+class DatasetView(View):
+    """Cells that were brought in. id is stable from the first moment; `digest` exists once it is ready."""
+
+    id: str
+    name: str
+    state: Literal["importing", "ready", "failed"]
+    stage: str = ""  # "downloading" | "checking" | "copying" …
+    done: int = 0
+    total: int = 0
+    modality: Modality | None = None
+    digest: str | None = None
+    cells: int | None = None
+    features: int | None = None
+    genome: str | None = None
+    summary: dict[str, Any] = {}
+    origin: str = ""
+    failure: Failure | None = None
+    created_at: datetime | None = None
+
+
+class IssueView(View):
+    level: Literal["problem", "note"]
+    code: str
+    message: str
+    hint: str = ""
+
+
+class PreflightView(View):
+    """What will happen if this is submitted, before it is."""
+
+    verdict: Literal["ready", "ready with notes", "refused"]
+    issues: tuple[IssueView, ...] = ()
+    directions: tuple[Direction, ...] = ()  # those that can be run
+    truth: tuple[Direction, ...] = ()  # those that can be scored
+    coverage: dict[str, Any] = {}  # by modality: found, of, share, how
+    cells: int = 0
+    paired_cells: int | None = None
+    seconds: tuple[float, float] | None = None
+    memory_mb: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Progress(View):
+    """Where a job stands. stage: a word from driver.STAGES; done and total count cells or blocks of that stage."""
+
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    message: str = ""
+
+
+class JobView(View):
+    id: str
+    kind: str
+    title: str
+    state: JobState
+    attempt: int
+    model: str
+    bundle: str
+    directions: tuple[Direction, ...]
+    truth: tuple[Direction, ...] = ()
+    progress: Progress = Progress()
+    position: int | None = None  # in the queue, 1 = next
+    eta_s: tuple[float, float] | None = None
+    cells: int | None = None
+    failure: Failure | None = None
+    spec: dict[str, Any] = {}
+    input_names: dict[str, str] = {}  # dataset names by modality
+    from_cache: bool = False
+    submitted_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    updated_at: datetime
+
+
+class EventView(View):
+    seq: int
+    attempt: int
+    moment: datetime
+    kind: str
+    from_state: JobState | None = None
+    to_state: JobState | None = None
+    detail: dict[str, Any] = {}
+
+
+class ArtifactView(View):
+    name: str
+    bytes: int
+    sha256: str
+    media_type: str
+    what: str = ""
+
+
+class FeatureHit(View):
+    """A gene or peak that answers a search. note: where it was measured, or how far from the gene's TSS."""
+
+    name: str
+    modality: Modality
+    note: str = ""
+
+
+class Values(View):
+    """Some features of all or some cells. predicted and truth: shape (cells, features); truth None where not given."""
+
+    barcodes: tuple[str, ...]
+    features: tuple[str, ...]
+    modality: Modality
+    scale: str
+    predicted: list[list[float]] | None = None
+    truth: list[list[float]] | None = None
