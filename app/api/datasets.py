@@ -1,0 +1,70 @@
+"""Cells brought in: from an upload, S3, an example, or a folder the operator opened."""
+
+from __future__ import annotations
+
+from app.api.kit import Call, Document, Operation
+from jobs.views import DatasetView, PreflightView
+from jobs.vocabulary import Direction, Modality
+
+
+class ImportRequest(Document):
+    """source: `upload:ID`, `s3://bucket/key`, `example:MODEL/rna`, or a path under the import roots."""
+
+    source: str
+    modality: Modality | None = None
+    name: str = ""
+
+
+class PreflightRequest(Document):
+    """rna, atac: ids of datasets. directions: all that are possible when empty."""
+
+    model: str
+    rna: str | None = None
+    atac: str | None = None
+    directions: tuple[Direction, ...] = ()
+
+
+def bring_in(call: Call) -> DatasetView:
+    asked = call.document(ImportRequest)
+    return call.client.import_dataset(asked.source, modality=asked.modality, name=asked.name)
+
+
+def listing(call: Call) -> list[DatasetView]:
+    return call.client.datasets()
+
+
+def one(call: Call) -> DatasetView:
+    return call.client.dataset(call.path["id"])
+
+
+def remove(call: Call) -> None:
+    call.client.delete_dataset(call.path["id"])
+
+
+def preflight(call: Call) -> PreflightView:
+    asked = call.document(PreflightRequest)
+    return call.client.preflight(model=asked.model, rna=asked.rna, atac=asked.atac, directions=asked.directions)
+
+
+OPERATIONS = (
+    Operation("GET", "/datasets", "All datasets", listing, returns=list[DatasetView]),
+    Operation(
+        "POST",
+        "/datasets",
+        "Bring cells in; poll the dataset until it is ready or failed",
+        bring_in,
+        body=ImportRequest,
+        returns=DatasetView,
+        status=202,
+    ),
+    Operation("GET", "/datasets/{id}", "One dataset", one, returns=DatasetView),
+    Operation("DELETE", "/datasets/{id}", "Delete a dataset that no running job needs", remove, status=204),
+    Operation(
+        "POST",
+        "/preflight",
+        "What would happen if these cells were submitted",
+        preflight,
+        body=PreflightRequest,
+        returns=PreflightView,
+    ),
+)

@@ -1,0 +1,175 @@
+"""Jobs: asked for, watched, cancelled, read."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Any
+
+from starlette.responses import FileResponse, PlainTextResponse, Response
+
+from app.api.kit import Call, Document, Operation, json_response
+from jobs.errors import BadRequest
+from jobs.spec import TranslateSpec
+from jobs.views import ArtifactView, EventView, FeatureHit, JobView, Values
+from jobs.vocabulary import Direction, Modality
+
+
+class SubmitRequest(Document):
+    """fresh: run again even where the same result already exists."""
+
+    spec: TranslateSpec
+    title: str = ""
+    fresh: bool = False
+
+
+class ExampleRequest(Document):
+    model: str | None = None
+
+
+class Nothing(Document):
+    """No fields."""
+
+
+class ValuesRequest(Document):
+    """features: names. modality: of the target when left out. cells: barcodes, all when left out."""
+
+    direction: Direction
+    features: tuple[str, ...]
+    modality: Modality | None = None
+    cells: tuple[str, ...] | None = None
+
+
+def submit(call: Call) -> Response:
+    asked = call.document(SubmitRequest)
+    return _created(call.client.submit(asked.spec, title=asked.title, fresh=asked.fresh))
+
+
+def submit_example(call: Call) -> Response:
+    return _created(call.client.submit_example(call.document(ExampleRequest).model))
+
+
+def listing(call: Call) -> list[JobView]:
+    return call.client.jobs(limit=call.number("limit", 200, least=1, most=10_000))
+
+
+def one(call: Call) -> JobView:
+    return call.client.job(call.path["id"])
+
+
+def events(call: Call) -> list[EventView]:
+    return call.client.events(call.path["id"], after=call.number("after", 0))
+
+
+def logs(call: Call) -> Response:
+    return PlainTextResponse(call.client.logs(call.path["id"], tail=call.number("tail", 200, least=1, most=100_000)))
+
+
+def cancel(call: Call) -> JobView:
+    return call.client.cancel(call.path["id"])
+
+
+def retry(call: Call) -> JobView:
+    return call.client.retry(call.path["id"])
+
+
+def remove(call: Call) -> None:
+    call.client.delete_job(call.path["id"])
+
+
+def report(call: Call) -> dict[str, Any]:
+    return call.client.report(call.path["id"])
+
+
+def table(call: Call) -> dict[str, list[Any]]:
+    return call.client.table(call.path["id"], _direction(call), call.path["name"])
+
+
+def search(call: Call) -> list[FeatureHit]:
+    limit = call.number("limit", 20, least=1, most=1_000)
+    return call.client.search(call.path["id"], _direction(call), call.query.get("query", ""), limit=limit)
+
+
+def values(call: Call) -> Values:
+    asked = call.document(ValuesRequest)
+    return call.client.values(
+        call.path["id"], asked.direction, features=asked.features, modality=asked.modality, cells=asked.cells
+    )
+
+
+def artifacts(call: Call) -> list[ArtifactView]:
+    return call.client.artifacts(call.path["id"])
+
+
+def artifact(call: Call) -> Response:
+    """The file itself, streamed from the disk, always as a download."""
+    id, name = call.path["id"], call.path["name"]
+    path = call.client.open_artifact(id, name)
+    kinds = {each.name: each.media_type for each in call.client.artifacts(id)}
+    return FileResponse(
+        path,
+        media_type=kinds.get(name, "application/octet-stream"),
+        filename=f"{id}-{PurePosixPath(name).as_posix().replace('/', '-')}",
+        headers={"x-content-type-options": "nosniff"},
+    )
+
+
+def _created(job: JobView) -> Response:
+    return json_response(job, status=200 if job.from_cache else 201)
+
+
+def _direction(call: Call) -> Direction:
+    text = call.path["direction"]
+    try:
+        return Direction(text)
+    except ValueError:
+        choices = " or ".join(direction.value for direction in Direction)
+        raise BadRequest(f"There is no direction {text!r}.", hint=f"Use {choices}.") from None
+
+
+OPERATIONS = (
+    Operation("GET", "/jobs", "Jobs, the newest first", listing, returns=list[JobView], query=("limit",)),
+    Operation("POST", "/jobs", "Ask for a translation", submit, body=SubmitRequest, returns=JobView, status=201),
+    Operation(
+        "POST",
+        "/jobs/example",
+        "Run a model's example",
+        submit_example,
+        body=ExampleRequest,
+        returns=JobView,
+        status=201,
+    ),
+    Operation("GET", "/jobs/{id}", "One job", one, returns=JobView),
+    Operation("DELETE", "/jobs/{id}", "Delete a finished job and its files", remove, status=204),
+    Operation("GET", "/jobs/{id}/events", "What happened to it", events, returns=list[EventView], query=("after",)),
+    Operation(
+        "GET", "/jobs/{id}/logs", "Its last log lines", logs, returns=str, query=("tail",), media_type="text/plain"
+    ),
+    Operation("POST", "/jobs/{id}/cancel", "Stop it", cancel, body=Nothing, returns=JobView),
+    Operation("POST", "/jobs/{id}/retry", "Run it again", retry, body=Nothing, returns=JobView),
+    Operation("GET", "/jobs/{id}/report", "The report of a finished job", report, returns=dict[str, Any]),
+    Operation(
+        "GET",
+        "/jobs/{id}/tables/{direction}/{name}",
+        "Columns by name: features, cells or roc",
+        table,
+        returns=dict[str, list[Any]],
+    ),
+    Operation(
+        "GET",
+        "/jobs/{id}/search/{direction}",
+        "Genes by name; peaks by region, name or nearness to a gene",
+        search,
+        returns=list[FeatureHit],
+        query=("query", "limit"),
+    ),
+    Operation("POST", "/jobs/{id}/values", "Predicted and true values", values, body=ValuesRequest, returns=Values),
+    Operation("GET", "/jobs/{id}/artifacts", "The files of a finished job", artifacts, returns=list[ArtifactView]),
+    Operation(
+        "GET",
+        "/jobs/{id}/artifacts/{name:path}",
+        "Download one file",
+        artifact,
+        returns=bytes,
+        media_type="application/octet-stream",
+    ),
+)

@@ -1,0 +1,140 @@
+"""What every route shares: a call, an operation, an answer, a problem."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_json
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from jobs.client import Client
+from jobs.errors import BadRequest
+from jobs.failures import INTERNAL, failure_of
+from jobs.views import Failure
+
+PREFIX = "/api/v1"
+BODY_LIMIT = 64 * 2**20  # bytes of JSON; a million barcodes fit  # ours
+STATUS = {
+    "not-found": 404,
+    "unknown-model": 404,
+    "conflict": 409,
+    "not-ready": 409,
+    "too-large": 413,
+    "wrong-host": 403,
+    "no-capacity": 422,
+    "bad-request": 422,
+    "unreachable": 503,
+    "disk-full": 507,
+    "out-of-memory": 500,
+    INTERNAL: 500,
+}
+
+ClientSource = Callable[[], Client]
+Body = TypeVar("Body", bound=BaseModel)
+
+
+class Document(BaseModel):
+    """What a request may say: nothing unknown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, read and ready for blocking work."""
+
+    client: Client
+    path: dict[str, Any]
+    query: dict[str, str]
+    body: bytes
+
+    def document(self, kind: type[Body]) -> Body:
+        """The JSON body. Raises pydantic.ValidationError, which becomes `bad-request`."""
+        return kind.model_validate_json(self.body or b"{}")
+
+    def number(self, name: str, default: int, *, least: int = 0, most: int = 2**53) -> int:
+        text = self.query.get(name)
+        if text is None:
+            return default
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise BadRequest(f"{name} is {text!r}.", hint=f"Use a whole number from {least} to {most}.")
+        return int(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method on one path, with what the OpenAPI document says of it.
+
+    handle: blocking; returns a view, plain JSON, None, or a Response of its own.
+    """
+
+    method: str
+    path: str
+    summary: str
+    handle: Callable[[Call], Any]
+    body: type[BaseModel] | None = None
+    returns: Any = None
+    query: tuple[str, ...] = ()
+    status: int = 200
+    media_type: str = "application/json"
+
+    def route(self, client: ClientSource) -> Route:
+        return Route(PREFIX + self.path, endpoint(self, client), methods=[self.method])
+
+
+def endpoint(operation: Operation, source: ClientSource) -> Callable[[Request], Awaitable[Response]]:
+    """The operation as Starlette calls it: body read here, work done in a thread, errors turned to problems."""
+
+    async def run(request: Request) -> Response:
+        try:
+            body = await read_body(request) if operation.body is not None else b""
+            call = Call(source(), request.path_params, dict(request.query_params), body)
+            return await run_in_threadpool(answer, operation, call)
+        except Exception as error:
+            return problem(failure_of(error))
+
+    return run
+
+
+def answer(operation: Operation, call: Call) -> Response:
+    value = operation.handle(call)
+    if isinstance(value, Response):
+        return value
+    if value is None:
+        return Response(status_code=204)
+    return json_response(value, status=operation.status)
+
+
+async def read_body(request: Request) -> bytes:
+    """The whole body, if it is small. Raises BadRequest past the limit."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > BODY_LIMIT:
+            raise BadRequest(f"The request is larger than {BODY_LIMIT} bytes.", hint="Ask for fewer cells at a time.")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def json_response(value: Any, *, status: int = 200) -> Response:
+    """Views and plain values as strict JSON: what is not a finite number is null."""
+    return Response(to_json(value, inf_nan_mode="null"), status_code=status, media_type="application/json")
+
+
+def problem(failure: Failure) -> Response:
+    """RFC 9457 with the fields of Failure, so that a client raises what the service raised."""
+    status = STATUS.get(failure.code, 400)
+    document = {
+        "type": f"/problems/{failure.code}",
+        "title": failure.message,
+        "status": status,
+        **failure.model_dump(),
+    }
+    return Response(to_json(document), status_code=status, media_type="application/problem+json")

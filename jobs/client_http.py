@@ -1,0 +1,232 @@
+"""The client over HTTP: the same calls and the same errors as in process."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+from pydantic import TypeAdapter, ValidationError
+
+from engine.types import Direction, Modality
+from jobs.errors import ChecksumMismatch, Unreachable
+from jobs.failures import error_of
+from jobs.spec import TranslateSpec
+from jobs.views import (
+    ArtifactView,
+    DatasetView,
+    EventView,
+    Failure,
+    FeatureHit,
+    Health,
+    JobView,
+    ModelView,
+    PreflightView,
+    UploadView,
+    Values,
+)
+
+PATIENCE = httpx.Timeout(120.0, connect=5.0)  # a decode of many cells takes seconds  # ours
+
+
+class HttpClient:
+    """Talks to /api/v1 of a running CrossView. base_url: such as http://127.0.0.1:8501."""
+
+    def __init__(
+        self, base_url: str, token: str | None = None, *, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._base = base_url.rstrip("/")
+        # trust_env=False: a proxy variable of the shell must not come between us and our own server
+        self._http = httpx.Client(
+            base_url=f"{self._base}/api/v1/", headers=headers, timeout=PATIENCE, transport=transport, trust_env=False
+        )
+        self._downloads: Path | None = None
+
+    def close(self) -> None:
+        self._http.close()
+        if self._downloads is not None:
+            shutil.rmtree(self._downloads, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def health(self) -> Health:
+        return Health.model_validate(self._get("health"))
+
+    def models(self) -> list[ModelView]:
+        return TypeAdapter(list[ModelView]).validate_python(self._get("models"))
+
+    def model(self, id: str) -> ModelView:
+        return ModelView.model_validate(self._get(f"models/{_part(id)}"))
+
+    def create_upload(self, *, name: str, size: int | None = None) -> UploadView:
+        return UploadView.model_validate(self._post("uploads", {"name": name, "size": size}))
+
+    def upload(self, id: str) -> UploadView:
+        return UploadView.model_validate(self._get(f"uploads/{_part(id)}"))
+
+    def append_upload(self, id: str, *, offset: int, chunks: Iterable[bytes]) -> UploadView:
+        answer = self._send("PUT", f"uploads/{_part(id)}", params={"offset": offset}, content=iter(chunks))
+        return UploadView.model_validate(answer.json())
+
+    def finish_upload(self, id: str, *, sha256: str | None = None) -> UploadView:
+        return UploadView.model_validate(self._post(f"uploads/{_part(id)}/finish", {"sha256": sha256}))
+
+    def import_dataset(self, source: str, *, modality: Modality | None = None, name: str = "") -> DatasetView:
+        return DatasetView.model_validate(
+            self._post("datasets", {"source": source, "modality": modality, "name": name})
+        )
+
+    def dataset(self, id: str) -> DatasetView:
+        return DatasetView.model_validate(self._get(f"datasets/{_part(id)}"))
+
+    def datasets(self) -> list[DatasetView]:
+        return TypeAdapter(list[DatasetView]).validate_python(self._get("datasets"))
+
+    def delete_dataset(self, id: str) -> None:
+        self._send("DELETE", f"datasets/{_part(id)}")
+
+    def preflight(
+        self, *, model: str, rna: str | None = None, atac: str | None = None, directions: Sequence[Direction] = ()
+    ) -> PreflightView:
+        asked = {"model": model, "rna": rna, "atac": atac, "directions": list(directions)}
+        return PreflightView.model_validate(self._post("preflight", asked))
+
+    def submit(self, spec: TranslateSpec, *, title: str = "", fresh: bool = False) -> JobView:
+        asked = {"spec": spec.model_dump(mode="json"), "title": title, "fresh": fresh}
+        return JobView.model_validate(self._post("jobs", asked))
+
+    def submit_example(self, model: str | None = None) -> JobView:
+        return JobView.model_validate(self._post("jobs/example", {"model": model}))
+
+    def jobs(self, *, limit: int = 200) -> list[JobView]:
+        return TypeAdapter(list[JobView]).validate_python(self._get("jobs", limit=limit))
+
+    def job(self, id: str) -> JobView:
+        return JobView.model_validate(self._get(f"jobs/{_part(id)}"))
+
+    def events(self, id: str, *, after: int = 0) -> list[EventView]:
+        return TypeAdapter(list[EventView]).validate_python(self._get(f"jobs/{_part(id)}/events", after=after))
+
+    def logs(self, id: str, *, tail: int = 200) -> str:
+        return self._send("GET", f"jobs/{_part(id)}/logs", params={"tail": tail}).text
+
+    def cancel(self, id: str) -> JobView:
+        return JobView.model_validate(self._post(f"jobs/{_part(id)}/cancel", {}))
+
+    def retry(self, id: str) -> JobView:
+        return JobView.model_validate(self._post(f"jobs/{_part(id)}/retry", {}))
+
+    def delete_job(self, id: str) -> None:
+        self._send("DELETE", f"jobs/{_part(id)}")
+
+    def report(self, id: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self._get(f"jobs/{_part(id)}/report")
+        return answer
+
+    def table(self, id: str, direction: Direction, name: str) -> dict[str, list[Any]]:
+        answer: dict[str, list[Any]] = self._get(f"jobs/{_part(id)}/tables/{direction.value}/{_part(name)}")
+        return answer
+
+    def search(self, id: str, direction: Direction, query: str, *, limit: int = 20) -> list[FeatureHit]:
+        found = self._get(f"jobs/{_part(id)}/search/{direction.value}", query=query, limit=limit)
+        return TypeAdapter(list[FeatureHit]).validate_python(found)
+
+    def values(
+        self,
+        id: str,
+        direction: Direction,
+        *,
+        features: Sequence[str],
+        modality: Modality | None = None,
+        cells: Sequence[str] | None = None,
+    ) -> Values:
+        asked = {
+            "direction": direction,
+            "features": list(features),
+            "modality": modality,
+            "cells": None if cells is None else list(cells),
+        }
+        return Values.model_validate(self._post(f"jobs/{_part(id)}/values", asked))
+
+    def artifacts(self, id: str) -> list[ArtifactView]:
+        return TypeAdapter(list[ArtifactView]).validate_python(self._get(f"jobs/{_part(id)}/artifacts"))
+
+    def open_artifact(self, id: str, name: str) -> Path:
+        expected = {artifact.name: artifact.sha256 for artifact in self.artifacts(id)}
+        target = self._folder() / id / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        digest = self._download(f"jobs/{_part(id)}/artifacts/{quote(name)}", target)
+        if name in expected and digest != expected[name]:
+            target.unlink()
+            raise ChecksumMismatch(
+                f"{name} arrived damaged: its SHA-256 is {digest[:12]}…, not {expected[name][:12]}….",
+                hint="Download it again.",
+            )
+        return target
+
+    def _download(self, path: str, target: Path) -> str:
+        digest = hashlib.sha256()
+        try:
+            with self._http.stream("GET", path) as answer, target.open("wb") as out:
+                if answer.is_error:
+                    answer.read()
+                self._check(answer)
+                for block in answer.iter_bytes():
+                    digest.update(block)
+                    out.write(block)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+        return digest.hexdigest()
+
+    def _folder(self) -> Path:
+        if self._downloads is None:
+            self._downloads = Path(tempfile.mkdtemp(prefix="crossview-"))
+            weakref.finalize(self, shutil.rmtree, str(self._downloads), True)
+        return self._downloads
+
+    def _get(self, path: str, **params: Any) -> Any:
+        return self._send("GET", path, params=params).json()
+
+    def _post(self, path: str, document: dict[str, Any]) -> Any:
+        return self._send("POST", path, json=document).json()
+
+    def _send(self, method: str, path: str, **how: Any) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, **how)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+        self._check(answer)
+        return answer
+
+    def _check(self, answer: httpx.Response) -> None:
+        if not answer.is_error:
+            return
+        try:
+            failure = Failure.model_validate(answer.json())
+        except (ValueError, ValidationError):
+            raise Unreachable(
+                f"{self._base} answered {answer.status_code}, and not as CrossView does.",
+                hint="Check the address: it should be that of a CrossView server.",
+            ) from None
+        raise error_of(failure)
+
+    def _unreachable(self, error: httpx.TransportError) -> Unreachable:
+        return Unreachable(
+            f"{self._base} does not answer ({type(error).__name__}).",
+            hint="Start it with `crossview up`, or set CROSSVIEW_API_URL to where it runs.",
+        )
+
+
+def _part(name: str) -> str:
+    return quote(name, safe="")

@@ -1,0 +1,162 @@
+"""Everything an operator may set, read once from the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal, cast
+from urllib.parse import urlsplit
+
+from engine.errors import BadSetting
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+GIB = 2**30
+RunnerName = Literal["ray", "local"]
+
+
+@dataclass(frozen=True, slots=True)
+class S3Settings:
+    """The one default S3 profile; empty fields leave the choice to boto3's own chain."""
+
+    endpoint: str | None = None
+    region: str | None = None
+    access_key_id: str | None = None
+    secret_access_key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """home: where the database, uploads and caches live. store: a folder or `s3://bucket/prefix`."""
+
+    home: Path
+    store: str
+    runner: RunnerName = "ray"
+    ray_address: str = "http://127.0.0.1:8265"
+    ray_token_path: Path | None = None
+    api_url: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 8501
+    allowed_hosts: tuple[str, ...] = ()
+    import_roots: tuple[Path, ...] = ()
+    pretrained: Path = REPOSITORY / "pretrained"
+    s3: S3Settings = S3Settings()
+    max_upload_bytes: int = 50 * GIB  # ours
+    import_workers: int = 2  # imports at once; each is a child process  # ours
+    poll_seconds: float = 0.5  # how often the reconciler looks  # ours
+
+    def __post_init__(self) -> None:
+        if self.runner == "ray" and not self.store_is_remote and not is_loopback(urlsplit(self.ray_address).hostname):
+            raise BadSetting(
+                f"Ray at {self.ray_address} is another machine, but the store is the local folder {self.store}.",
+                hint="Set CROSSVIEW_STORE to an s3:// address that every node can reach.",
+            )
+
+    @property
+    def store_is_remote(self) -> bool:
+        return "://" in self.store and not self.store.startswith("file://")
+
+    @property
+    def database(self) -> Path:
+        return self.home / "crossview.duckdb"
+
+    @property
+    def uploads(self) -> Path:
+        return self.home / "uploads"
+
+    @property
+    def scratch(self) -> Path:
+        return self.home / "scratch"
+
+    @property
+    def cache(self) -> Path:
+        return self.home / "cache"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Raises BadSetting naming the variable that cannot be used."""
+        home = Path(environ.get("CROSSVIEW_HOME") or REPOSITORY / "var").expanduser().absolute()
+        token = environ.get("CROSSVIEW_RAY_TOKEN_PATH")
+        return cls(
+            home=home,
+            store=environ.get("CROSSVIEW_STORE") or str(home / "store"),
+            runner=_runner(environ.get("CROSSVIEW_RUNNER") or "ray"),
+            ray_address=environ.get("CROSSVIEW_RAY_ADDRESS") or "http://127.0.0.1:8265",
+            ray_token_path=Path(token) if token else None,
+            api_url=environ.get("CROSSVIEW_API_URL") or None,
+            host=_host(environ.get("CROSSVIEW_HOST") or "127.0.0.1"),
+            port=_port(environ.get("CROSSVIEW_PORT") or "8501"),
+            allowed_hosts=_words(environ.get("CROSSVIEW_ALLOWED_HOSTS", "")),
+            import_roots=tuple(
+                Path(root).expanduser().resolve()
+                for root in environ.get("CROSSVIEW_IMPORT_ROOTS", "").split(os.pathsep)
+                if root
+            ),
+            pretrained=Path(environ.get("CROSSVIEW_PRETRAINED") or REPOSITORY / "pretrained"),
+            s3=_s3(environ),
+            max_upload_bytes=_gigabytes(environ.get("CROSSVIEW_MAX_UPLOAD_GB") or "50"),
+        )
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether this name or address is this machine and nothing else."""
+    if not host:
+        return False
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _runner(value: str) -> RunnerName:
+    if value not in ("ray", "local"):
+        raise BadSetting(f"CROSSVIEW_RUNNER is {value!r}.", hint="Use ray or local.")
+    return cast(RunnerName, value)
+
+
+def _host(value: str) -> str:
+    if not is_loopback(value):
+        raise BadSetting(
+            f"CROSSVIEW_HOST is {value}: listening beyond this machine needs a login, and none is set up.",
+            hint="Use 127.0.0.1 and reach it through an SSH tunnel.",
+        )
+    return value
+
+
+def _port(value: str) -> int:
+    if not value.isdecimal() or not 0 < int(value) < 65_536:
+        raise BadSetting(f"CROSSVIEW_PORT is {value!r}.", hint="Use a number from 1 to 65535.")
+    return int(value)
+
+
+def _gigabytes(value: str) -> int:
+    try:
+        size = float(value)
+    except ValueError:
+        size = 0.0
+    if not 0 < size < 1e6:
+        raise BadSetting(f"CROSSVIEW_MAX_UPLOAD_GB is {value!r}.", hint="Use a number of gigabytes, such as 50.")
+    return int(size * GIB)
+
+
+def _words(value: str) -> tuple[str, ...]:
+    return tuple(word for word in (part.strip() for part in value.split(",")) if word)
+
+
+def _s3(environ: Mapping[str, str]) -> S3Settings:
+    key, secret = environ.get("CROSSVIEW_S3_ACCESS_KEY_ID"), environ.get("CROSSVIEW_S3_SECRET_ACCESS_KEY")
+    if bool(key) != bool(secret):
+        raise BadSetting(
+            "Only one of CROSSVIEW_S3_ACCESS_KEY_ID and CROSSVIEW_S3_SECRET_ACCESS_KEY is set.",
+            hint="Set both, or neither to use the machine's own AWS credentials.",
+        )
+    return S3Settings(
+        endpoint=environ.get("CROSSVIEW_S3_ENDPOINT") or None,
+        region=environ.get("CROSSVIEW_S3_REGION") or None,
+        access_key_id=key or None,
+        secret_access_key=secret or None,
+    )
