@@ -1,0 +1,202 @@
+"""The one clean copy of an upload: counts by row, names, text labels, nothing else. Everybody reads this one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any
+
+import h5py
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from engine.errors import BadSetting, NoCells, NotAnnData
+from engine.intake.counts import blocks
+from engine.intake.limits import Limits
+from engine.intake.look import look_at, open_hdf5, require_hdf5
+from engine.intake.names import clean
+from engine.intake.plan import Plan, plan_for
+from engine.intake.sink import FORMAT, RowSink, write_frame, write_rest
+from engine.intake.summary import QUANTILES, Summary
+from engine.types import Cells, FeatureSpace, Modality, Names, as_names
+
+Progress = Callable[[int, int], None]
+
+
+def canonicalise(
+    path: Path,
+    out: Path,
+    *,
+    modality: Modality | None = None,
+    limits: Limits | None = None,
+    source: str | None = None,
+    progress: Progress | None = None,
+) -> Summary:
+    """Look, find the counts, and stream them into a clean .h5ad at `out`, which appears only when complete.
+
+    modality: wanted features where the file holds both; otherwise what the file must be. source: name to show.
+    progress: called with cells done and cells in all.
+    Raises any BadInput of intake; then neither `out` nor anything beside it remains.
+    """
+    limits = limits or Limits()
+    partial, scratch = out.with_name(out.name + ".partial"), out.with_name(out.name + ".scratch")
+    require_hdf5(path)
+    try:
+        scratch.mkdir(parents=True, exist_ok=True)
+        with open_hdf5(path) as file:
+            plan = plan_for(file, look_at(file, limits), limits, modality, clean(source or path.name))
+            summary = _write(file, plan, partial, scratch, limits, progress or (lambda done, of: None))
+        _settle(partial, out)
+        return summary
+    finally:
+        partial.unlink(missing_ok=True)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write(file: Any, plan: Plan, partial: Path, scratch: Path, limits: Limits, progress: Progress) -> Summary:
+    n, f = len(plan.barcodes), len(plan.space)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    depth_n, detected_n = np.zeros(n), np.zeros(n)
+    done, largest = 0, 0.0
+    progress(0, n)
+    with h5py.File(partial, "w", libver=("v110", "v110")) as out:
+        sink = RowSink(out, n, f)
+        for block in blocks(file, plan.layout, plan.found.matrix, limits, scratch):
+            kept = block if plan.columns is None else sp.csr_matrix(block[:, plan.columns])
+            sink.append(kept)
+            rows = slice(done, done + kept.shape[0])
+            depth_n[rows] = np.asarray(kept.sum(axis=1, dtype=np.float64)).ravel()
+            detected_n[rows] = np.diff(kept.indptr)
+            largest = max(largest, float(kept.data.max()) if kept.nnz else 0.0)
+            done += kept.shape[0]
+            progress(done, n)
+        sink.close()
+        summary = _summary(plan, sink.nnz, largest, depth_n, detected_n)
+        write_frame(out, "obs", plan.barcodes, plan.labels)
+        write_frame(out, "var", plan.space.names, {})
+        write_rest(out, summary)
+    return summary
+
+
+def _summary(
+    plan: Plan, nnz: int, largest: float, depth_n: NDArray[np.float64], detected_n: NDArray[np.float64]
+) -> Summary:
+    n, f = len(plan.barcodes), len(plan.space)
+    empty = int((depth_n == 0).sum())
+    if empty == n:
+        raise NoCells(
+            f"None of the {n:,} cells has a single count in {plan.found.matrix.origin}.",
+            hint="Check the filter that wrote this file.",
+        )
+    summary = Summary(
+        source=plan.source,
+        cells=n,
+        features=f,
+        modality=plan.space.modality,
+        counts_from=plan.found.matrix.origin,
+        nnz=nnz,
+        density=nnz / (n * f),
+        largest=largest,
+        empty_cells=empty,
+        depth={q: float(np.percentile(depth_n, q)) for q in QUANTILES},
+        detected={q: float(np.percentile(detected_n, q)) for q in QUANTILES},
+        labels={name: labels.counts() for name, labels in plan.labels.items()},
+        genome=plan.space.genome,
+        notes=plan.notes,
+    )
+    if not empty:
+        return summary
+    return replace(summary, notes=(*summary.notes, f"{empty:,} of {n:,} cells have no counts at all."))
+
+
+def _settle(partial: Path, out: Path) -> None:
+    """Make the bytes durable, then let the name appear."""
+    with partial.open("rb+") as stream:
+        os.fsync(stream.fileno())
+    os.replace(partial, out)
+    folder = os.open(out.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+class CanonicalCells:
+    """A canonical copy, open for reading by row ranges."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        element = file.get("uns/crossview")
+        if element is None:
+            raise NotAnnData("This .h5ad is not a canonical copy.", hint="Run `crossview inspect` on it.")
+        document = json.loads(element[()])
+        if document.pop("format") != FORMAT:
+            raise NotAnnData("This canonical copy was written by another version.", hint="Inspect the original again.")
+        self.summary = Summary.from_json(document)
+
+    @classmethod
+    @contextmanager
+    def open(cls, source: str | Path | IO[bytes]) -> Iterator[CanonicalCells]:
+        """Open a path or a seekable binary stream, such as a ranged reader of a remote object."""
+        with h5py.File(source, "r") as file:
+            yield cls(file)
+
+    @property
+    def n_cells(self) -> int:
+        return self.summary.cells
+
+    @property
+    def modality(self) -> Modality:
+        return self.summary.modality
+
+    @property
+    def genome(self) -> str | None:
+        return self.summary.genome
+
+    @cached_property
+    def names(self) -> Names:
+        """Gene or peak names, shape (f,)."""
+        return as_names(self._file["var/_index"].asstr()[:])
+
+    @cached_property
+    def barcodes(self) -> Names:
+        """Cell names, shape (n,)."""
+        return as_names(self._file["obs/_index"].asstr()[:])
+
+    @cached_property
+    def obs(self) -> dict[str, Names]:
+        """Label columns by name, each of shape (n,)."""
+        return {name: self._label(name, slice(None)) for name in self.summary.labels}
+
+    @cached_property
+    def space(self) -> FeatureSpace:
+        return FeatureSpace(self.modality, self.names, self.genome)
+
+    def rows(self, start: int, stop: int) -> Cells:
+        """Cells start … stop − 1, reading nothing else of the matrix. Raises BadSetting outside 0 … n_cells."""
+        if not 0 <= start < stop <= self.n_cells:
+            raise BadSetting(f"Cells {start}–{stop} were asked for; the file has {self.n_cells:,}.")
+        x = self._file["X"]
+        pointers = x["indptr"][start : stop + 1]
+        a, b = int(pointers[0]), int(pointers[-1])
+        parts = (x["data"][a:b], x["indices"][a:b], (pointers - a).astype(np.int32))
+        counts = sp.csr_matrix(parts, shape=(stop - start, self.summary.features))
+        where = slice(start, stop)
+        barcodes = as_names(self._file["obs/_index"].asstr()[where])
+        return Cells(self.space, counts, barcodes, {name: self._label(name, where) for name in self.summary.labels})
+
+    def all(self) -> Cells:
+        """Every cell at once; for inputs known to fit into memory."""
+        return self.rows(0, self.n_cells)
+
+    def _label(self, name: str, where: slice) -> Names:
+        column = self._file[f"obs/{name}"]
+        found: Names = as_names(column["categories"].asstr()[:])[column["codes"][where]]
+        return found

@@ -1,0 +1,327 @@
+"""Raw counts: found wherever a file keeps them, checked value by value, streamed by blocks of rows."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from engine.errors import BadInput, CorruptMatrix, NoCells, NotAnnData, NotCounts, TooLarge
+from engine.intake.frames import length
+from engine.intake.limits import Limits
+from engine.intake.look import Entry, Layout
+
+NAMED_COUNTS = ("counts", "raw_counts", "count", "raw", "umi", "umi_counts", "umis", "raw_count")
+TOLERANCE = 1e-4  # a count stored as float may have been through arithmetic once
+LARGEST = float(1 << 24)  # float32 holds whole numbers exactly up to here
+WINDOW = 50_000  # values looked at in each of three places to choose a matrix
+AGAIN = "Write the file again from AnnData: adata.X = scipy.sparse.csr_matrix(adata.X); adata.write_h5ad(path)."
+
+Storage = Literal["csr", "csc", "dense"]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """A cells × features matrix in the file. features: the table its columns belong to, `var` or `raw/var`."""
+
+    path: str
+    storage: Storage
+    shape: tuple[int, int]
+    features: str
+    stored: int  # values kept in the file
+
+    @property
+    def origin(self) -> str:
+        """As a user would write it: X, layers["counts"], raw.X."""
+        if self.path.startswith("layers/"):
+            return f'layers["{self.path.removeprefix("layers/")}"]'
+        return self.path.replace("/", ".")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The matrix of raw counts that will be used, and the sentence that says so."""
+
+    matrix: Matrix
+    note: str
+
+
+def find_counts(file: Any, layout: Layout) -> Found:
+    """The first matrix that holds counts: a layer named so, then X, then raw.X, then any other layer.
+
+    Raises NotCounts saying what was seen, CorruptMatrix, NoCells, NotAnnData.
+    """
+    refused: list[str] = []
+    broken: list[BadInput] = []
+    for path, features in _candidates(layout):
+        try:
+            matrix = matrix_at(layout, path, features)
+            seen = _glance(file, layout, matrix)
+        except NoCells:
+            raise
+        except BadInput as problem:
+            broken.append(problem)
+            continue
+        if seen.corrupt:
+            broken.append(CorruptMatrix(f"{matrix.origin} {seen.corrupt}.", hint=AGAIN))
+        elif seen.normalised:
+            refused.append(f"{matrix.origin}: {seen.normalised}")
+        else:
+            also = f"; not used: {'; '.join(refused)}" if refused else ""
+            return Found(matrix, f"Counts were read from {matrix.origin}{also}.")
+    if broken:
+        raise broken[0]
+    if refused:
+        raise NotCounts(
+            f"Only normalised values were found where raw counts are needed ({'; '.join(refused)}).",
+            hint='Keep the counts before normalising: adata.layers["counts"] = adata.X.copy(), then write again.',
+        )
+    raise NotAnnData("The file has no matrix: X, layers and raw.X are all missing.", hint=AGAIN)
+
+
+def _candidates(layout: Layout) -> Iterator[tuple[str, str]]:
+    layers = layout.children("layers")
+    lower = {name.lower(): name for name in layers}
+    named = [lower[name] for name in NAMED_COUNTS if name in lower]
+    yield from ((f"layers/{name}", "var") for name in named)
+    if layout.get("X") is not None:
+        yield "X", "var"
+    if layout.get("raw/X") is not None and layout.get("raw/var") is not None:
+        yield "raw/X", "raw/var"
+    yield from ((f"layers/{name}", "var") for name in layers if name not in named)
+
+
+def matrix_at(layout: Layout, path: str, features: str) -> Matrix:
+    """The matrix at a path, its parts checked against each other and the tables. Raises CorruptMatrix, NoCells."""
+    entry = layout.get(path)
+    if entry is None:
+        raise NotAnnData(f"The file has no {path}.", hint=AGAIN)
+    expected = (length(layout, "obs"), length(layout, features))
+    if 0 in expected:
+        raise NoCells(
+            f"The file has {expected[0]:,} cells and {expected[1]:,} features.", hint="Check the filter that wrote it."
+        )
+    storage, shape, stored = _dense(entry, path) if not entry.is_group else _sparse(layout, entry, path)
+    if shape != expected:
+        raise CorruptMatrix(
+            f"{path} is {shape[0]:,} × {shape[1]:,}, but the tables name {expected[0]:,} cells and "
+            f"{expected[1]:,} features.",
+            hint=AGAIN,
+        )
+    return Matrix(path, storage, shape, features, stored)
+
+
+def _dense(entry: Entry, path: str) -> tuple[Storage, tuple[int, int], int]:
+    if len(entry.shape) != 2 or entry.type not in ("int", "float", "bool"):
+        raise CorruptMatrix(f"{path} is not a table of numbers.", hint=AGAIN)
+    return "dense", (entry.shape[0], entry.shape[1]), entry.shape[0] * entry.shape[1]
+
+
+def _sparse(layout: Layout, entry: Entry, path: str) -> tuple[Storage, tuple[int, int], int]:
+    kind = entry.text("encoding-type").removesuffix("_matrix") or entry.text("h5sparse_format")
+    shape = entry.numbers("shape") or entry.numbers("h5sparse_shape")
+    if kind not in ("csr", "csc") or len(shape) != 2 or min(shape) < 0:
+        raise CorruptMatrix(f"{path} does not say which sparse form and shape it has.", hint=AGAIN)
+    parts = [layout.get(f"{path}/{name}") for name in ("data", "indices", "indptr")]
+    data, indices, indptr = parts
+    if data is None or indices is None or indptr is None or any(len(p.shape) != 1 for p in parts if p is not None):
+        raise CorruptMatrix(f"{path} lacks data, indices or indptr.", hint=AGAIN)
+    if data.type not in ("int", "float", "bool") or indices.type != "int" or indptr.type != "int":
+        raise CorruptMatrix(
+            f"{path} has indices that are not whole numbers, or values that are not numbers.", hint=AGAIN
+        )
+    major = shape[0] if kind == "csr" else shape[1]
+    if data.shape != indices.shape or indptr.shape[0] != major + 1:
+        raise CorruptMatrix(
+            f"{path} has {data.shape[0]:,} values, {indices.shape[0]:,} indices and {indptr.shape[0]:,} row ends "
+            f"for {major:,} {'rows' if kind == 'csr' else 'columns'}.",
+            hint=AGAIN,
+        )
+    return ("csr" if kind == "csr" else "csc"), (shape[0], shape[1]), data.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a glance at some values says; both empty for counts."""
+
+    corrupt: str = ""
+    normalised: str = ""
+
+
+def _glance(file: Any, layout: Layout, matrix: Matrix) -> _Seen:
+    """Judge values at the beginning, middle and end."""
+    if matrix.storage == "dense":
+        data = file[layout.resolve(matrix.path)]
+        rows = max(1, WINDOW // max(matrix.shape[1], 1))
+        starts = {0, max(0, matrix.shape[0] // 2 - rows // 2), max(0, matrix.shape[0] - rows)}
+        pieces = [np.asarray(data[start : start + rows]).ravel() for start in sorted(starts)]
+    else:
+        data = file[layout.resolve(f"{matrix.path}/data")]
+        starts = {0, max(0, matrix.stored // 2 - WINDOW // 2), max(0, matrix.stored - WINDOW)}
+        pieces = [np.asarray(data[start : start + WINDOW]) for start in sorted(starts)]
+    return _judge(np.concatenate(pieces).astype(np.float64))
+
+
+def _judge(values: NDArray[np.float64]) -> _Seen:
+    finite = values[np.isfinite(values)]
+    whole = np.rint(finite)
+    odd = finite[np.abs(finite - whole) > TOLERANCE]
+    if odd.size:
+        sign = "negative and " if finite.min() < 0 else ""
+        return _Seen(normalised=f"{sign}fractional values such as {odd[0]:.4g}, max {finite.max():.4g}")
+    if finite.size < values.size:
+        return _Seen(corrupt=f"holds {values.size - finite.size:,} values that are not numbers (NaN or infinite)")
+    if finite.size and finite.min() < 0:
+        return _Seen(corrupt=f"holds negative values such as {finite.min():.4g}, which counts cannot be")
+    if finite.size and finite.max() > LARGEST:
+        return _Seen(corrupt=f"holds a value of {finite.max():.4g}, more than any count of molecules")
+    return _Seen()
+
+
+def blocks(file: Any, layout: Layout, matrix: Matrix, limits: Limits, scratch: Path) -> Iterator[sp.csr_matrix]:
+    """The counts in row order as CSR blocks of at most about `limits.block_values` values each.
+
+    Every index and value is checked on the way. Blocks are float32, canonical (sorted, summed, no stored zeros).
+    scratch: folder for the parts of a large CSC matrix, which is turned around on disk.
+    Raises CorruptMatrix, NotCounts.
+    """
+    if matrix.storage == "dense":
+        source = _dense_blocks(file, layout, matrix, limits)
+    elif matrix.storage == "csr":
+        source = _csr_blocks(file, layout, matrix, limits)
+    else:
+        source = _csc_blocks(file, layout, matrix, limits, scratch)
+    start = 0
+    for block in source:
+        yield _canonical(block, matrix, start)
+        start += block.shape[0]
+
+
+def _canonical(block: sp.csr_matrix, matrix: Matrix, start: int) -> sp.csr_matrix:
+    seen = _judge(block.data.astype(np.float64, copy=False))
+    where = f"{matrix.origin}, cells {start:,}–{start + block.shape[0] - 1:,},"
+    if seen.corrupt:
+        raise CorruptMatrix(f"{where} {seen.corrupt}.", hint=AGAIN)
+    if seen.normalised:
+        raise NotCounts(
+            f"{where} holds {seen.normalised}; raw counts are needed.",
+            hint='Keep the counts before normalising: adata.layers["counts"] = adata.X.copy(), then write again.',
+        )
+    block.data = np.rint(block.data)
+    block.sum_duplicates()
+    block.eliminate_zeros()
+    return sp.csr_matrix(block, dtype=np.float32)
+
+
+def _dense_blocks(file: Any, layout: Layout, matrix: Matrix, limits: Limits) -> Iterator[sp.csr_matrix]:
+    n, f = matrix.shape
+    data = file[layout.resolve(matrix.path)]
+    rows = max(1, limits.block_values // f)
+    if data.chunks and rows > data.chunks[0]:
+        rows -= rows % data.chunks[0]  # whole chunks, so that none is unpacked twice
+    for start in range(0, n, rows):
+        piece = np.asarray(data[start : start + rows])
+        yield sp.csr_matrix(piece.astype(np.float64 if piece.dtype.kind != "b" else np.float32, copy=False))
+
+
+def _pointers(file: Any, layout: Layout, matrix: Matrix, *, minor: int) -> NDArray[np.int64]:
+    """indptr, checked: starts at 0, never falls, ends at the number of values, no line longer than the matrix."""
+    raw = np.asarray(file[layout.resolve(f"{matrix.path}/indptr")][:])
+    pointers = raw.astype(np.int64)
+    step = np.diff(pointers)
+    if pointers[0] != 0 or pointers[-1] != matrix.stored or (step < 0).any():
+        raise CorruptMatrix(
+            f"{matrix.origin}: indptr must rise from 0 to {matrix.stored:,}, but "
+            + (
+                f"falls at position {int(np.argmax(step < 0)) + 1:,}."
+                if (step < 0).any()
+                else f"runs from {pointers[0]:,} to {pointers[-1]:,}."
+            ),
+            hint=AGAIN,
+        )
+    if step.size and step.max() > minor:
+        raise CorruptMatrix(
+            f"{matrix.origin}: one line has {step.max():,} values in a matrix only {minor:,} wide.", hint=AGAIN
+        )
+    return pointers
+
+
+def _indices(file: Any, layout: Layout, matrix: Matrix, start: int, stop: int, *, minor: int) -> NDArray[np.int32]:
+    """Part of the indices, checked to lie in 0 … minor − 1."""
+    raw = np.asarray(file[layout.resolve(f"{matrix.path}/indices")][start:stop])
+    if raw.size and (int(raw.min()) < 0 or int(raw.max()) >= minor):
+        worst = int(raw.min()) if int(raw.min()) < 0 else int(raw.max())
+        raise CorruptMatrix(
+            f"{matrix.origin} has an index of {worst:,} in a matrix with {minor:,} "
+            f"{'columns' if matrix.storage == 'csr' else 'rows'}.",
+            hint=AGAIN,
+        )
+    return raw.astype(np.int32)
+
+
+def _groups(ends: NDArray[np.int64], size: int) -> Iterator[tuple[int, int]]:
+    """Consecutive lines (start, stop) holding at most `size` values together, at least one line each."""
+    start, last = 0, len(ends) - 1
+    while start < last:
+        stop = int(np.searchsorted(ends, ends[start] + size, side="right")) - 1
+        stop = min(max(stop, start + 1), last, start + size)
+        yield start, stop
+        start = stop
+
+
+def _csr_blocks(file: Any, layout: Layout, matrix: Matrix, limits: Limits) -> Iterator[sp.csr_matrix]:
+    _, f = matrix.shape
+    pointers = _pointers(file, layout, matrix, minor=f)
+    data = file[layout.resolve(f"{matrix.path}/data")]
+    for start, stop in _groups(pointers, limits.block_values):
+        a, b = int(pointers[start]), int(pointers[stop])
+        indices = _indices(file, layout, matrix, a, b, minor=f)
+        values = np.asarray(data[a:b]).astype(np.float64)
+        yield sp.csr_matrix((values, indices, pointers[start : stop + 1] - a), shape=(stop - start, f))
+
+
+def _csc_blocks(file: Any, layout: Layout, matrix: Matrix, limits: Limits, scratch: Path) -> Iterator[sp.csr_matrix]:
+    """CSC turned into rows: in memory when small, otherwise through one file per group of rows."""
+    n, f = matrix.shape
+    pointers = _pointers(file, layout, matrix, minor=n)
+    data = file[layout.resolve(f"{matrix.path}/data")]
+    if matrix.stored <= limits.block_values:
+        indices = _indices(file, layout, matrix, 0, matrix.stored, minor=n)
+        values = np.asarray(data[:]).astype(np.float64)
+        yield sp.csr_matrix(sp.csc_matrix((values, indices, pointers), shape=(n, f)))
+        return
+    per_row = np.zeros(n, dtype=np.int64)
+    pieces = [(a, min(a + limits.block_values, matrix.stored)) for a in range(0, matrix.stored, limits.block_values)]
+    for a, b in pieces:
+        per_row += np.bincount(_indices(file, layout, matrix, a, b, minor=n), minlength=n)
+    if per_row.max() > f:
+        raise CorruptMatrix(f"{matrix.origin}: one cell has {per_row.max():,} values for {f:,} features.", hint=AGAIN)
+    groups = list(_groups(np.concatenate([[0], np.cumsum(per_row)]), limits.block_values))
+    starts = np.array([start for start, _ in groups])
+    record = np.dtype([("row", np.int32), ("column", np.int32), ("value", np.float64)])
+    if matrix.stored * record.itemsize > limits.output_bytes:
+        raise TooLarge(f"{matrix.origin} is column-compressed and too large to turn around.", hint=AGAIN)
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        files = [Path(folder) / f"{i}.bin" for i in range(len(groups))]
+        for a, b in pieces:
+            part = np.empty(b - a, dtype=record)
+            part["row"] = _indices(file, layout, matrix, a, b, minor=n)
+            part["column"] = np.searchsorted(pointers, np.arange(a, b), side="right") - 1
+            part["value"] = data[a:b]
+            group = np.searchsorted(starts, part["row"], side="right") - 1
+            order = np.argsort(group, kind="stable")
+            cuts = np.searchsorted(group[order], np.arange(len(groups) + 1))
+            for i, path in enumerate(files):
+                if cuts[i] < cuts[i + 1]:
+                    with path.open("ab") as stream:
+                        part[order[cuts[i] : cuts[i + 1]]].tofile(stream)
+        for path, (start, stop) in zip(files, groups, strict=True):
+            part = np.fromfile(path, dtype=record) if path.exists() else np.empty(0, dtype=record)
+            where = (part["row"] - start, part["column"])
+            yield sp.csr_matrix(sp.coo_matrix((part["value"], where), shape=(stop - start, f)))

@@ -1,0 +1,62 @@
+"""How much an unknown file may ask of us."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from engine.errors import CrossViewError
+
+GB = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on one upload; all are ours, chosen so that a million cells × 200k peaks in sparse form pass."""
+
+    total_bytes: int = 64 * GB  # declared by all data sets together
+    dataset_bytes: int = 64 * GB  # declared by one data set
+    chunk_bytes: int = GB  # one compressed chunk must fit into memory whole
+    inflation: int = 500  # declared over stored bytes; dense ATAC of 0.1 % density compresses about 250-fold
+    inflation_from: int = GB // 4  # below this a highly compressed array costs nobody anything
+    objects: int = 20_000
+    depth: int = 32
+    cells: int = 20_000_000
+    features: int = 5_000_000
+    block_values: int = 4_000_000  # non-zeros held in memory at once: about 100 MB with its temporaries
+    memory_bytes: int = 6 * GB  # address space of the reading child
+    cpu_seconds: int = 3_600
+    wall_seconds: float = 7_200.0
+    output_bytes: int = 64 * GB  # the canonical copy
+
+    def to_json(self) -> dict[str, float]:
+        return asdict(self)
+
+
+def human(count: float) -> str:
+    """Bytes as a person reads them: 320 GB, 1.5 MB."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1_000:
+            return f"{count:.3g} {unit}"
+        count /= 1_000
+    return f"{count:,.3g} TB"
+
+
+class Problems:
+    """Collects what is wrong with one input, so that all of it is told at once."""
+
+    def __init__(self) -> None:
+        self.found: list[CrossViewError] = []
+
+    def add(self, problem: CrossViewError) -> None:
+        self.found.append(problem)
+
+    def raise_any(self, *, shown: int = 6) -> None:
+        """Raise the first problem's class, with the others listed in its message. Nothing when none was added."""
+        if not self.found:
+            return
+        first, *rest = self.found
+        message = first.message
+        if rest:
+            more = f" (and {len(rest) - shown} more)" if len(rest) > shown else ""
+            message += " Also: " + " ".join(problem.message for problem in rest[:shown]) + more
+        raise type(first)(message, hint=first.hint)
