@@ -1,0 +1,118 @@
+"""Bringing cells in: an upload, an S3 address or cells used before; then what they turned out to be."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import present
+from app.components import failure, progress
+from app.components.upload import upload
+from jobs.bootstrap import current_client
+from jobs.names import Modality
+from jobs.views import DatasetView
+
+UPLOAD, S3, BEFORE = "Upload a file", "From S3", "Used before"
+
+
+def slot(param: str, label: str) -> DatasetView | None:
+    """One set of cells, named by its id in the address under `param`; None until it is ready."""
+    chosen = st.query_params.get(param)
+    if chosen is None:
+        _choose(param, label)
+        return None
+    with failure.shown("These cells cannot be found"):
+        data = current_client().dataset(chosen)
+        if data.state == "importing":
+            _importing(chosen, param)
+        elif data.state == "failed":
+            _failed(data, param)
+        else:
+            _ready(data, param)
+            return data
+        return None
+    _other(param, "Choose other cells")
+    return None
+
+
+def _choose(param: str, label: str) -> None:
+    before = [d for d in current_client().datasets() if d.state == "ready"]
+    ways = [UPLOAD, S3, *([BEFORE] if before else [])]
+    way = st.segmented_control(
+        f"Where the {label} are", ways, default=UPLOAD, required=True, key=f"{param}-way", label_visibility="collapsed"
+    )
+    if way == S3:
+        _from_s3(param)
+    elif way == BEFORE:
+        _from_before(param, before)
+    else:
+        done = upload(f"Upload {label}", key=f"{param}-upload")
+        if done:
+            _bring(param, f"upload:{done.id}", name=done.name)
+
+
+def _from_s3(param: str) -> None:
+    with st.form(f"{param}-s3", border=False):
+        uri = st.text_input(
+            "S3 address of an .h5ad file",
+            placeholder="s3://bucket/folder/cells.h5ad",
+            help="Read with this server's own AWS profile; the original is never changed.",
+        )
+        if st.form_submit_button("Bring it in", icon=":material/cloud_download:"):
+            if uri and uri.strip().startswith("s3://"):
+                _bring(param, uri.strip())
+            else:
+                st.markdown(":material/info: An S3 address looks like `s3://bucket/folder/cells.h5ad`.")
+
+
+def _from_before(param: str, before: list[DatasetView]) -> None:
+    words = {d.id: f"{d.name} · {present.dataset_line(d)}" for d in before}
+    picked = st.selectbox(
+        "Cells used before", list(words), index=None, format_func=words.__getitem__, key=f"{param}-id"
+    )
+    if picked:
+        st.query_params[param] = picked
+        st.rerun()
+
+
+def _bring(param: str, source: str, *, name: str = "") -> None:
+    with failure.shown("These cells cannot be brought in"):
+        data = current_client().import_dataset(source, name=name)
+        st.query_params[param] = data.id
+        st.rerun()
+
+
+@st.fragment(run_every=1.0)
+def _importing(id: str, param: str) -> None:
+    data = current_client().dataset(id)
+    if data.state != "importing":
+        st.rerun()
+    with st.container(border=True):
+        st.markdown(f"**{present.plain(data.name)}**")
+        progress.bar(present.import_step(data))
+        st.caption("The file is opened apart from everything else, and only clean counts are kept.")
+        _other(param, "Choose other cells")
+
+
+def _failed(data: DatasetView, param: str) -> None:
+    if data.failure:
+        failure.show(data.failure, title=f"{present.plain(data.name)} cannot be used")
+    _other(param, "Choose another file", primary=True)
+
+
+def _ready(data: DatasetView, param: str) -> None:
+    with st.container(border=True):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.markdown(f":material/check_circle: **{present.plain(data.name)}**", width="content")
+            if data.modality is not None:
+                what = present.measured(Modality(data.modality)).capitalize()
+                st.badge(f"{what} ({present.modality(data.modality)})", color="gray")
+            _other(param, "Change")
+        st.caption(present.dataset_line(data))
+        for line in present.dataset_notes(data):
+            st.caption(f":material/info: {present.plain(line)}")
+
+
+def _other(param: str, label: str, *, primary: bool = False) -> None:
+    if st.button(label, key=f"{param}-other", type="primary" if primary else "tertiary"):
+        del st.query_params[param]
+        st.rerun(scope="app")

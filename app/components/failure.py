@@ -1,0 +1,53 @@
+"""What went wrong, calmly: what happened, what to do, and the detail folded away."""
+
+from __future__ import annotations
+
+import logging
+from types import TracebackType
+
+import streamlit as st
+
+from app import present
+from jobs.errors import CrossViewError
+from jobs.failures import failure_of
+from jobs.views import Failure
+
+_log = logging.getLogger(__name__)
+
+
+def show(it: Failure, *, title: str = "") -> None:
+    """A panel of one failure. The text may hold names from a file, so it is never read as markdown."""
+    panel = present.failure(it)
+    with st.container(border=True):
+        st.markdown(f":material/error: **{title or 'This did not work'}**")
+        st.text(panel.what)
+        if panel.do:
+            st.markdown("**What to do**")
+            st.text(panel.do)
+        with st.expander("Technical detail", icon=":material/code:"):
+            st.code(f"code: {panel.code}\n{panel.detail}".strip(), language=None, wrap_lines=True)
+
+
+class shown:  # noqa: N801 - reads as a verb in a with statement
+    """Inside, whatever the client raises becomes a panel, and the page goes on below it."""
+
+    def __init__(self, title: str = "") -> None:
+        self._title = title
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, Exception) or _steers(error):
+            return False
+        if not isinstance(error, CrossViewError):
+            _log.error("A page met an error of ours", exc_info=error)
+        show(failure_of(error), title=self._title)
+        return True
+
+
+def _steers(error: Exception) -> bool:
+    """Whether Streamlit raised this to stop or rerun the page: never ours to catch."""
+    return type(error).__module__.startswith("streamlit.runtime.scriptrunner")

@@ -1,0 +1,90 @@
+"""A chart with its way out: SVG and PNG at publication size, and the table it was drawn from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+_HTML = '<div class="row"></div>'
+_CSS = """
+.row { display: flex; flex-wrap: wrap; gap: 0.25rem; font-family: var(--st-font); min-height: 2rem; }
+button { font: inherit; font-size: 0.8rem; padding: 0.2rem 0.6rem; color: var(--st-text-color); cursor: pointer;
+  background: transparent; border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius, 0.5rem); }
+button:hover { border-color: var(--st-primary-color); color: var(--st-primary-color); }
+button:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: 2px; }
+"""
+_JS = """
+const SCALE = 4;  // 4 pixels a point: 300 dots an inch at the size seen
+function save(blob, name) {
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(blob); link.download = name; link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+function drawn(key) {
+  const box = document.querySelector('.st-key-' + key);
+  return box && { svg: box.querySelector('svg.marks'), canvas: box.querySelector('canvas.marks') };
+}
+function svgText(svg) {
+  const copy = svg.cloneNode(true);
+  copy.setAttribute('xmlns', 'http://www.w3.org/2000/svg');
+  return '<?xml version="1.0" encoding="UTF-8"?>\\n' + new XMLSerializer().serializeToString(copy);
+}
+function png(svg, name) {
+  const image = new Image(), box = svg.getBoundingClientRect();
+  image.onload = () => {
+    const canvas = document.createElement('canvas');
+    canvas.width = box.width * SCALE; canvas.height = box.height * SCALE;
+    const paint = canvas.getContext('2d');
+    paint.fillStyle = getComputedStyle(document.querySelector('.stApp')).backgroundColor;
+    paint.fillRect(0, 0, canvas.width, canvas.height);
+    paint.drawImage(image, 0, 0, canvas.width, canvas.height);
+    canvas.toBlob((blob) => save(blob, name));
+  };
+  image.src = URL.createObjectURL(new Blob([svgText(svg)], { type: 'image/svg+xml' }));
+}
+function button(text, label, onclick) {
+  const b = document.createElement('button');
+  b.type = 'button'; b.textContent = text; b.setAttribute('aria-label', label); b.onclick = onclick;
+  return b;
+}
+export default function ({ parentElement, data }) {
+  const row = parentElement.querySelector('.row');
+  const buttons = [];
+  if (data.svg) buttons.push(button('SVG', 'Save this chart as SVG: ' + data.title, () => {
+    const it = drawn(data.chart);
+    if (it && it.svg) save(new Blob([svgText(it.svg)], { type: 'image/svg+xml' }), data.file + '.svg');
+  }));
+  buttons.push(button('PNG', 'Save this chart as PNG: ' + data.title, () => {
+    const it = drawn(data.chart);
+    if (it && it.svg) png(it.svg, data.file + '.png');
+    else if (it && it.canvas) it.canvas.toBlob((blob) => save(blob, data.file + '.png'));
+  }));
+  if (data.csv !== null) buttons.push(button('Table', 'Download the table of this chart: ' + data.title, () =>
+    save(new Blob([data.csv], { type: 'text/csv' }), data.file + '.csv')));
+  row.replaceChildren(...buttons);
+}
+"""
+_exports = st.components.v2.component("crossview_exports", html=_HTML, css=_CSS, js=_JS)
+MOST_ROWS = 20_000  # a longer table would travel with every rerun; it is in the job's downloads instead
+
+
+def figure(chart: Any, *, key: str, alt: str, table: pd.DataFrame | None = None, file: str = "") -> None:
+    """A chart by its stable key, with a description for screen readers and buttons to save it.
+
+    table: what it was drawn from, offered as CSV up to MOST_ROWS rows.
+    """
+    st.altair_chart(chart, key=key, alt=alt, width="stretch")
+    svg = str((chart.usermeta or {}).get("embedOptions", {}).get("renderer", "svg")) == "svg"
+    csv = to_csv(table) if table is not None and len(table) <= MOST_ROWS else None
+    _exports(key=f"{key}-exports", data={"chart": key, "file": file or key, "svg": svg, "title": alt, "csv": csv})
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """CSV in which no cell is taken for a formula: text that starts with = + - @ is quoted with an apostrophe."""
+    safe = table.copy()
+    for name in safe.columns:
+        if not pd.api.types.is_numeric_dtype(safe[name]):
+            safe[name] = safe[name].map(lambda v: f"'{v}" if isinstance(v, str) and v[:1] in "=+-@\t\r" and v else v)
+    return str(safe.to_csv(index=False))

@@ -1,0 +1,59 @@
+"""Where something stands while it runs: one bar, one line, always the same height."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import present
+from jobs.bootstrap import current_client
+from jobs.state import JobState
+from jobs.views import JobView
+
+LOG_LINES = 12
+
+
+def bar(step: present.Step, *, beside: str = "") -> None:
+    """A bar with its words; `beside` is set after the detail, such as what time is left."""
+    words = " · ".join(part for part in (step.label, step.detail, beside) if part)
+    st.progress(min(max(step.share, 0.0), 1.0), text=words)
+
+
+@st.fragment(run_every=1.0)
+def live(job_id: str) -> None:
+    """A running job, refreshed every second; when it ends the whole page is drawn again."""
+    job = current_client().job(job_id)
+    if not present.tag(job.state).live:
+        st.rerun()
+    with st.container(border=True):
+        bar(present.job_step(job), beside=present.job_eta(job))
+        st.caption(_standing(job))
+        _stages(job)
+        _last_words(job)
+        if job.state is not JobState.CANCELLING and st.button(
+            "Cancel this job", key=f"cancel-{job.id}", icon=":material/block:"
+        ):
+            current_client().cancel(job.id)
+            st.rerun(scope="fragment")
+
+
+def _standing(job: JobView) -> str:
+    return f"{present.job_timing(job)}. You may close this tab: the job goes on, and this address shows it again."
+
+
+def _stages(job: JobView) -> None:
+    """The stages in a row, so that one sees what is behind and what is ahead."""
+    here = present.STAGES.index(job.progress.stage) if job.progress.stage in present.STAGES else -1
+    with st.container(horizontal=True, gap="small"):
+        for i, name in enumerate(present.STAGES):
+            icon = ":material/check:" if i < here else ":material/autorenew:" if i == here else None
+            st.badge(
+                present.STAGE_WORDS[name], icon=icon, color="green" if i < here else "blue" if i == here else "gray"
+            )
+
+
+def _last_words(job: JobView) -> None:
+    said = current_client().logs(job.id, tail=LOG_LINES).strip()
+    last = said.splitlines()[-1] if said else job.progress.message or "Nothing said yet"
+    st.text(last[:160])
+    with st.expander("Log", key=f"log-{job.id}"):
+        st.code(said or "Nothing said yet.", language=None, wrap_lines=True, height=220)

@@ -1,0 +1,71 @@
+"""Cells: both maps in any colour, and the table of cells with their own scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app import present, readings
+from app.components.figure import to_csv
+from app.components.result import Result, one_feature
+from app.components.result_overview import feature_maps, maps
+from jobs.names import Modality
+from jobs.views import FeatureHit
+
+
+def cells(result: Result, hit: FeatureHit | None) -> None:
+    table = result.cells()
+    columns = {name: table[name].tolist() for name in table.columns}
+    labels, numbers = readings.label_columns(columns), readings.number_columns(columns)
+    colour, lit = _colour(table, labels, numbers, hit)
+    if hit is not None and colour == hit.name:
+        unit = readings.scale_words(str(result.report().get("scale", "")), Modality(hit.modality))
+        feature_maps(result, one_feature(result.values([hit.name]), table), hit, unit)
+    else:
+        maps(result, table, colour=colour, lit=lit)
+    _table(result, table, labels)
+
+
+def _colour(
+    table: pd.DataFrame, labels: list[str], numbers: list[str], hit: FeatureHit | None
+) -> tuple[str | None, tuple[str, ...]]:
+    """What colours the maps, and which labels stay lit; both kept in the address."""
+    options = [*([hit.name] if hit else []), *labels, *numbers]
+    if not options:
+        return None, ()
+    left, right = st.columns([1, 2], vertical_alignment="bottom")
+    with left:
+        colour = st.selectbox(
+            "Colour by", options, format_func=readings.column_words, key="colour", bind="query-params"
+        )
+    lit: list[str] = []
+    if colour in labels:
+        with right:
+            names = sorted(table[colour].dropna().unique())
+            lit = st.pills("Show only", names, selection_mode="multi", key="lit", bind="query-params") or []
+    return colour, tuple(lit)
+
+
+def _table(result: Result, table: pd.DataFrame, labels: list[str]) -> None:
+    st.subheader("Every cell", anchor=False)
+    hidden = [name for name in table.columns if "umap" in name]
+    first = ["cell", *labels]
+    shown = table[[*first, *(c for c in table.columns if c not in first and c not in hidden)]]
+    scored = [c for c in ("pearson", "auroc") if c in shown]
+    if scored:
+        shown = shown.sort_values(scored[0])
+        st.caption(f"{present.plural(len(shown), 'cell')}, the worst predicted first.")
+    config: dict[str, Any] = {"cell": st.column_config.TextColumn("cell", pinned=True)}
+    for name in shown.columns[1:]:
+        words = readings.column_words(name)
+        numeric = pd.api.types.is_float_dtype(shown[name])
+        config[name] = (
+            st.column_config.NumberColumn(words, format="%.3f") if numeric else st.column_config.Column(words)
+        )
+    st.dataframe(shown, hide_index=True, alt="Every cell with its labels and scores", height=360, column_config=config)
+    st.download_button(
+        "Download all columns (CSV)", lambda: to_csv(table), f"{result.job.id[:8]}-{result.direction.value}-cells.csv",
+        "text/csv", on_click="ignore", icon=":material/download:", key="cells-csv",
+    )  # fmt: skip

@@ -1,0 +1,89 @@
+"""Can I trust it? The first thing under a finished job's name."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from app import charts, present, readings
+from app.components.figure import figure
+from app.components.result import Result
+from jobs.bootstrap import current_client
+from jobs.views import ModelView
+
+_ICONS: dict[readings.Level, tuple[str, present.Colour, str]] = {
+    "good": (":material/verified:", "green", "Better than the nulls"),
+    "mixed": (":material/help:", "orange", "Not certain"),
+    "poor": (":material/do_not_disturb_on:", "red", "No better than average"),
+    "unknown": (":material/visibility_off:", "gray", "Not scored"),
+}
+
+
+def scorecard(result: Result) -> None:
+    """Verdict in words, then dots with intervals on an axis that also carries the nulls."""
+    report = result.report()
+    verdict = readings.verdict(report)
+    icon, colour, word = _ICONS[verdict.level]
+    with st.container(border=True, key="scorecard"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.subheader("Can I trust it?", anchor=False, width="content")
+            st.badge(word, icon=icon, color=colour)
+        st.markdown(verdict.sentence)
+        if verdict.because:
+            st.markdown(f"**{present.plain(verdict.because)}**")
+        if result.scored:
+            _axis(result)
+        else:
+            _without_truth(result)
+        _outside(result)
+
+
+def _axis(result: Result) -> None:
+    found = readings.readings(result.report())
+    chosen = [found[name] for name in readings.HEADLINES[result.direction] if name in found]
+    if not chosen:
+        return
+    rows = pd.DataFrame(readings.marks(chosen))
+    family = chosen[0].meaning.family
+    title = f"{family} on {present.plural(chosen[0].n, 'cell')}, with 95 % intervals"
+    chart = charts.scores(rows, title=title, neutral=chosen[0].meaning.neutral, quantity=f"{family}, higher is better")
+    said = "; ".join(reading.sentence for reading in chosen)
+    figure(chart, key="scores-axis", alt=f"Scores with intervals and nulls. {said}.", table=rows, file=_file(result))
+
+
+def _file(result: Result) -> str:
+    return f"{result.job.id[:8]}-{result.direction.value}-scores"
+
+
+def _without_truth(result: Result) -> None:
+    """What can be said without the measurement: how well the cells fit the model, and how the model did elsewhere."""
+    for line in _coverage(result):
+        st.markdown(line)
+    model = _model(result.job.model)
+    if model is None:
+        return
+    found = readings.readings(readings.of_direction(model.report, result.direction))
+    main = found.get(readings.MAIN[result.direction])
+    if main is not None:
+        st.markdown(f"On its own held-out cells ({model.tissue}) this model scores: {main.sentence}.")
+    st.caption("To score your own cells, run it again with the other measurement of the same cells as the second file.")
+
+
+def _coverage(result: Result) -> list[str]:
+    given = result.report().get("coverage") or {}
+    found, of = given.get("found"), given.get("of")
+    if not isinstance(found, int) or not isinstance(of, int) or not of:
+        return []
+    things = present.plural(of, present.row(result.direction.source))
+    return [f"{present.count(found)} of the model's {things} were found in your file ({present.percent(found / of)})."]
+
+
+def _model(id: str) -> ModelView | None:
+    return next((model for model in current_client().models() if model.id == id), None)
+
+
+def _outside(result: Result) -> None:
+    cells = result.cells()
+    share = readings.outside_share({name: cells[name].tolist() for name in cells if name in readings.OUTSIDE})
+    if share:
+        st.markdown(f":material/warning: {present.percent(share)} of cells look unlike anything the model has seen.")

@@ -1,0 +1,400 @@
+"""Views to words and tables: pure functions, no widget and no request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from jobs.names import Direction, Modality
+from jobs.state import ACTIVE, TERMINAL, JobState
+from jobs.views import DatasetView, Failure, Health, JobView, ModelView, PreflightView
+
+Colour = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray"]
+
+
+# Numbers and times -----------------------------------------------------------------------------------------------
+
+
+def count(n: int) -> str:
+    """8412 -> "8,412"."""
+    return f"{n:,}"
+
+
+def plural(n: int, one: str, many: str = "") -> str:
+    """(1, "cell") -> "1 cell"; (8412, "cell") -> "8,412 cells"."""
+    return f"{count(n)} {one if n == 1 else many or one + 's'}"
+
+
+def number(value: float | None, *, digits: int = 2) -> str:
+    """A score as people say it: two decimals, "–" where there is none."""
+    if value is None or value != value:
+        return "–"
+    text = f"{value:.{digits}f}"
+    return text.replace("-", "−") if float(text) else f"{0:.{digits}f}"
+
+
+def percent(share: float) -> str:
+    """0.784 -> "78 %"; small shares keep one digit, and what is not nothing is never called 0 %."""
+    if 0 < share < 0.001:
+        return "< 0.1 %"
+    if 0.99 < share < 1:
+        return f"{min(share * 100, 99.9):.1f} %"
+    return f"{share * 100:.1f} %" if 0 < share < 0.01 else f"{share * 100:.0f} %"
+
+
+def size(n: float) -> str:
+    """Bytes in decimal units, as file managers show them."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if n < 1000:
+            return f"{n:.0f} {unit}" if n >= 10 or unit == "B" else f"{n:.1f} {unit}"
+        n /= 1000
+    return f"{n:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """192 -> "3 min 12 s"."""
+    whole = max(round(seconds), 0)
+    if seconds < 10:
+        return "less than a second" if seconds < 1 else f"{whole} s"
+    minutes, s = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    if minutes:
+        return f"{minutes} min {s} s" if s else f"{minutes} min"
+    return f"{s} s"
+
+
+def duration_range(seconds: tuple[float, float]) -> str:
+    """(20, 45) -> "20–45 s"; (70, 200) -> "1–4 min": an estimate is an interval, rounded outwards."""
+    low, high = seconds
+    if high < 90:
+        a, b, unit = max(int(low), 1), max(int(high + 0.999), 1), "s"
+    elif high < 5400:
+        a, b, unit = int(low // 60), int(-(-high // 60)), "min"
+    else:
+        a, b, unit = int(low // 3600), int(-(-high // 3600)), "h"
+    if a >= b:
+        return f"about {b} {unit}"
+    return f"{a}–{b} {unit}" if a else f"up to {b} {unit}"
+
+
+def ago(moment: datetime, now: datetime | None = None) -> str:
+    """How long since, in one breath; the date once it is older than a week."""
+    now = now or datetime.now(UTC)
+    seconds = (now - _aware(moment)).total_seconds()
+    if seconds < 45:
+        return "just now"
+    if seconds < 3600:
+        return f"{max(round(seconds / 60), 1)} min ago"
+    if seconds < 86_400:
+        return f"{round(seconds / 3600)} h ago"
+    if seconds < 7 * 86_400:
+        return plural(round(seconds / 86_400), "day") + " ago"
+    return _aware(moment).strftime("%-d %b %Y")
+
+
+def moment(when: datetime) -> str:
+    """The absolute time, for tooltips and tables."""
+    return _aware(when).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _aware(when: datetime) -> datetime:
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
+
+
+# Names of things -------------------------------------------------------------------------------------------------
+
+
+def modality(which: Modality) -> str:
+    return "RNA" if which is Modality.RNA else "ATAC"
+
+
+def measured(which: Modality) -> str:
+    """What is measured: expression or accessibility."""
+    return "expression" if which is Modality.RNA else "accessibility"
+
+
+def row(which: Modality) -> str:
+    """What one column of the matrix is called: gene or peak."""
+    return "gene" if which is Modality.RNA else "peak"
+
+
+def direction(which: Direction) -> str:
+    return f"{modality(which.source)} → {modality(which.target)}"
+
+
+def directions(which: Sequence[Direction]) -> str:
+    return "RNA ⇄ ATAC" if len(set(which)) == 2 else " · ".join(direction(d) for d in which) or "–"
+
+
+def explained(which: Direction) -> str:
+    """One direction in a sentence a biologist would say."""
+    return f"predicts {measured(which.target)} from measured {measured(which.source)}"
+
+
+def genome(name: str | None) -> str:
+    species = {"hg38": "human", "hg19": "human", "mm10": "mouse", "mm39": "mouse"}.get(name or "")
+    return f"{species} ({name})" if species else name or "genome not stated"
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A state as a badge: word, colour by meaning, icon, and whether it can still change."""
+
+    word: str
+    colour: Colour
+    icon: str
+    live: bool
+
+
+_TAGS: dict[JobState, tuple[str, Colour, str]] = {
+    JobState.QUEUED: ("Waiting", "gray", ":material/schedule:"),
+    JobState.SUBMITTED: ("Starting", "blue", ":material/rocket_launch:"),
+    JobState.RUNNING: ("Running", "blue", ":material/autorenew:"),
+    JobState.CANCELLING: ("Cancelling", "orange", ":material/block:"),
+    JobState.SUCCEEDED: ("Succeeded", "green", ":material/check_circle:"),
+    JobState.FAILED: ("Failed", "red", ":material/error:"),
+    JobState.LOST: ("Interrupted", "orange", ":material/cloud_off:"),
+    JobState.CANCELLED: ("Cancelled", "gray", ":material/block:"),
+}
+
+
+def tag(state: JobState) -> Tag:
+    word, colour, icon = _TAGS[state]
+    return Tag(word, colour, icon, state in ACTIVE)
+
+
+_STAGES = {
+    "": "Waiting to start",
+    "prepare": "Reading the cells and the model",
+    "translate": "Translating cells",
+    "score": "Scoring against the measured cells",
+    "map": "Laying out the maps",
+    "publish": "Writing the results",
+}
+STAGES = tuple(_STAGES)[1:]
+STAGE_WORDS = {"prepare": "Read", "translate": "Translate", "score": "Score", "map": "Map", "publish": "Write"}
+
+
+def stage(name: str) -> str:
+    return _STAGES.get(name, name.replace("-", " ").capitalize())
+
+
+def plain(text: str) -> str:
+    """Text from a file or an error, safe inside markdown: a label is text, never markup."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:])", r"\\\1", text)
+
+
+# Jobs ------------------------------------------------------------------------------------------------------------
+
+
+def job_title(job: JobView) -> str:
+    return job.title or " + ".join(job.input_names.values()) or f"Job {job.id[:8]}"
+
+
+def job_heading(job: JobView) -> str:
+    """RNA → ATAC · my_pbmc.h5ad · 8,412 cells."""
+    parts = [directions(job.directions), job_title(job)]
+    return " · ".join([*parts, plural(job.cells, "cell")] if job.cells else parts)
+
+
+def job_timing(job: JobView, now: datetime | None = None) -> str:
+    """Succeeded in 3 min 12 s; running for 40 s; waiting, place 2 in the queue."""
+    now = now or datetime.now(UTC)
+    if job.from_cache:
+        return "These cells were already translated with these settings; nothing was run again"
+    if job.state in TERMINAL and job.started_at and job.finished_at:
+        return f"{tag(job.state).word} in {duration((job.finished_at - job.started_at).total_seconds())}"
+    if job.state is JobState.QUEUED:
+        return "Waiting" if not job.position else f"Waiting, place {count(job.position)} in the queue"
+    if job.started_at and job.state in ACTIVE:
+        return f"{tag(job.state).word} for {duration((now - _aware(job.started_at)).total_seconds())}"
+    return tag(job.state).word
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of live progress. share: of the whole job, 0 to 1."""
+
+    label: str
+    share: float
+    detail: str
+
+
+_WEIGHTS = {"prepare": 0.1, "translate": 0.4, "score": 0.3, "map": 0.15, "publish": 0.05}
+
+
+def job_step(job: JobView) -> Step:
+    """Where a job stands, as one bar: finished stages count whole, the present one by its share."""
+    if job.state is JobState.SUCCEEDED:
+        return Step("Finished", 1.0, "")
+    here = job.progress
+    before = sum(_WEIGHTS[s] for s in STAGES[: STAGES.index(here.stage)]) if here.stage in STAGES else 0.0
+    within = _WEIGHTS.get(here.stage, 0.0) * min(here.done / here.total, 1.0) if here.total else 0.0
+    detail = f"{count(here.done)} of {count(here.total)}" if here.total > 1 else ""
+    if detail and here.stage == "translate":
+        detail += " cells"
+    label = stage(here.stage) if job.state is not JobState.CANCELLING else "Stopping"
+    return Step(label, min(before + within, 1.0), detail)
+
+
+def job_eta(job: JobView) -> str:
+    return f"about {duration_range(job.eta_s)} left".replace("about about", "about") if job.eta_s else ""
+
+
+def job_record(job: JobView) -> dict[str, Any]:
+    """A job as one line of the downloadable table."""
+    return {
+        "job": job.id,
+        "title": job_title(job),
+        "state": tag(job.state).word,
+        "stage": stage(job.progress.stage) if job.state in ACTIVE else "",
+        "directions": directions(job.directions),
+        "model": job.model,
+        "cells": job.cells,
+        "attempt": job.attempt,
+        "submitted": moment(job.submitted_at),
+        "finished": moment(job.finished_at) if job.finished_at else "",
+        "failure": job.failure.code if job.failure else "",
+    }
+
+
+_FILTERS = {"All": frozenset(JobState), "Running": ACTIVE, "Succeeded": frozenset({JobState.SUCCEEDED})}
+FILTERS = (*_FILTERS, "Ended otherwise")
+
+
+def chosen_jobs(jobs: Sequence[JobView], *, search: str, which: str) -> list[JobView]:
+    """Jobs whose title, model or id holds the search, newest first."""
+    states = _FILTERS.get(which, TERMINAL - {JobState.SUCCEEDED})
+    needle = search.strip().casefold()
+    found = [
+        job for job in jobs if job.state in states and needle in f"{job_title(job)} {job.model} {job.id}".casefold()
+    ]
+    return sorted(found, key=lambda job: _aware(job.submitted_at), reverse=True)
+
+
+# Failures --------------------------------------------------------------------------------------------------------
+
+_RETRY = frozenset({"lost", "out-of-memory", "cluster-unreachable", "cancelled", "internal", "timeout"})
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A calm account of what went wrong. what: one sentence; do: the next step; detail: folded away."""
+
+    what: str
+    do: str
+    code: str
+    detail: str = ""
+    retry: bool = False
+
+
+def failure(it: Failure) -> Panel:
+    return Panel(it.message or "The job ended badly.", it.hint, it.code, it.detail, it.code in _RETRY)
+
+
+# Data and models -------------------------------------------------------------------------------------------------
+
+
+def dataset_line(data: DatasetView) -> str:
+    """8,412 cells × 36,601 genes · human (hg38)."""
+    if data.cells is None or data.modality is None:
+        return data.origin
+    rows = plural(data.features, row(data.modality)) if data.features is not None else ""
+    parts = [" × ".join(p for p in (plural(data.cells, "cell"), rows) if p)]
+    return " · ".join(parts + ([genome(data.genome)] if data.genome else []))
+
+
+def dataset_notes(data: DatasetView) -> list[str]:
+    """Where the counts were found and what intake had to say."""
+    found = data.summary.get("counts_from")
+    said = [f"Counts were found in {found}."] if found and found != "X" else []
+    return [*said, *(str(note) for note in data.summary.get("notes", ()))]
+
+
+_IMPORTS = {
+    "downloading": "Fetching the file",
+    "checking": "Looking inside before anything is loaded",
+    "copying": "Writing a clean copy",
+}
+
+
+def import_step(data: DatasetView) -> Step:
+    label = _IMPORTS.get(data.stage, data.stage.capitalize() or "Starting")
+    share = min(data.done / data.total, 1.0) if data.total else 0.0
+    detail = ""
+    if data.total:
+        words = (
+            (size(data.done), size(data.total))
+            if data.stage == "downloading"
+            else (count(data.done), count(data.total))
+        )
+        detail = f"{words[0]} of {words[1]}"
+    return Step(label, share, detail)
+
+
+def model_line(model: ModelView) -> str:
+    """One line that tells models apart: tissue, genome, how many genes and peaks."""
+    spaces = [plural(n, row(Modality(which))) for which, n in sorted(model.spaces.items(), reverse=True)]
+    return " · ".join([model.tissue, genome(model.genome), *spaces])
+
+
+def ranked_models(models: Sequence[ModelView], *, genome_name: str | None) -> list[ModelView]:
+    """Models of the cells' genome first; the rest after, since a wrong genome is refused with a reason."""
+    return sorted(models, key=lambda m: (genome_name is not None and m.genome != genome_name, m.title))
+
+
+# Before submitting -----------------------------------------------------------------------------------------------
+
+_VERDICTS: dict[str, tuple[str, Colour, str]] = {
+    "ready": ("Ready to translate", "green", ":material/check_circle:"),
+    "ready with notes": ("Ready, with something to know", "orange", ":material/info:"),
+    "refused": ("This cannot run yet", "red", ":material/block:"),
+}
+
+
+def verdict(plan: PreflightView) -> Tag:
+    word, colour, icon = _VERDICTS[plan.verdict]
+    return Tag(word, colour, icon, False)
+
+
+def coverage_lines(plan: PreflightView) -> list[str]:
+    """18,203 of the model's 18,666 genes were found (98 %)."""
+    lines = []
+    for which, found in plan.coverage.items():
+        numbers = found if isinstance(found, dict) else {}
+        if "found" not in numbers or "of" not in numbers:
+            continue
+        share = numbers.get("share", numbers["found"] / max(numbers["of"], 1))
+        kind = row(Modality(which))
+        lines.append(f"{count(numbers['found'])} of the model's {plural(numbers['of'], kind)} found ({percent(share)})")
+    return lines
+
+
+def plan_lines(plan: PreflightView, health: Health | None) -> list[str]:
+    """What will run, how long, how much memory, where the data go, when they are deleted."""
+    what = " and ".join(explained(d) for d in plan.directions)
+    lines = [f"**What runs:** for {plural(plan.cells, 'cell')}, {what}." if what else ""]
+    scored = " and ".join(direction(d) for d in plan.truth)
+    if scored:
+        cells = plural(plan.cells if plan.paired_cells is None else plan.paired_cells, "cell")
+        lines.append(f"**How it is judged:** {scored} against your own measurement of {cells}.")
+    elif plan.directions:
+        lines.append("**How it is judged:** by the model's own scores; add the second file to score your cells.")
+    time = duration_range(plan.seconds) if plan.seconds else ""
+    memory = f"{size(plan.memory_mb * 1e6)} of memory" if plan.memory_mb else ""
+    if time or memory:
+        lines.append("**What it takes:** " + ", ".join(part for part in (time, memory) if part) + ".")
+    lines.append(f"**Where the data go:** {where(health)} Nothing leaves it, and everything stays until you delete it.")
+    return [line for line in lines if line]
+
+
+def where(health: Health | None) -> str:
+    if health is None or health.runner != "ray":
+        return "this machine."
+    nodes = health.nodes or 1
+    return "this machine." if nodes == 1 else f"your own cluster of {plural(nodes, 'machine')}."

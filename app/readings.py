@@ -1,0 +1,309 @@
+"""A report to readings: scores with what stands beside them, and a verdict in words. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeGuard
+
+from app.present import number, percent
+from jobs.names import Direction, Modality
+
+Level = Literal["good", "mixed", "poor", "unknown"]
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """How a score is spoken of: its name on a page, one sentence of help, what chance would score, and its family."""
+
+    label: str
+    help: str
+    neutral: float
+    family: Literal["correlation", "AUROC", "AUPRC"]
+
+
+MEANINGS: Mapping[str, Meaning] = {
+    "peak_auroc_depth_adjusted": Meaning(
+        "per-peak AUROC, depth-adjusted",
+        "For one peak: how often a cell where it is open is ranked above one where it is closed, among cells "
+        "sequenced about as deeply. The most demanding score; chance is 0.5.",
+        0.5,
+        "AUROC",
+    ),
+    "peak_auroc": Meaning(
+        "per-peak AUROC",
+        "For one peak: how often a cell where it is open is ranked above one where it is closed. "
+        "Part of it is sequencing depth; compare it with “depth alone”.",
+        0.5,
+        "AUROC",
+    ),
+    "cell_auroc": Meaning(
+        "per-cell AUROC",
+        "For one cell: how often an open peak is ranked above a closed one. "
+        "Mostly set by which peaks are open everywhere; compare it with the average profile.",
+        0.5,
+        "AUROC",
+    ),
+    "flat_auroc": Meaning(
+        "flattened AUROC",
+        "All cells and peaks in one list. Shown because papers print it; it mostly measures the average profile.",
+        0.5,
+        "AUROC",
+    ),
+    "peak_auprc": Meaning("per-peak AUPRC", "For one peak: precision against recall over cells.", 0.0, "AUPRC"),
+    "cell_auprc": Meaning("per-cell AUPRC", "For one cell: precision against recall over peaks.", 0.0, "AUPRC"),
+    "brier_skill": Meaning(
+        "Brier skill",
+        "How much closer the predicted probabilities are than the average profile's; 0 is no closer.",
+        0.0,
+        "correlation",
+    ),
+    "flat_auprc": Meaning(
+        "flattened AUPRC",
+        "All cells and peaks in one list, precision against recall. Chance is the share of open entries.",
+        0.0,
+        "AUPRC",
+    ),
+    "gene_pearson": Meaning(
+        "per-gene correlation (Pearson)",
+        "For one gene: do cells that express more of it also get a higher prediction? "
+        "The most demanding score; 0 is chance, and single-cell noise keeps the best possible well below 1.",
+        0.0,
+        "correlation",
+    ),
+    "gene_spearman": Meaning(
+        "per-gene correlation (Spearman)", "As Pearson, on ranks: not moved by a few extreme cells.", 0.0, "correlation"
+    ),
+    "cell_pearson": Meaning(
+        "per-cell correlation (Pearson)",
+        "For one cell: does its predicted profile follow the measured one across genes? "
+        "Mostly set by which genes are high everywhere; compare it with the average profile.",
+        0.0,
+        "correlation",
+    ),
+    "cell_spearman": Meaning("per-cell correlation (Spearman)", "As Pearson, on ranks.", 0.0, "correlation"),
+    "flat_pearson": Meaning(
+        "flattened correlation (Pearson)",
+        "All cells and genes in one list. Shown because papers print it; it mostly measures the average profile.",
+        0.0,
+        "correlation",
+    ),
+}
+HEADLINES: Mapping[Direction, tuple[str, ...]] = {
+    Direction.RNA_TO_ATAC: ("peak_auroc_depth_adjusted", "peak_auroc", "cell_auroc"),
+    Direction.ATAC_TO_RNA: ("gene_pearson", "gene_spearman", "cell_pearson"),
+}
+MAIN: Mapping[Direction, str] = {which: names[0] for which, names in HEADLINES.items()}
+# Columns of the table of genes or peaks that hold a score of their own, the most demanding first.
+COLUMNS: Mapping[Direction, Mapping[str, str]] = {
+    Direction.RNA_TO_ATAC: {"auroc_depth_adjusted": "peak_auroc_depth_adjusted", "auroc": "peak_auroc"},
+    Direction.ATAC_TO_RNA: {"pearson": "gene_pearson", "spearman": "gene_spearman"},
+}
+NULLS: Mapping[str, str] = {"mean": "average profile", "depth": "depth alone"}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One score with its 95 % interval, the nulls' scores, and a ceiling where one was measured."""
+
+    name: str
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    nulls: Mapping[str, float]
+    ceiling: float | None = None
+
+    @property
+    def meaning(self) -> Meaning:
+        return MEANINGS.get(self.name) or Meaning(self.name.replace("_", " "), "", 0.0, "correlation")
+
+    @property
+    def sentence(self) -> str:
+        """per-peak AUROC: 0.59 (0.57 to 0.61); average 0.50."""
+        low, high = number(self.low), number(self.high)
+        interval = f" ({low} to {high})" if self.low is not None else ""
+        beside = f"; average {number(self.nulls['mean'])}" if "mean" in self.nulls else ""
+        return f"{self.meaning.label}: {number(self.value)}{interval}{beside}"
+
+
+def readings(report: Mapping[str, Any]) -> dict[str, Reading]:
+    """The scores of one direction's report, by name; undefined ones are left out."""
+    found: dict[str, Reading] = {}
+    for name, entry in (report.get("scores") or {}).items():
+        if not isinstance(entry, Mapping) or not _finite(entry.get("value")):
+            continue
+        low, high = (entry.get("interval") or (None, None))[:2]
+        found[name] = Reading(
+            name,
+            float(entry["value"]),
+            float(low) if _finite(low) else None,
+            float(high) if _finite(high) else None,
+            int(entry.get("n") or 0),
+            {key: float(v) for key, v in (entry.get("nulls") or {}).items() if _finite(v)},
+            _ceiling(report, name),
+        )
+    return found
+
+
+def _ceiling(report: Mapping[str, Any], name: str) -> float | None:
+    given = (report.get("ceilings") or {}).get(name) or {}
+    return float(given["ceiling"]) if _finite(given.get("ceiling")) else None
+
+
+def _finite(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def marks(chosen: Sequence[Reading]) -> list[dict[str, Any]]:
+    """The rows of the score chart: each score's own mark, then its nulls and ceiling."""
+    rows: list[dict[str, Any]] = []
+    for reading in chosen:
+        label = reading.sentence
+        rows.append(_mark(label, "this translation", reading.value, reading.low, reading.high))
+        rows += [_mark(label, NULLS[k], v) for k, v in reading.nulls.items() if k in NULLS]
+        if reading.ceiling is not None:
+            rows.append(_mark(label, "noise ceiling", reading.ceiling))
+    return rows
+
+
+def _mark(label: str, what: str, value: float, low: float | None = None, high: float | None = None) -> dict[str, Any]:
+    return {"label": label, "what": what, "value": value, "low": low, "high": high}
+
+
+def score_table(found: Mapping[str, Reading]) -> list[dict[str, Any]]:
+    """All scores as a table to read and download."""
+    return [
+        {
+            "score": r.meaning.label,
+            "value": r.value,
+            "from (95 %)": r.low,
+            "to (95 %)": r.high,
+            "average profile": r.nulls.get("mean"),
+            "depth alone": r.nulls.get("depth"),
+            "noise ceiling": r.ceiling,
+            "n": r.n,
+        }
+        for r in found.values()
+    ]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What to think of a translation: a level, one sentence, and why."""
+
+    level: Level
+    sentence: str
+    because: str = ""
+
+
+_LEVELS: Mapping[str, tuple[Level, str]] = {
+    "better": ("good", "Yes: it says more about these cells than the average profile and than sequencing depth."),
+    "unclear": ("mixed", "Perhaps: it scores above the average profile, but these cells are too few to be sure."),
+    "no-better": ("poor", "No: on these cells it is no better than an average profile. Do not read biology into it."),
+}
+_UNSCORED = Verdict("unknown", "These cells could not be scored: they were measured one way only.")
+
+
+def verdict(report: Mapping[str, Any]) -> Verdict:
+    """The report's own judgement, as a level, an answer to "can I trust it?" and the numbers behind it."""
+    given = report.get("verdict") or {}
+    level, sentence = _LEVELS.get(given.get("level", ""), ("unknown", ""))
+    if level == "unknown":
+        return Verdict("unknown", given["headline"]) if given.get("headline") else _UNSCORED
+    return Verdict(level, sentence, str(given.get("headline", "")))
+
+
+def of_direction(report: Mapping[str, Any], which: Direction) -> Mapping[str, Any]:
+    """One direction's part of a report of several."""
+    found = (report.get("directions") or {}).get(Direction(which).value)
+    return found if isinstance(found, Mapping) else {}
+
+
+def cautions(report: Mapping[str, Any]) -> list[str]:
+    """What a reader should know before quoting a number: over-smoothing, and the report's own notes."""
+    detail = report.get("detail") or {}
+    spread = detail.get("spread")
+    said = []
+    if _finite(spread) and spread < 0.25:
+        said.append(
+            f"Predictions differ between cells much less than measurements do ({percent(spread)} of the variance): "
+            "expect smooth profiles."
+        )
+    return [*said, *report.get("notes", ()), *detail.get("notes", ())]
+
+
+OUTSIDE = ("out_of_domain", "outside", "flagged")
+
+
+def outside_share(cells: Mapping[str, Sequence[Any]]) -> float | None:
+    """Share of cells flagged as unlike anything the model has seen, where the table says."""
+    for name in OUTSIDE:
+        if cells.get(name):
+            return sum(bool(v) for v in cells[name]) / len(cells[name])
+    return None
+
+
+def label_columns(cells: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Columns of the cells table that name groups: text, more than one and at most 60 different values."""
+    found = []
+    for name, values in cells.items():
+        if name in _NOT_LABELS or not values or not all(isinstance(v, str) for v in values):
+            continue
+        if 1 < len(set(values)) <= 60:
+            found.append(name)
+    return sorted(found, key=lambda name: (not _looks_like_type(name), name))
+
+
+_NOT_LABELS = frozenset({"barcode", "cell", "name"})
+
+
+def _looks_like_type(name: str) -> bool:
+    return any(word in name.lower() for word in ("cell_type", "celltype", "cell type", "label", "ident", "cluster"))
+
+
+def number_columns(cells: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Columns of the cells table that can colour a map: numbers, but not the maps' own coordinates."""
+    return [
+        name
+        for name, values in cells.items()
+        if "umap" not in name and any(_finite(v) for v in values) and not any(isinstance(v, str | bool) for v in values)
+    ]
+
+
+_COLUMN_WORDS = {
+    "name": "name",
+    "pearson": "correlation (Pearson)",
+    "spearman": "correlation (Spearman)",
+    "auroc": "AUROC",
+    "auroc_depth_adjusted": "AUROC, depth-adjusted",
+    "auprc": "AUPRC",
+    "truth_mean": "mean measured",
+    "truth_total": "measured depth",
+    "share_expressed": "share of cells expressing it",
+    "base_rate": "share of cells where open",
+    "positives": "cells where open",
+    "truth_variance": "variance measured",
+    "predicted_variance": "variance predicted",
+    "out_of_domain": "unlike the training cells",
+}
+
+
+def column_words(name: str) -> str:
+    """A column of the features or cells table as a person would call it."""
+    for null, words in NULLS.items():
+        if name.endswith(f"_null_{null}"):
+            return f"{column_words(name.removesuffix(f'_null_{null}'))} of {words}"
+    if name.endswith("_se"):
+        return f"{column_words(name.removesuffix('_se'))}, standard error"
+    return _COLUMN_WORDS.get(name, name.replace("_", " "))
+
+
+def scale_words(scale: str, which: Modality) -> str:
+    """The unit of an axis: what the number means."""
+    if which is Modality.ATAC:
+        return {"probability": "probability of being open", "rate": "expected fragments"}.get(scale, "accessibility")
+    return {"log-normalised": "expression, log(1 + normalised counts)", "rate": "expected counts"}.get(
+        scale, "expression"
+    )

@@ -1,0 +1,143 @@
+"""One job: where it stands while it runs; then whether to trust it, and what it says."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import present
+from app.components import failure, progress
+from app.components.finder import finder
+from app.components.result import Result
+from app.components.result_cells import cells
+from app.components.result_overview import overview
+from app.components.result_profiles import profiles
+from app.components.result_run import downloads, run
+from app.components.result_scores import scores
+from app.components.scorecard import scorecard
+from jobs.bootstrap import current_client
+from jobs.names import Direction
+from jobs.spec import TranslateSpec
+from jobs.state import JobState
+from jobs.views import JobView
+
+TABS = ("Overview", "Scores", "Cells", "Profiles", "Run")
+
+
+def page() -> None:
+    id = st.query_params.get("id")
+    if not id:
+        st.title("No job chosen")
+        st.page_link("views/jobs.py", label="See all jobs", icon=":material/list_alt:")
+        return
+    job: JobView | None = None
+    with failure.shown("This job cannot be shown"):
+        job = current_client().job(id)
+    if job is None:
+        st.page_link("views/jobs.py", label="See all jobs", icon=":material/list_alt:")
+        return
+    _header(job)
+    if present.tag(job.state).live:
+        progress.live(job.id)
+    elif job.state is JobState.SUCCEEDED:
+        _finished(job)
+    else:
+        _ended(job)
+
+
+def _header(job: JobView) -> None:
+    tag = present.tag(job.state)
+    st.title(present.plain(present.job_title(job)), anchor=False)
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        with st.container(horizontal=True, width="content", vertical_alignment="center"):
+            st.badge(tag.word, icon=tag.icon, color=tag.colour)
+            st.markdown(_facts(job))
+        if not tag.live:
+            with st.container(horizontal=True, width="content"):
+                _menus(job)
+
+
+def _facts(job: JobView) -> str:
+    parts = [present.directions(job.directions), *([present.plural(job.cells, "cell")] if job.cells else [])]
+    parts.append(f"model {present.plain(job.model)}")
+    if not present.tag(job.state).live:
+        parts += [present.job_timing(job), present.ago(job.finished_at or job.updated_at)]
+    return " · ".join(parts)
+
+
+def _menus(job: JobView) -> None:
+    if job.state is JobState.SUCCEEDED:
+        with st.popover("Download", icon=":material/download:"):
+            downloads(job)
+    with st.popover("Run again", icon=":material/replay:"):
+        st.caption("The same cells and settings, computed anew; this result stays.")
+        if st.button("Run it again", icon=":material/replay:", key="again", width="stretch"):
+            with failure.shown():
+                _again(job)
+        st.page_link(
+            "views/new.py", label="Change something first", icon=":material/tune:", query_params=_as_query(job)
+        )
+
+
+def _again(job: JobView) -> None:
+    """A finished result is kept beside the new one; a job that ended badly goes on under its own name."""
+    client = current_client()
+    if job.state is JobState.SUCCEEDED:
+        spec = TranslateSpec.model_validate(job.spec)
+        again = client.submit(spec, title=job.title, fresh=True)
+        st.switch_page("views/job.py", query_params={"id": again.id})
+    client.retry(job.id)
+    st.rerun()
+
+
+def _as_query(job: JobView) -> dict[str, str]:
+    """The address of a new translation that starts from this job's cells and model."""
+    ids = [str(job.spec[which]) for which in ("rna", "atac") if job.spec.get(which)]
+    return {**dict(zip(("cells", "other"), ids, strict=False)), "model": job.model}
+
+
+def _ended(job: JobView) -> None:
+    if job.failure is not None:
+        failure.show(job.failure, title=f"This job {present.tag(job.state).word.lower()}")
+    else:
+        st.markdown("This job was cancelled; nothing it had begun is kept.")
+    if st.button("Run it again", type="primary", icon=":material/replay:", key="retry"):
+        with failure.shown():
+            current_client().retry(job.id)
+            st.rerun()
+    run(job)
+
+
+def _finished(job: JobView) -> None:
+    which = _direction(job)
+    result = Result(job, which)
+    with failure.shown("The result cannot be read"):
+        scorecard(result)
+        hit = finder(result)
+        tabs = dict(zip(TABS, st.tabs(TABS, key="tab", bind="query-params"), strict=True))
+        shows = {
+            "Overview": lambda: overview(result, hit),
+            "Scores": lambda: scores(result),
+            "Cells": lambda: cells(result, hit),
+            "Profiles": lambda: profiles(result),
+            "Run": lambda: run(job),
+        }
+        for name, tab in tabs.items():
+            if tab.open:  # only what is looked at is computed
+                with tab, failure.shown(f"{name} cannot be shown"):
+                    shows[name]()
+
+
+def _direction(job: JobView) -> Direction:
+    """The direction looked at, in the address; a switch where the job has both."""
+    if len(job.directions) == 1:
+        return job.directions[0]
+    by_value = {d.value: d for d in job.directions}
+    picked = st.segmented_control(
+        "Direction", list(by_value), default=job.directions[0].value, required=True, key="direction",
+        bind="query-params", format_func=lambda value: present.direction(by_value[value]),
+        label_visibility="collapsed",
+    )  # fmt: skip
+    return by_value.get(str(picked), job.directions[0])
+
+
+page()

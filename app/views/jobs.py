@@ -1,0 +1,188 @@
+"""Jobs: what runs, what ended, and the cells that were brought in."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from app import present
+from app.components import failure, progress
+from app.components.figure import to_csv
+from jobs.bootstrap import current_client
+from jobs.state import JobState
+from jobs.views import DatasetView, JobView
+
+PAGE = 20  # jobs on the first screenfuls; the rest on request
+
+
+def page() -> None:
+    st.title("Jobs")
+    jobs: list[JobView] | None = None
+    with failure.shown("The jobs cannot be listed"):
+        jobs = current_client().jobs()
+    if jobs is None:
+        return
+    if not jobs:
+        _empty()
+    else:
+        search, which = _filters()
+        if any(present.tag(job.state).live for job in jobs):
+            _live(search, which)
+        else:
+            _rows(jobs, search, which)
+    _files()
+
+
+def _empty() -> None:
+    with st.container(border=True):
+        st.markdown("**No jobs yet.**")
+        st.markdown("Try the example: 148 cells, both directions, about a minute. Or bring your own cells.")
+        if st.button("Try the example", type="primary", icon=":material/play_arrow:"):
+            with failure.shown("The example could not be started"):
+                job = current_client().submit_example()
+                st.switch_page("views/job.py", query_params={"id": job.id})
+        st.page_link("views/new.py", label="New translation", icon=":material/add_circle:")
+
+
+def _filters() -> tuple[str, str]:
+    left, right = st.columns([2, 3], vertical_alignment="bottom")
+    with left:
+        search = st.text_input(
+            "Search jobs", type="search", placeholder="file, model or id", key="q", bind="query-params"
+        )
+    with right:
+        which = st.segmented_control(
+            "Show", present.FILTERS, default="All", required=True, key="show", bind="query-params"
+        )
+    return search or "", str(which)
+
+
+@st.fragment(run_every=2.0)
+def _live(search: str, which: str) -> None:
+    with failure.shown("The jobs cannot be listed"):
+        jobs = current_client().jobs()
+        _rows(jobs, search, which)
+        if not any(present.tag(job.state).live for job in jobs):
+            st.rerun()
+
+
+def _rows(jobs: list[JobView], search: str, which: str) -> None:
+    chosen = present.chosen_jobs(jobs, search=search, which=which)
+    if not chosen:
+        st.markdown("No job matches. Clear the search or show all.")
+        return
+    shown = st.session_state.get("jobs-shown", PAGE)
+    for job in chosen[:shown]:
+        _row(job)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if len(chosen) > shown and st.button(f"Show more ({present.count(len(chosen) - shown)} left)", key="more"):
+            st.session_state["jobs-shown"] = shown + PAGE
+            st.rerun()
+        table = pd.DataFrame([present.job_record(job) for job in chosen])
+        st.download_button(
+            "Download this list (CSV)", to_csv(table), "crossview-jobs.csv", "text/csv", key="jobs-csv",
+            icon=":material/download:", type="tertiary", on_click="ignore",
+        )  # fmt: skip
+
+
+def _row(job: JobView) -> None:
+    tag = present.tag(job.state)
+    with st.container(border=True, key=f"job-{job.id}", gap="small"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.page_link(
+                "views/job.py", label=f"**{present.plain(present.job_title(job))}**", query_params={"id": job.id}
+            )
+            with st.container(horizontal=True, width="content", vertical_alignment="center"):
+                st.badge(tag.word, icon=tag.icon, color=tag.colour)
+                _actions(job)
+        facts = [present.directions(job.directions), job.model]
+        facts += [present.plural(job.cells, "cell")] if job.cells else []
+        st.caption(
+            " · ".join([*facts, present.ago(job.submitted_at)]),
+            help=f"Submitted {present.moment(job.submitted_at)}. {present.job_timing(job)}.",
+        )
+        if tag.live:
+            progress.bar(present.job_step(job), beside=present.job_eta(job) or present.job_timing(job))
+        elif job.failure is not None:
+            st.text(job.failure.message)
+
+
+def _actions(job: JobView) -> None:
+    """What may be done from the list: cancel what runs, run again what ended badly, delete what ended."""
+    if present.tag(job.state).live:
+        if job.state is not JobState.CANCELLING and st.button("Cancel", key=f"cancel-{job.id}"):
+            _do("cancel", job)
+        return
+    if job.state is not JobState.SUCCEEDED and st.button("Run again", key=f"retry-{job.id}"):
+        _do("retry", job)
+    if st.button("Delete", key=f"delete-{job.id}", type="tertiary", help="Asks first"):
+        st.session_state["delete-job"] = job.id
+        st.rerun()
+
+
+def _do(what: str, job: JobView) -> None:
+    with failure.shown():
+        client = current_client()
+        if what == "cancel":
+            client.cancel(job.id)
+        else:
+            client.retry(job.id)
+        st.rerun()
+
+
+def _files() -> None:
+    """The cells that were brought in: where they are, and how to be rid of them."""
+    with failure.shown("The files cannot be listed"):
+        files = current_client().datasets()
+        if not files:
+            return
+        st.subheader("Your cells")
+        st.caption("Clean copies kept for translating. Deleting one removes it from the store; finished results stay.")
+        for data in files[:50]:
+            _file(data)
+
+
+def _file(data: DatasetView) -> None:
+    with st.container(border=True, horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        with st.container(width="content", gap="small"):
+            st.markdown(f"**{present.plain(data.name)}**")
+            st.caption(present.dataset_line(data) or data.state)
+        with st.container(horizontal=True, width="content", vertical_alignment="center"):
+            if data.state == "ready":
+                st.page_link(
+                    "views/new.py", label="Translate", icon=":material/swap_horiz:", query_params={"cells": data.id}
+                )
+            if data.state != "importing" and st.button(
+                "Delete", key=f"delete-data-{data.id}", type="tertiary", help="Asks first"
+            ):
+                _confirm_file(data)
+
+
+@st.dialog("Delete these cells?")
+def _confirm_file(data: DatasetView) -> None:
+    st.markdown(f"**{present.plain(data.name)}** is removed from the store. This cannot be undone.")
+    with st.container(horizontal=True):
+        if st.button("Delete", type="primary", key="really-data"):
+            with failure.shown():
+                current_client().delete_dataset(data.id)
+                st.rerun()
+        if st.button("Keep", key="keep-data"):
+            st.rerun()
+
+
+@st.dialog("Delete this job?")
+def _confirm_job(id: str) -> None:
+    with failure.shown():
+        job = current_client().job(id)
+        st.markdown(f"**{present.plain(present.job_title(job))}** and its results are removed. This cannot be undone.")
+        with st.container(horizontal=True):
+            if st.button("Delete", type="primary", key="really-job"):
+                current_client().delete_job(id)
+                st.rerun()
+            if st.button("Keep", key="keep-job"):
+                st.rerun()
+
+
+page()
+if asked := st.session_state.pop("delete-job", None):
+    _confirm_job(asked)

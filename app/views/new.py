@@ -1,0 +1,189 @@
+"""New translation: the example in one click, or your own cells in four steps."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import present
+from app.components import failure
+from app.components.cells import slot
+from jobs.bootstrap import current_client
+from jobs.names import Direction, Modality
+from jobs.spec import TranslateSpec
+from jobs.views import DatasetView, Health, JobView, ModelView, PreflightView
+
+
+def page() -> None:
+    st.title("New translation")
+    st.markdown("Predict accessibility from expression, or expression from accessibility, and see how far to trust it.")
+    models: list[ModelView] = []
+    with failure.shown("The models cannot be listed"):
+        models = current_client().models()
+    if not models:
+        return
+    begun = "cells" in st.query_params
+    _example(models, primary=not begun)
+    st.subheader("1 · Your cells")
+    st.caption("One .h5ad file with raw counts: RNA (genes) or ATAC (peaks). It is recognised by itself.")
+    first = slot("cells", "your cells")
+    if first is None:
+        return
+    second = _second(first)
+    given = _by_modality(first, second)
+    if given is None:
+        return
+    model = _model(models, first)
+    _translate(model, given)
+
+
+def _example(models: list[ModelView], *, primary: bool) -> None:
+    """The one-click way in: first and loud on an empty page, quiet once one's own cells are there."""
+    model = next((m for m in models if m.example_cells), None)
+    if model is None:
+        return
+    with st.container(border=True):
+        st.markdown(f"**Try the example**: {present.plural(model.example_cells or 0, 'cell')}, both directions")
+        st.caption(
+            f"Held-out cells that the model “{model.title}” never saw, measured both ways, so the result is scored. "
+            "It takes about a minute."
+        )
+        if st.button(
+            "Try the example", type="primary" if primary else "secondary", icon=":material/play_arrow:", key="example"
+        ):
+            with failure.shown("The example could not be started"):
+                _open(current_client().submit_example(model.id))
+
+
+def _second(first: DatasetView) -> DatasetView | None:
+    other = Modality(first.modality).other if first.modality else Modality.ATAC
+    st.subheader("2 · The same cells measured the other way")
+    st.caption(
+        f"Optional. Give the {present.modality(other)} file of the same cells and the result is judged against it; "
+        "each then serves as the held-out truth of the other. Without it the cells are translated and not scored."
+    )
+    if "other" in st.query_params:
+        return slot("other", "the second file")
+    with st.expander(f"Add the {present.modality(other)} file", icon=":material/add:", key="add-other"):
+        return slot("other", "the second file")
+
+
+def _by_modality(first: DatasetView, second: DatasetView | None) -> dict[Modality, DatasetView] | None:
+    """The cells by what was measured; None, with a word about it, where two files hold the same kind."""
+    given = {Modality(d.modality): d for d in (first, second) if d is not None and d.modality is not None}
+    if second is not None and len(given) == 1:
+        kind = present.modality(next(iter(given)))
+        st.markdown(
+            f":material/block: **Both files hold {kind}.** The second must hold the other measurement: "
+            "change one of them above."
+        )
+        return None
+    return given
+
+
+def _model(models: list[ModelView], first: DatasetView) -> ModelView:
+    st.subheader("3 · Model")
+    ranked = present.ranked_models(models, genome_name=first.genome)
+    by_id = {m.id: m for m in ranked}
+    asked = st.query_params.get("model", "")
+    picked = st.selectbox(
+        "Model",
+        list(by_id),
+        index=list(by_id).index(asked) if asked in by_id else 0,
+        format_func=lambda id: f"{by_id[id].title} — knows {by_id[id].tissue}",
+        key="model-choice",
+        label_visibility="collapsed",
+    )
+    model = by_id[picked]
+    st.caption(present.model_line(model))
+    if model.not_for:
+        st.caption(f":material/info: Not for: {model.not_for}")
+    return model
+
+
+def _directions(model: ModelView, given: dict[Modality, DatasetView]) -> tuple[Direction, ...]:
+    """What can be translated: from the modalities given; asked only when there is a choice."""
+    possible = [d for d in model.directions if d.source in given]
+    if len(possible) < 2:
+        return tuple(possible)
+    picked = st.pills(
+        "Directions",
+        possible,
+        selection_mode="multi",
+        default=possible,
+        format_func=present.direction,
+        key="directions-choice",
+        help="Each direction translates one of your files and is judged against the other.",
+    )
+    return tuple(d for d in possible if d in picked)
+
+
+def _translate(model: ModelView, given: dict[Modality, DatasetView]) -> None:
+    st.subheader("4 · Before it runs")
+    directions = _directions(model, given)
+    if not directions:
+        st.markdown(":material/info: Choose at least one direction.")
+        return
+    rna, atac = given.get(Modality.RNA), given.get(Modality.ATAC)
+    ids = (rna.id if rna else None, atac.id if atac else None)
+    with failure.shown("These cells could not be checked"):
+        with st.spinner("Comparing the cells with the model …"):
+            plan = _preflight(model.id, model.digest, *ids, directions)
+        _verdict(plan, _health())
+        spec = _spec(model, plan, ids)
+        ready = plan.verdict != "refused"
+        if st.button("Translate", type="primary", icon=":material/swap_horiz:", disabled=not ready, key="translate"):
+            title = " + ".join(d.name for d in (rna, atac) if d is not None)
+            _open(current_client().submit(spec, title=title))
+
+
+@st.cache_data(ttl=600, max_entries=64, show_spinner=False)
+def _preflight(
+    model: str, digest: str, rna: str | None, atac: str | None, directions: tuple[Direction, ...]
+) -> PreflightView:
+    return current_client().preflight(model=model, rna=rna, atac=atac, directions=directions)
+
+
+def _health() -> Health | None:
+    with failure.shown("The place where jobs run does not answer"):
+        return current_client().health()
+    return None
+
+
+def _verdict(plan: PreflightView, health: Health | None) -> None:
+    with st.container(border=True):
+        tag = present.verdict(plan)
+        st.badge(tag.word, icon=tag.icon, color=tag.colour)
+        for issue in plan.issues:
+            icon = ":material/block:" if issue.level == "problem" else ":material/info:"
+            st.markdown(f"{icon} **{present.plain(issue.message)}** {present.plain(issue.hint)}")
+        for line in present.coverage_lines(plan):
+            st.markdown(f":material/check: {line}")
+        for note in plan.notes:
+            st.markdown(f":material/info: {present.plain(note)}")
+        if plan.verdict != "refused":
+            for line in present.plan_lines(plan, health):
+                st.markdown(line)
+
+
+def _spec(model: ModelView, plan: PreflightView, ids: tuple[str | None, str | None]) -> TranslateSpec:
+    with st.expander("Options", icon=":material/tune:", key="options"):
+        export = st.checkbox(
+            "Also write the whole predicted matrix (.h5ad)",
+            key="export",
+            help="Large: cells × all genes or peaks. Without it any one can still be looked up.",
+        )
+        umap = st.checkbox("Draw maps of the cells (UMAP)", value=True, key="umap", help="Adds some seconds.")
+        seed = st.number_input(
+            "Seed", min_value=0, value=0, step=1, key="seed", help="Same cells, settings and seed: the same answer."
+        )
+    directions = plan.directions or tuple(d for d in model.directions if ids[d.source is Modality.ATAC])
+    return TranslateSpec(
+        model=model.id, rna=ids[0], atac=ids[1], directions=directions, export=export, umap=umap, seed=int(seed)
+    )
+
+
+def _open(job: JobView) -> None:
+    st.switch_page("views/job.py", query_params={"id": job.id})
+
+
+page()
