@@ -75,8 +75,11 @@ class HttpClient:
     def upload(self, id: str) -> UploadView:
         return UploadView.model_validate(self._get(f"uploads/{_part(id)}"))
 
-    def append_upload(self, id: str, *, offset: int, chunks: Iterable[bytes]) -> UploadView:
-        answer = self._send("PUT", f"uploads/{_part(id)}", params={"offset": offset}, content=iter(chunks))
+    def append_upload(self, id: str, *, offset: int, chunks: Iterable[bytes], sha256: str | None = None) -> UploadView:
+        headers = {"content-type": "application/octet-stream", **({"x-slice-sha256": sha256} if sha256 else {})}
+        answer = self._send(
+            "PUT", f"uploads/{_part(id)}", params={"offset": offset}, headers=headers, content=iter(chunks)
+        )
         return UploadView.model_validate(answer.json())
 
     def finish_upload(self, id: str, *, sha256: str | None = None) -> UploadView:

@@ -45,6 +45,7 @@ class Settings:
     s3: S3Settings = S3Settings()
     max_upload_bytes: int = 50 * GIB  # ours
     import_workers: int = 2  # imports at once; each is a child process  # ours
+    concurrent_jobs: int = 2  # attempts in the runner's hands at once; the others queue  # ours
     poll_seconds: float = 0.5  # how often the reconciler looks  # ours
 
     def __post_init__(self) -> None:
@@ -96,6 +97,7 @@ class Settings:
             ),
             pretrained=Path(environ.get("CROSSVIEW_PRETRAINED") or REPOSITORY / "pretrained"),
             s3=_s3(environ),
+            concurrent_jobs=_count(environ, "CROSSVIEW_CONCURRENT_JOBS", 2),
             max_upload_bytes=_gigabytes(environ.get("CROSSVIEW_MAX_UPLOAD_GB") or "50"),
         )
 
@@ -141,6 +143,13 @@ def _gigabytes(value: str) -> int:
     if not 0 < size < 1e6:
         raise BadSetting(f"CROSSVIEW_MAX_UPLOAD_GB is {value!r}.", hint="Use a number of gigabytes, such as 50.")
     return int(size * GIB)
+
+
+def _count(environ: Mapping[str, str], name: str, default: int) -> int:
+    value = environ.get(name) or str(default)
+    if not value.isdecimal() or not 0 < int(value) <= 1_000:
+        raise BadSetting(f"{name} is {value!r}.", hint="Use a whole number from 1 to 1000.")
+    return int(value)
 
 
 def _words(value: str) -> tuple[str, ...]:

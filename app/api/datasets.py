@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from app.api.kit import Call, Document, Operation
+from jobs.names import Direction, Modality
 from jobs.views import DatasetView, PreflightView
-from jobs.vocabulary import Direction, Modality
 
 
 class ImportRequest(Document):

@@ -9,9 +9,9 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 
 from app.api.kit import Call, Document, Operation, json_response
 from jobs.errors import BadRequest
+from jobs.names import Direction, Modality
 from jobs.spec import TranslateSpec
 from jobs.views import ArtifactView, EventView, FeatureHit, JobView, Values
-from jobs.vocabulary import Direction, Modality
 
 
 class SubmitRequest(Document):

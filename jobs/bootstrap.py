@@ -1,0 +1,141 @@
+"""The composition root: settings become a database, a store, a runner and a service; and the client pages use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from jobs.client import Client
+from jobs.errors import NotReady
+from jobs.runners.base import Runner
+from jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from jobs.service import JobService
+    from storage.artifacts import ArtifactStore
+    from storage.s3 import S3Profile
+
+_current: Client | None = None
+
+
+def current_client() -> Client:
+    """The client of this process. Pages and routes run where the server runs, and ask here."""
+    if _current is None:
+        raise NotReady("The server is still starting.", hint="Try again in a moment.")
+    return _current
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[Client]:
+    """A started client that `current_client` gives while the context lasts."""
+    global _current
+    with opened(settings) as client:
+        _current = client
+        try:
+            yield client
+        finally:
+            _current = None
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Client]:
+    """A client: over HTTP where CROSSVIEW_API_URL says so, else a service in process, started and closed again."""
+    if settings.api_url is not None:
+        from jobs.client_http import HttpClient
+
+        with HttpClient(settings.api_url) as client:
+            yield client
+        return
+    from jobs.client_local import LocalClient
+
+    service = build_service(settings)
+    try:
+        service.start()
+        yield LocalClient(service)
+    finally:
+        service.close()
+
+
+def build_client(settings: Settings) -> Client:
+    """The client these settings ask for, not started: for one-off calls. `opened` is for everything that lasts."""
+    if settings.api_url is not None:
+        from jobs.client_http import HttpClient
+
+        return HttpClient(settings.api_url)
+    from jobs.client_local import LocalClient
+
+    return LocalClient(build_service(settings))
+
+
+def build_service(settings: Settings, *, runner: Runner | None = None) -> JobService:
+    """Opens the database and the store. Raises DatabaseLocked, UnsuitableStore and kin; then nothing stays open."""
+    from jobs.catalog import load_catalog
+    from jobs.imports import Importer
+    from jobs.models import Models
+    from jobs.reconcile import Reconciler
+    from jobs.results import Results
+    from jobs.service import JobService
+    from jobs.shelf import Shelf
+    from storage.database import Database
+    from storage.uploads import UploadArea
+
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    profile = s3_profile(settings)
+    store = build_store(settings)
+    uploads = UploadArea(settings.uploads, max_bytes=settings.max_upload_bytes)
+    models = Models(load=load_catalog)
+    database = Database.open(settings.database)
+    try:
+        runner = runner or build_runner(settings)
+        return JobService(
+            settings=settings,
+            database=database,
+            store=store,
+            runner=runner,
+            uploads=uploads,
+            models=models,
+            importer=Importer(settings, database, store, uploads, models, {profile.name: profile}),
+            results=Results(database, Shelf(store, settings.cache), models.folder_of),
+            reconciler=Reconciler(
+                database,
+                store,
+                runner,
+                models.folder,
+                settings.store,
+                limit=settings.concurrent_jobs,
+                period_s=settings.poll_seconds,
+            ),
+        )
+    except BaseException:
+        database.close()
+        raise
+
+
+def build_store(settings: Settings) -> ArtifactStore:
+    from storage.artifacts import store_from_uri
+
+    return store_from_uri(settings.store, profile=s3_profile(settings) if settings.store_is_remote else None)
+
+
+def build_runner(settings: Settings) -> Runner:
+    if settings.runner == "local":
+        from jobs.runners.local import LocalRunner
+
+        return LocalRunner(settings.home / "runner")
+    from jobs.runners.ray.runner import RayRunner
+
+    return RayRunner(settings.ray_address, token_path=settings.ray_token_path)
+
+
+def s3_profile(settings: Settings) -> S3Profile:
+    """The one default profile; without keys boto3's own chain is asked."""
+    from storage.s3 import S3Profile
+
+    given = settings.s3
+    return S3Profile(
+        endpoint_url=given.endpoint,
+        region=given.region or "us-east-1",
+        access_key=given.access_key_id,
+        secret_key=given.secret_access_key,
+    )

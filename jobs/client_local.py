@@ -1,0 +1,151 @@
+"""The client in process: the service, with every typed trouble as kin of CrossViewError."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.types import Direction, Modality
+from jobs.failures import typed_errors
+from jobs.spec import TranslateSpec
+from jobs.views import (
+    ArtifactView,
+    DatasetView,
+    EventView,
+    FeatureHit,
+    Health,
+    JobView,
+    ModelView,
+    PreflightView,
+    UploadView,
+    Values,
+)
+
+if TYPE_CHECKING:
+    from jobs.service import JobService
+
+
+class LocalClient:
+    """Calls the service directly; raises what HttpClient raises."""
+
+    def __init__(self, service: JobService) -> None:
+        self._service = service
+
+    def health(self) -> Health:
+        with typed_errors():
+            return self._service.health()
+
+    def models(self) -> list[ModelView]:
+        with typed_errors():
+            return self._service.models.all()
+
+    def model(self, id: str) -> ModelView:
+        with typed_errors():
+            return self._service.models.view(id)
+
+    def create_upload(self, *, name: str, size: int | None = None) -> UploadView:
+        with typed_errors():
+            return self._service.create_upload(name=name, size=size)
+
+    def upload(self, id: str) -> UploadView:
+        with typed_errors():
+            return self._service.upload(id)
+
+    def append_upload(self, id: str, *, offset: int, chunks: Iterable[bytes], sha256: str | None = None) -> UploadView:
+        with typed_errors():
+            return self._service.append_upload(id, offset=offset, chunks=chunks, sha256=sha256)
+
+    def finish_upload(self, id: str, *, sha256: str | None = None) -> UploadView:
+        with typed_errors():
+            return self._service.finish_upload(id, sha256=sha256)
+
+    def import_dataset(self, source: str, *, modality: Modality | None = None, name: str = "") -> DatasetView:
+        with typed_errors():
+            return self._service.import_dataset(source, modality=modality, name=name)
+
+    def dataset(self, id: str) -> DatasetView:
+        with typed_errors():
+            return self._service.dataset(id)
+
+    def datasets(self) -> list[DatasetView]:
+        with typed_errors():
+            return self._service.datasets()
+
+    def delete_dataset(self, id: str) -> None:
+        with typed_errors():
+            self._service.delete_dataset(id)
+
+    def preflight(
+        self, *, model: str, rna: str | None = None, atac: str | None = None, directions: Sequence[Direction] = ()
+    ) -> PreflightView:
+        with typed_errors():
+            return self._service.preflight(model=model, rna=rna, atac=atac, directions=directions)
+
+    def submit(self, spec: TranslateSpec, *, title: str = "", fresh: bool = False) -> JobView:
+        with typed_errors():
+            return self._service.submit(spec, title=title, fresh=fresh)
+
+    def submit_example(self, model: str | None = None) -> JobView:
+        with typed_errors():
+            return self._service.submit_example(model)
+
+    def jobs(self, *, limit: int = 200) -> list[JobView]:
+        with typed_errors():
+            return self._service.jobs(limit=limit)
+
+    def job(self, id: str) -> JobView:
+        with typed_errors():
+            return self._service.job(id)
+
+    def events(self, id: str, *, after: int = 0) -> list[EventView]:
+        with typed_errors():
+            return self._service.events(id, after=after)
+
+    def logs(self, id: str, *, tail: int = 200) -> str:
+        with typed_errors():
+            return self._service.logs(id, tail=tail)
+
+    def cancel(self, id: str) -> JobView:
+        with typed_errors():
+            return self._service.cancel(id)
+
+    def retry(self, id: str) -> JobView:
+        with typed_errors():
+            return self._service.retry(id)
+
+    def delete_job(self, id: str) -> None:
+        with typed_errors():
+            self._service.delete_job(id)
+
+    def report(self, id: str) -> dict[str, Any]:
+        with typed_errors():
+            return self._service.results.report(id)
+
+    def table(self, id: str, direction: Direction, name: str) -> dict[str, list[Any]]:
+        with typed_errors():
+            return self._service.results.table(id, direction, name)
+
+    def search(self, id: str, direction: Direction, query: str, *, limit: int = 20) -> list[FeatureHit]:
+        with typed_errors():
+            return self._service.results.search(id, direction, query, limit=limit)
+
+    def values(
+        self,
+        id: str,
+        direction: Direction,
+        *,
+        features: Sequence[str],
+        modality: Modality | None = None,
+        cells: Sequence[str] | None = None,
+    ) -> Values:
+        with typed_errors():
+            return self._service.results.values(id, direction, features=features, modality=modality, cells=cells)
+
+    def artifacts(self, id: str) -> list[ArtifactView]:
+        with typed_errors():
+            return self._service.results.artifacts(id)
+
+    def open_artifact(self, id: str, name: str) -> Path:
+        with typed_errors():
+            return self._service.results.open_artifact(id, name)

@@ -1,0 +1,90 @@
+"""Measured cells in a model's features and on a prediction's scale, a few columns at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.types import FeatureSpace, Floats, Names, Scale
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+    from engine.intake.canonical import CanonicalCells
+    from engine.preprocess.align import Alignment
+
+BLOCK = 4_096  # cells read at once  # ours
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """depth_n: counts in the model's features, shape (n,). median: of the cells that have any."""
+
+    path: Path
+    alignment: Alignment
+    barcodes: Names
+    depth_n: NDArray[np.float64]
+    median: float
+    _matched: dict[int, dict[str, int]] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, path: Path, space: FeatureSpace) -> Measured:
+        """Aligns once and reads the depths; the counts stay on disk."""
+        from engine.intake.canonical import CanonicalCells
+        from engine.preprocess.align import align
+
+        with CanonicalCells.open(path) as cells:
+            alignment = align(cells.names, space, min_coverage=0.0)
+            leads_i = np.asarray(alignment.lead_if.sum(axis=1)).ravel()
+            depth_n = np.concatenate([block @ leads_i for block in _blocks(cells)]).astype(np.float64)
+            positive_n = depth_n[depth_n > 0]
+            median = float(np.median(positive_n)) if positive_n.size else 0.0
+            return cls(path, alignment, cells.barcodes, depth_n, median)
+
+    def row_of(self, names: Names) -> dict[str, int]:
+        """Row by the job's own cell name; cells that were not measured are absent."""
+        key = id(names)  # one array a job, kept by the caller's cache
+        if key not in self._matched:
+            from engine.pairs import match_barcodes
+
+            found = match_barcodes(names, self.barcodes, what=("translated", "measured"))
+            self._matched.clear()
+            self._matched[key] = {str(names[a]): int(b) for a, b in zip(found.index_a, found.index_b, strict=True)}
+        return self._matched[key]
+
+    def values(self, rows: Sequence[int], positions: NDArray[np.int64], scale: Scale) -> Floats:
+        """Chosen cells and model features, shape (len(rows), len(positions)), on the scale."""
+        from engine.intake.canonical import CanonicalCells
+
+        lead_if = self.alignment.lead_if[:, positions]
+        wanted = np.asarray(rows, dtype=np.int64)
+        out = np.zeros((len(wanted), len(positions)), dtype=np.float32)
+        order = np.argsort(wanted, kind="stable")
+        with CanonicalCells.open(self.path) as cells:
+            for start in range(0, cells.n_cells, BLOCK):
+                stop = min(start + BLOCK, cells.n_cells)
+                here = order[np.searchsorted(wanted[order], start) : np.searchsorted(wanted[order], stop)]
+                if here.size:
+                    counts = cells.rows(start, stop).counts[wanted[here] - start] @ lead_if
+                    out[here] = counts.toarray()
+        return self._on(out, wanted, scale)
+
+    def _on(self, counts_nf: Floats, rows: NDArray[np.int64], scale: Scale) -> Floats:
+        if scale is Scale.PROBABILITY:
+            return (counts_nf > 0).astype(np.float32)
+        if scale is Scale.RATE:
+            return counts_nf
+        depth_n = self.depth_n[rows]
+        factor_n = np.where(depth_n > 0, self.median / np.maximum(depth_n, 1e-9), 0.0)
+        normalised: Floats = np.log1p(counts_nf * factor_n[:, None]).astype(np.float32)
+        return normalised
+
+
+def _blocks(cells: CanonicalCells) -> Iterator[sp.csr_matrix]:
+    for start in range(0, cells.n_cells, BLOCK):
+        yield cells.rows(start, min(start + BLOCK, cells.n_cells)).counts

@@ -1,0 +1,61 @@
+"""What an attempt must do, written to the store before it is submitted, with everything it will read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.types import Modality
+from jobs import layout
+from jobs.errors import NotFound
+from jobs.spec import TranslateSpec
+from jobs.version import code_version
+from storage.tables import datasets as dataset_table
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from storage.artifacts import ArtifactStore
+    from storage.tables.jobs import JobRow
+
+MANIFEST = "bundle.json"
+LEFT_OUT = frozenset({"example", "report.json", "CARD.md"})  # not read by workers, not covered by the digest
+
+
+def order_document(conn: DuckDBPyConnection, row: JobRow) -> dict[str, Any]:
+    """The order of the row's attempt. Raises NotFound when its cells were deleted."""
+    spec = TranslateSpec.model_validate(dict(row.spec))
+    inputs: dict[str, Any] = {}
+    for modality in Modality:
+        if (id := spec.dataset(modality)) is None:
+            continue
+        dataset = dataset_table.get(conn, id)
+        if dataset is None or dataset.digest is None or dataset.deleted_at is not None:
+            raise NotFound("The cells of this job were deleted.", hint="Bring them in again and submit a new job.")
+        inputs[modality.value] = {"key": layout.dataset(dataset.digest), "name": dataset.name, "id": id}
+    return {
+        "version": code_version(),
+        "job": row.id,
+        "attempt": row.attempt,
+        "spec": spec.model_dump(mode="json"),
+        "spec_digest": row.spec_digest,
+        "datasets": inputs,
+        "bundle_prefix": layout.bundle(spec.bundle),
+    }
+
+
+def publish_order(store: ArtifactStore, document: dict[str, Any]) -> None:
+    """Once per attempt; the same order written again is the same order."""
+    key = layout.order(document["job"], document["attempt"])
+    store.put_once(key, json.dumps(document, sort_keys=True, indent=1).encode())
+
+
+def publish_bundle(store: ArtifactStore, folder: Path, digest: str) -> None:
+    """The model's files, its manifest last: where that is, the others are."""
+    prefix = layout.bundle(digest)
+    if store.exists(prefix + MANIFEST):
+        return
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name not in LEFT_OUT]
+    for path in sorted(files, key=lambda path: path.name == MANIFEST):
+        store.put_file(prefix + path.name, path)

@@ -1,0 +1,166 @@
+"""What an attempt says of itself, applied to its row: each numbered event once, in order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from jobs import layout
+from jobs.failures import scrub
+from jobs.moves import move, state_of
+from jobs.state import TERMINAL, JobState
+from jobs.views import Failure
+from storage.errors import ArtifactMissing
+from storage.tables import artifacts as artifact_table
+from storage.tables import jobs as table
+from storage.tables.artifacts import ArtifactRow
+from storage.tables.rows import utcnow
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from storage.artifacts import ArtifactStore
+    from storage.tables.jobs import JobRow
+
+AT_ONCE = 200  # events read in one go, so that one talkative job does not hold up the others  # ours
+Event = Mapping[str, Any]
+
+GARBLED = Failure(
+    code="internal-error",
+    message="The job ended with a message that cannot be understood.",
+    hint="Try again; if it happens again, report it with the job's log.",
+)
+
+
+def unread(store: ArtifactStore, row: JobRow) -> list[Event]:
+    """The events of this attempt that were not applied yet. Numbers have no gaps: the first missing one is the end."""
+    found: list[Event] = []
+    for number in range(row.last_event + 1, row.last_event + 1 + AT_ONCE):
+        try:
+            document = json.loads(store.get_bytes(layout.event(row.id, row.attempt, number)))
+        except ArtifactMissing:
+            break
+        except ValueError:
+            document = {}
+        found.append({**(document if isinstance(document, dict) else {}), "n": number})
+    return found
+
+
+def apply(conn: DuckDBPyConnection, *, id: str, attempt: int, events: Sequence[Event]) -> bool:
+    """Applies events in one transaction; False when the job is no longer at this attempt or has ended."""
+    for event in events:
+        row = table.get(conn, id)
+        if row is None or row.attempt != attempt or state_of(row) in TERMINAL:
+            return False
+        if event["n"] != row.last_event + 1:
+            continue  # applied by an earlier look
+        handle = _HANDLERS.get(str(event.get("kind")), _note)
+        table.apply_event(conn, id=id, attempt=attempt, number=event["n"], heartbeat_at=utcnow(), **_changes(event))
+        handle(conn, row, event)
+    return True
+
+
+def _changes(event: Event) -> dict[str, Any]:
+    """What an event says of progress, as columns."""
+    if event.get("kind") != "stage":
+        return {}
+    return {
+        "stage": str(event.get("stage", ""))[:40],
+        "done": _whole(event.get("done")),
+        "total": _whole(event.get("total")),
+        "message": scrub(str(event.get("message", "")))[:500],
+    }
+
+
+def _whole(value: Any) -> int:
+    return int(value) if isinstance(value, (int, float)) and value >= 0 else 0
+
+
+def _started(conn: DuckDBPyConnection, row: JobRow, event: Event) -> None:
+    _running(conn, row)
+    _record(conn, row, event, {"version": str(event.get("version", "")), "host": str(event.get("host", ""))})
+
+
+def _stage(conn: DuckDBPyConnection, row: JobRow, event: Event) -> None:
+    """The row holds the progress; the record keeps only that a stage began."""
+    if event.get("stage") != row.stage:
+        _record(conn, row, event, {"stage": str(event.get("stage", ""))[:40]})
+
+
+def _log(conn: DuckDBPyConnection, row: JobRow, event: Event) -> None:
+    _record(conn, row, event, {"line": scrub(str(event.get("line", "")))[:2_000]})
+
+
+def _note(conn: DuckDBPyConnection, row: JobRow, event: Event) -> None:
+    _record(conn, row, event, {})
+
+
+def _succeeded(conn: DuckDBPyConnection, row: JobRow, event: Event) -> None:
+    """The artifacts and the state become visible together: there is no half-published result."""
+    try:
+        found = [_artifact(row, each) for each in event["artifacts"]]
+    except (KeyError, TypeError, ValueError):
+        _failed(conn, row, {**event, "failure": GARBLED.model_dump()})
+        return
+    for artifact in found:
+        artifact_table.put(conn, artifact)
+    what = {str(each["name"]): str(each.get("what", "")) for each in event["artifacts"]}
+    result = {**(row.result or {}), "summary": event.get("summary") or {}, "what": what}
+    _finish(conn, row, JobState.SUCCEEDED, result=result)
+
+
+def _artifact(row: JobRow, said: Mapping[str, Any]) -> ArtifactRow:
+    key = layout.output(row.id, row.attempt, str(said["name"]))
+    return ArtifactRow(
+        job=row.id,
+        attempt=row.attempt,
+        name=str(said["name"]),
+        uri=key,
+        bytes=int(said["bytes"]),
+        sha256=str(said["sha256"]),
+        media_type=str(said.get("media_type") or "application/octet-stream"),
+    )
+
+
+def _failed(conn: DuckDBPyConnection, row: JobRow, event: Event) -> None:
+    try:
+        failure = Failure.model_validate(event.get("failure"))
+    except ValueError:
+        failure = GARBLED
+    clean = Failure(**{name: scrub(value) for name, value in failure.model_dump().items()})
+    _finish(conn, row, JobState.FAILED, failure=clean.model_dump())
+
+
+def _cancelled(conn: DuckDBPyConnection, row: JobRow, event: Event) -> None:
+    _finish(conn, row, JobState.CANCELLED)
+
+
+def _finish(conn: DuckDBPyConnection, row: JobRow, to: JobState, **changes: Any) -> None:
+    """By the table of moves, through RUNNING or CANCELLING where it asks for that."""
+    if to is JobState.CANCELLED and state_of(row) is JobState.RUNNING:
+        move(conn, row, JobState.CANCELLING, reason="the attempt saw the cancel mark")
+    elif to is not JobState.CANCELLED:
+        _running(conn, row)
+    now = table.get(conn, row.id)
+    assert now is not None  # read in this transaction
+    move(conn, now, to, reason="the attempt said so", message="", **changes)
+
+
+def _running(conn: DuckDBPyConnection, row: JobRow) -> None:
+    if state_of(row) is JobState.SUBMITTED:
+        move(conn, row, JobState.RUNNING, reason="the attempt started", started_at=utcnow())
+
+
+def _record(conn: DuckDBPyConnection, row: JobRow, event: Event, detail: Mapping[str, Any]) -> None:
+    table.add_event(conn, job=row.id, attempt=row.attempt, kind=str(event.get("kind"))[:40], detail=detail)
+
+
+_HANDLERS: dict[str, Callable[[DuckDBPyConnection, JobRow, Event], None]] = {
+    "started": _started,
+    "stage": _stage,
+    "log": _log,
+    "succeeded": _succeeded,
+    "failed": _failed,
+    "cancelled": _cancelled,
+}

@@ -1,0 +1,193 @@
+"""What the store and the runner say against what we recorded; started again, it settles what is left.
+
+All state is in the database and the store. Silence never ends a job: only the outbox, or the runner's own word
+that an attempt is over, does.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobs import layout, orders, outbox
+from jobs.failures import failure_of
+from jobs.moves import backoff_s, lose, move, state_of
+from jobs.runners.base import Runner, RunnerState, RunnerUnreachable
+from jobs.spec import TranslateSpec
+from jobs.state import ACTIVE, TERMINAL, JobState
+from storage.errors import StorageError
+from storage.tables import jobs as table
+from storage.tables.rows import utcnow
+
+if TYPE_CHECKING:
+    from storage.artifacts import ArtifactStore
+    from storage.database import Database
+    from storage.tables.jobs import JobRow
+
+log = logging.getLogger(__name__)
+
+QUIET_S = 3.0  # without an event before the runner is asked; drivers speak every 2 s  # ours
+STOP_AFTER_S = 10.0  # from the cancel mark to asking the runner  # ours
+FORCE_AFTER_S = 40.0  # and to insisting  # ours
+WAITING = frozenset({RunnerState.PENDING, RunnerState.RUNNING})
+TRANSIENT = frozenset({"source-unreachable", "store-full"})  # the store may be back in a minute
+ALL = 10_000
+
+
+@dataclass
+class Reconciler:
+    """One thread that moves jobs on. bundle_folder: where the model of this id lies; limit: attempts at once."""
+
+    database: Database
+    store: ArtifactStore
+    runner: Runner
+    bundle_folder: Callable[[str], Path]
+    store_uri: str
+    limit: int = 2
+    period_s: float = 0.5
+    clock: Callable[[], float] = time.monotonic
+    _cancelled_at: dict[tuple[str, int], float] = field(default_factory=dict)
+    _wake: threading.Event = field(default_factory=threading.Event)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._loop, name="reconciler", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends after the look in progress; attempts go on without us."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def wake(self) -> None:
+        """Look now: something was asked."""
+        self._wake.set()
+
+    def tick(self) -> None:
+        """One look at every job that has not ended."""
+        with self.database.read() as conn:
+            active = table.find(conn, states=ACTIVE, limit=ALL)
+        active.sort(key=lambda row: (row.submitted_at, row.id))
+        running = 0
+        for row in active:
+            if state_of(row) is not JobState.QUEUED:
+                self._safely(self._settle, row)
+                running += 1
+        for row in active:
+            if state_of(row) is JobState.QUEUED and running < self.limit and self._due(row):
+                running += 1
+                self._safely(self._submit, row)
+
+    def _loop(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.tick()
+            except Exception:
+                log.exception("The jobs could not be looked at; trying again.")
+            self._wake.wait(self.period_s)
+            self._wake.clear()
+
+    def _safely(self, step: Callable[[JobRow], None], row: JobRow) -> None:
+        """One job's trouble is not the others'."""
+        try:
+            step(row)
+        except RunnerUnreachable as error:
+            log.warning("Job %s: the runner does not answer (%s); nothing follows from that.", row.id, error)
+        except Exception:
+            log.exception("Job %s could not be looked at; trying again.", row.id)
+
+    # -- submitting ----------------------------------------------------------------------------------------------
+
+    def _due(self, row: JobRow) -> bool:
+        return (utcnow() - row.updated_at).total_seconds() >= backoff_s(row)
+
+    def _submit(self, row: JobRow) -> None:
+        """Order first, then the runner, then the row: a crash in between repeats what may be repeated."""
+        submission = f"{row.id}-{row.attempt}"
+        try:
+            self._publish(row)
+            self.runner.submit(submission=submission, job=row.id, attempt=row.attempt, store=self.store_uri)
+        except RunnerUnreachable:
+            raise
+        except Exception as error:
+            if isinstance(error, StorageError) and error.code in TRANSIENT:
+                raise
+            self._fail(row, error)
+            return
+        moved = self.database.write_now(
+            lambda conn: move(conn, row, JobState.SUBMITTED, reason="handed to the runner", ray_submission=submission)
+        )
+        if not moved:  # cancelled while we were at it
+            self._mark(row)
+            self.runner.stop(submission)
+
+    def _publish(self, row: JobRow) -> None:
+        spec = TranslateSpec.model_validate(dict(row.spec))
+        orders.publish_bundle(self.store, self.bundle_folder(spec.model), spec.bundle)
+        with self.database.read() as conn:
+            document = orders.order_document(conn, row)
+        orders.publish_order(self.store, document)
+
+    def _fail(self, row: JobRow, error: Exception) -> None:
+        failure = failure_of(error).model_dump()
+        log.warning("Job %s cannot be submitted: %s", row.id, failure["message"])
+        self.database.write_now(
+            lambda conn: move(conn, row, JobState.FAILED, reason="could not be submitted", failure=failure)
+        )
+
+    # -- settling ------------------------------------------------------------------------------------------------
+
+    def _settle(self, row: JobRow) -> None:
+        here = self._pull(row)
+        if here is None:
+            return
+        if state_of(here) is JobState.CANCELLING:
+            self._press(here)
+        if (utcnow() - (here.heartbeat_at or here.updated_at)).total_seconds() < QUIET_S:
+            return
+        assert here.ray_submission is not None  # set with SUBMITTED
+        status = self.runner.status(here.ray_submission)
+        if status.state in WAITING:
+            return
+        # What it said before it ended lies in the store by now: read once more before deciding.
+        there = self._pull(here)
+        if there is not None:
+            self._vanished(there, f"the runner says {status.state}: {status.message}".rstrip(": "))
+
+    def _pull(self, row: JobRow) -> JobRow | None:
+        """Applies the outbox; the row as it is then, or None once this attempt has ended."""
+        while events := outbox.unread(self.store, row):
+            self.database.write_now(partial(outbox.apply, id=row.id, attempt=row.attempt, events=events))
+            with self.database.read() as conn:
+                after = table.get(conn, row.id)
+            if after is None or after.attempt != row.attempt or state_of(after) in TERMINAL:
+                self._cancelled_at.pop((row.id, row.attempt), None)
+                return None
+            row = after
+        return row
+
+    def _vanished(self, row: JobRow, reason: str) -> None:
+        if state_of(row) is JobState.CANCELLING:
+            self.database.write_now(lambda conn: move(conn, row, JobState.CANCELLED, reason=reason))
+        else:
+            log.warning("Job %s, attempt %d was lost: %s", row.id, row.attempt, reason)
+            self.database.write_now(lambda conn: lose(conn, row, reason=reason))
+
+    def _press(self, row: JobRow) -> None:
+        """The mark first; then the runner is asked, and at last told."""
+        self._mark(row)
+        since = self.clock() - self._cancelled_at.setdefault((row.id, row.attempt), self.clock())
+        if since >= STOP_AFTER_S and row.ray_submission is not None:
+            self.runner.stop(row.ray_submission, force=since >= FORCE_AFTER_S)
+
+    def _mark(self, row: JobRow) -> None:
+        self.store.put_once(layout.cancel_mark(row.id, row.attempt), b"cancel\n")

@@ -1,0 +1,250 @@
+"""What a finished job says: its report, tables and files, and any feature decoded when it is asked for."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import CellsDoNotMatch, WrongDirection
+from engine.types import Direction, Modality
+from jobs import layout
+from jobs.errors import BadRequest, NotFound, NotReady
+from jobs.measured import Measured
+from jobs.search import find_genes, find_peaks
+from jobs.shelf import Shelf
+from jobs.spec import TranslateSpec
+from jobs.state import JobState
+from jobs.views import ArtifactView, FeatureHit, Values
+from storage.tables import artifacts as artifact_table
+from storage.tables import datasets as dataset_table
+from storage.tables import jobs as job_table
+
+if TYPE_CHECKING:
+    from engine.bundle import Bundle
+    from engine.types import FeatureSpace
+    from jobs.latents import Kept
+    from storage.database import Database
+    from storage.tables.jobs import JobRow
+
+TABLES = ("features", "cells", "roc")
+MOST_FEATURES = 500  # at once  # ours
+MOST_VALUES = 20_000_000  # cells × features at once: 160 MB as Python floats would be the most  # ours
+AT_ONCE = 2  # decodes side by side; the others wait  # ours
+BUNDLES_KEPT = 3  # ours
+DOCUMENTS_KEPT = 24  # ours
+
+
+@dataclass
+class Results:
+    """Reads only what a SUCCEEDED row names. bundle_folder: the local folder of the bundle of this digest, or None."""
+
+    database: Database
+    shelf: Shelf
+    bundle_folder: Callable[[str], Path | None]
+    _turn: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(AT_ONCE))
+
+    def __post_init__(self) -> None:
+        # caches of this object, not of its class: they end with it
+        self._document = lru_cache(maxsize=DOCUMENTS_KEPT)(_read_json)
+        self._bundle = lru_cache(maxsize=BUNDLES_KEPT)(self._load_bundle)
+        self._space = lru_cache(maxsize=8)(self._load_space)
+        self._latent = lru_cache(maxsize=4)(self._load_latent)
+        self._measured = lru_cache(maxsize=8)(self._load_measured)
+
+    def report(self, id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._document(self.open_artifact(id, "report.json"))
+        return found
+
+    def table(self, id: str, direction: Direction, name: str) -> dict[str, list[Any]]:
+        if name not in TABLES:
+            raise BadRequest(f"There is no table {name[:40]!r}.", hint=f"There are {', '.join(TABLES)}.")
+        _, spec = self._finished(id, direction)
+        if name == "roc" and not spec.has_truth(direction):
+            raise NotFound(f"{direction.value} was not scored: no truth was given.", hint="Give both modalities.")
+        found: dict[str, list[Any]] = self._document(self.open_artifact(id, f"{direction.value}/{name}.json"))
+        return found
+
+    def search(self, id: str, direction: Direction, query: str, *, limit: int = 20) -> list[FeatureHit]:
+        """Among the features the job predicted."""
+        _, spec = self._finished(id, direction)
+        space = self._space(spec.bundle, direction.target)
+        if direction.target is Modality.RNA:
+            return find_genes(space, query, limit=limit)
+        return find_peaks(space, query, limit=limit)
+
+    def values(
+        self,
+        id: str,
+        direction: Direction,
+        *,
+        features: Sequence[str],
+        modality: Modality | None = None,
+        cells: Sequence[str] | None = None,
+    ) -> Values:
+        """Predicted values beside the measured ones on the same scale; cells that both know, in the job's order."""
+        row, spec = self._finished(id, direction)
+        if not 0 < len(features) <= MOST_FEATURES:
+            raise BadRequest(f"{len(features)} features were asked for.", hint=f"Ask for 1 to {MOST_FEATURES}.")
+        modality = modality or direction.target
+        with self._turn:
+            kept = self._latent(row.id, row.attempt, direction)
+            rows = _rows_of(kept, cells)
+            if modality is direction.target:
+                return self._predicted(spec, direction, kept, rows, features)
+            return self._input(spec, direction, kept, rows, features)
+
+    def artifacts(self, id: str) -> list[ArtifactView]:
+        row = self._row(id)
+        what = (row.result or {}).get("what", {})
+        with self.database.read() as conn:
+            found = artifact_table.find(conn, job=row.id, attempt=row.attempt)
+        return [
+            ArtifactView(
+                name=each.name,
+                bytes=each.bytes,
+                sha256=each.sha256,
+                media_type=each.media_type,
+                what=what.get(each.name, ""),
+            )
+            for each in found
+        ]
+
+    def open_artifact(self, id: str, name: str) -> Path:
+        row = self._row(id)
+        with self.database.read() as conn:
+            found = artifact_table.get(conn, job=row.id, attempt=row.attempt, name=name)
+        if found is None:
+            raise NotFound(f"The job has no file {name[:80]!r}.", hint="Look at the list of its files.")
+        return self.shelf.path(found.uri)
+
+    # -- values --------------------------------------------------------------------------------------------------
+
+    def _predicted(
+        self, spec: TranslateSpec, direction: Direction, kept: Kept, rows: Sequence[int], features: Sequence[str]
+    ) -> Values:
+        from engine.translators.base import positions_of
+
+        bundle = self._bundle(spec.bundle)
+        positions = positions_of(bundle.space(direction.target), features)
+        measured = self._measured_of(spec, direction.target)
+        if measured is not None:
+            rows = [row for row in rows if kept.barcodes[row] in measured.row_of(kept.barcodes)]
+        _check_size(len(rows), len(positions))
+        decoded = bundle.translator.decode(kept.latent.rows(list(rows)), direction.target, [int(p) for p in positions])
+        barcodes = tuple(str(kept.barcodes[row]) for row in rows)
+        truth = None
+        if measured is not None:
+            where = measured.row_of(kept.barcodes)
+            truth = measured.values([where[name] for name in barcodes], positions, decoded.scale).tolist()
+        return Values(
+            barcodes=barcodes,
+            features=tuple(features),
+            modality=direction.target,
+            scale=decoded.scale.value,
+            predicted=decoded.values.tolist(),
+            truth=truth,
+        )
+
+    def _input(
+        self, spec: TranslateSpec, direction: Direction, kept: Kept, rows: Sequence[int], features: Sequence[str]
+    ) -> Values:
+        from engine.translators.base import positions_of
+        from engine.types import Scale
+
+        measured = self._measured_of(spec, direction.source)
+        if measured is None:
+            raise NotFound("The cells of this job were deleted.", hint="Its report and tables are still there.")
+        positions = positions_of(self._space(spec.bundle, direction.source), features)
+        _check_size(len(rows), len(positions))
+        scale = Scale.LOG_NORMALISED if direction.source is Modality.RNA else Scale.PROBABILITY
+        where = measured.row_of(kept.barcodes)
+        barcodes = tuple(str(kept.barcodes[row]) for row in rows)
+        values = measured.values([where[name] for name in barcodes], positions, scale)
+        return Values(
+            barcodes=barcodes,
+            features=tuple(features),
+            modality=direction.source,
+            scale=scale.value,
+            truth=values.tolist(),
+        )
+
+    def _measured_of(self, spec: TranslateSpec, modality: Modality) -> Measured | None:
+        """The cells as they were measured; None where none were given, or they were deleted since."""
+        id = spec.dataset(modality)
+        if id is None:
+            return None
+        with self.database.read() as conn:
+            row = dataset_table.get(conn, id)
+        if row is None or row.deleted_at is not None or row.digest is None:
+            return None
+        return self._measured(row.digest, spec.bundle, modality)
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def _row(self, id: str) -> JobRow:
+        with self.database.read() as conn:
+            row = job_table.get(conn, id)
+        if row is None:
+            raise NotFound(f"There is no job {id[:80]!r}.", hint="It may have been deleted.")
+        if row.state != JobState.SUCCEEDED:
+            raise NotReady(f"The job has no result: it is {row.state.lower()}.", hint="Wait until it has succeeded.")
+        return row
+
+    def _finished(self, id: str, direction: Direction) -> tuple[JobRow, TranslateSpec]:
+        row = self._row(id)
+        spec = TranslateSpec.model_validate(dict(row.spec))
+        if direction not in spec.directions:
+            asked = ", ".join(d.value for d in spec.directions)
+            raise WrongDirection(f"The job did not translate {direction.value}.", hint=f"It did {asked}.")
+        return row, spec
+
+    def _folder(self, digest: str) -> Path:
+        here = self.bundle_folder(digest)
+        return here if here is not None else self.shelf.folder(layout.bundle(digest))
+
+    def _load_bundle(self, digest: str) -> Bundle:
+        from engine.bundle import load_bundle
+
+        return load_bundle(self._folder(digest))
+
+    def _load_space(self, digest: str, modality: Modality) -> FeatureSpace:
+        from engine.bundle import read_space
+
+        return read_space(self._folder(digest), modality)
+
+    def _load_latent(self, id: str, attempt: int, direction: Direction) -> Kept:
+        from jobs.latents import read_latent
+
+        return read_latent(self.open_artifact(id, f"{direction.value}/latent.h5ad"), direction.source)
+
+    def _load_measured(self, dataset: str, bundle: str, modality: Modality) -> Measured:
+        return Measured.open(self.shelf.path(layout.dataset(dataset)), self._space(bundle, modality))
+
+
+def _rows_of(kept: Kept, cells: Sequence[str] | None) -> list[int]:
+    if cells is None:
+        return list(range(len(kept.barcodes)))
+    unknown = [name for name in cells if name not in kept.index]
+    if unknown:
+        raise CellsDoNotMatch(
+            f"{len(unknown)} of {len(cells)} cells are not of this job, such as {unknown[0][:80]}.",
+            hint="Use the barcodes of the table of cells.",
+        )
+    return [kept.index[name] for name in cells]
+
+
+def _check_size(cells: int, features: int) -> None:
+    if cells * features > MOST_VALUES:
+        raise BadRequest(
+            f"{cells:,} cells × {features:,} features are too many values at once.",
+            hint="Ask for fewer features, or submit the job with the dense export.",
+        )
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
