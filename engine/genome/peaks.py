@@ -91,10 +91,8 @@ def parse_known(names: Iterable[str]) -> tuple[Peaks, NDArray[np.bool_]]:
     if parts is None:
         found = [_NAME.fullmatch(name) for name in every]
         good_f, parts = np.array([match is not None for match in found]), [m.groups() for m in found if m]
-    spelt, starts, ends = zip(*parts, strict=True) if parts else ((), (), ())
-    start = np.fromiter(map(int, starts), dtype=np.int64, count=len(parts))
-    end = np.fromiter(map(int, ends), dtype=np.int64, count=len(parts))
-    chroms, code = _canonical(spelt)
+    start, end = (np.fromiter((int(part[k]) for part in parts), np.int64, len(parts)) for k in (1, 2))
+    chroms, code = _canonical([part[0] for part in parts])
     real = start < end
     good_f[good_f] = real
     return Peaks(chroms, code[real], start[real], end[real]), good_f

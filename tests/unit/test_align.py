@@ -16,7 +16,7 @@ from engine.preprocess.align import align, coverage_problem, match
 from engine.preprocess.coverage import required_share
 from engine.types import FeatureSpace, Modality, as_names
 from tests.builders import gene_names, peak_names
-from tests.unit.test_genome_detect import moved_as_between_builds, promoter_like
+from tests.genomes import moved_as_between_builds, promoter_like
 
 GENES = FeatureSpace(Modality.RNA, gene_names(12), "hg38")
 PEAKS = FeatureSpace(Modality.ATAC, peak_names(12), "hg38")
@@ -154,15 +154,22 @@ def test_a_selection_of_genes_is_refused_as_one():
         align(GENES.names[:3], GENES)
 
 
-def test_peaks_of_another_build_are_refused_even_where_wide_ones_overlap_by_chance():
+def test_peaks_of_another_build_are_refused():
     peaks = promoter_like("hg38")
     space = FeatureSpace(Modality.ATAC, peaks.names, "hg38")
     older = moved_as_between_builds(peaks, "hg19")
     with pytest.raises(WrongGenome, match=r"not on hg38, the model's genome.*probably hg19"):
         align(older.names, space)
-    wide = [f"{c}:{max(int(s) - 60_000, 0)}-{int(s) + 60_000}" for c, s in _places(older.names)]
+
+
+def test_wide_peaks_of_another_build_are_refused_though_enough_overlap_by_chance():
+    peaks = promoter_like("hg38", count=30_000)
+    space = FeatureSpace(Modality.ATAC, as_names(dict.fromkeys(peaks.names)), "hg38")
+    older = moved_as_between_builds(peaks, "hg19")
+    wide = [f"{c}:{max(int(s) - 18_000, 0)}-{int(s) + 18_000}" for c, s in _places(older.names)]
     assert match(wide, space).coverage.share > required_share(Modality.ATAC)
-    assert match(wide, space).coverage.by_name == 0
+    with pytest.raises(WrongGenome, match="overlap the model's by chance only"):
+        align(wide, space)
 
 
 def _places(names):
