@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sys
@@ -10,9 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.errors import CorruptMatrix, CrossViewError, TooLarge
 from engine.intake.canonical import canonicalise
-from engine.intake.limits import Limits, human
+from engine.intake.limits import Limits, as_problem
 from engine.types import Modality
 
 
@@ -38,7 +36,7 @@ def main() -> int:
             progress=lambda done, of: answer({"progress": [done, of]}),
         )
     except Exception as error:
-        problem = _as_input_problem(error, limits)
+        problem = as_problem(error, limits)
         answer({"error": {"code": problem.code, "message": problem.message, "hint": problem.hint}})
         return 2
     answer({"summary": summary.to_json()})
@@ -61,24 +59,6 @@ def _restrict(limits: Limits) -> None:
             resource.setrlimit(which, (bound, bound))
         except (ValueError, OSError) as error:  # macOS does not bound address space
             print(f"limit {which} not set: {error}", file=sys.stderr)
-
-
-def _as_input_problem(error: Exception, limits: Limits) -> CrossViewError:
-    """What went wrong, as something the owner of the file can act on."""
-    if isinstance(error, CrossViewError):
-        return error
-    smaller = "Split the file by sample, or keep raw counts only, stored sparse."
-    text = str(error)
-    if isinstance(error, MemoryError) or "allocat" in text.lower():
-        return TooLarge(f"Reading the file needs more than {human(limits.memory_bytes)} of memory.", hint=smaller)
-    if "File too large" in text or getattr(error, "errno", None) == errno.EFBIG:
-        return TooLarge(f"The clean copy exceeds {human(limits.output_bytes)}.", hint=smaller)
-    if "No space left" in text:
-        return TooLarge("There is no space left on the disk for the clean copy.", hint="Ask for space, or retry later.")
-    return CorruptMatrix(
-        f"The file cannot be read ({type(error).__name__}: {text[:200]}).",
-        hint="Write it again from AnnData, or copy it again if it broke off.",
-    )
 
 
 if __name__ == "__main__":

@@ -19,13 +19,15 @@ from numpy.typing import NDArray
 
 from engine.errors import BadSetting, NoCells, NotAnnData
 from engine.intake.counts import blocks
-from engine.intake.limits import Limits
+from engine.intake.limits import Limits, as_problem
 from engine.intake.look import look_at, open_hdf5, require_hdf5
 from engine.intake.names import clean
 from engine.intake.plan import Plan, plan_for
 from engine.intake.sink import FORMAT, RowSink, write_frame, write_rest
 from engine.intake.summary import QUANTILES, Summary
 from engine.types import Cells, FeatureSpace, Modality, Names, as_names
+
+__all__ = ["CanonicalCells", "Progress", "Summary", "canonicalise"]
 
 Progress = Callable[[int, int], None]
 
@@ -48,6 +50,8 @@ def canonicalise(
     limits = limits or Limits()
     partial, scratch = out.with_name(out.name + ".partial"), out.with_name(out.name + ".scratch")
     require_hdf5(path)
+    if out.exists() and os.path.samefile(path, out):
+        raise BadSetting(f"{path.name} would be read and written at once: input and copy are the same file.")
     try:
         scratch.mkdir(parents=True, exist_ok=True)
         with open_hdf5(path) as file:
@@ -55,6 +59,8 @@ def canonicalise(
             summary = _write(file, plan, partial, scratch, limits, progress or (lambda done, of: None))
         _settle(partial, out)
         return summary
+    except (OSError, RuntimeError, MemoryError) as error:  # how h5py tells that bytes make no sense
+        raise as_problem(error, limits) from error
     finally:
         partial.unlink(missing_ok=True)
         shutil.rmtree(scratch, ignore_errors=True)

@@ -120,7 +120,10 @@ def _talk(process: subprocess.Popen[str], request: Mapping[str, Any], progress: 
         return None
     answer: Mapping[str, Any] | None = None
     for line in process.stdout:
-        message = json.loads(line)
+        try:
+            message = json.loads(line)
+        except ValueError:  # cut off in the middle of a line
+            break
         if "progress" in message:
             progress(*message["progress"])
         else:

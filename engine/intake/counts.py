@@ -227,7 +227,9 @@ def _dense_blocks(file: Any, layout: Layout, matrix: Matrix, limits: Limits) -> 
         rows -= rows % data.chunks[0]  # whole chunks, so that none is unpacked twice
     for start in range(0, n, rows):
         piece = np.asarray(data[start : start + rows])
-        yield sp.csr_matrix(piece.astype(np.float64 if piece.dtype.kind != "b" else np.float32, copy=False))
+        if piece.dtype.kind == "f" and piece.dtype.itemsize not in (4, 8):
+            piece = piece.astype(np.float32)  # scipy has no half-precision matrices
+        yield sp.csr_matrix(piece)
 
 
 def _pointers(file: Any, layout: Layout, matrix: Matrix, *, minor: int) -> NDArray[np.int64]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import re
 from dataclasses import asdict, dataclass
 
-from engine.errors import CrossViewError
+from engine.errors import BadInput, CorruptMatrix, CrossViewError, TooLarge
 
 GB = 10**9
+_NO_MEMORY = re.compile(r"(un|not )able to allocate|can't allocate|memory allocation failed", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,27 @@ def human(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1_000
     return f"{count:,.3g} TB"
+
+
+def as_problem(error: BaseException, limits: Limits) -> CrossViewError:
+    """What went wrong, as something the owner of the file can act on."""
+    if isinstance(error, CrossViewError):
+        return error
+    smaller = "Split the file by sample, or keep raw counts only, stored sparse."
+    text = str(error)
+    number = getattr(error, "errno", None)
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(text):
+        return TooLarge(f"Reading the file needs more than {human(limits.memory_bytes)} of memory.", hint=smaller)
+    if number == errno.EFBIG or "File too large" in text:
+        return TooLarge(f"The clean copy exceeds {human(limits.output_bytes)}.", hint=smaller)
+    if number == errno.ENOSPC or "No space left" in text:
+        return TooLarge("There is no space left on the disk for the clean copy.", hint="Ask for space, or retry later.")
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return BadInput(f"The file or the folder for its copy may not be opened ({text[:200]}).", hint="Check rights.")
+    return CorruptMatrix(
+        f"The file cannot be read ({type(error).__name__}: {text[:200]}).",
+        hint="Write it again from AnnData, or copy it again if it broke off.",
+    )
 
 
 class Problems:

@@ -141,6 +141,8 @@ def require_hdf5(path: Path) -> None:
         )
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise NotHDF5(f"{path.name} is not a regular file.", hint="Give an .h5ad file.")
+    if not os.access(path, os.R_OK):
+        raise BadInput(f"{path.name} may not be read by this account.", hint="Change its rights (chmod +r).")
     if h5py.is_hdf5(path):
         return
     what, hint = _sniff(path)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import WrongModality
+from engine.genome.peaks import parse_known
 from engine.types import Modality, Names, as_names
 
 LONGEST = 200  # characters; the longest real feature names are peaks on scaffolds, under 60
-PEAK = re.compile(r"^([A-Za-z0-9_.]+?)[:\-_](\d+)[\-_](\d+)$")
 ENSEMBL = re.compile(r"^ENS[A-Z]{0,6}G\d{11}")
 PLAIN = re.compile(r"^[\x20-\x7e]*$")
 UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})  # control, direction marks, surrogates, line breaks
@@ -34,17 +34,15 @@ def clean_all(names: Iterable[str]) -> Names:
 
 def is_peak(names: Names) -> NDArray[np.bool_]:
     """Which names are intervals such as chr1:100-600, chr1-100-600 or chr1_100_600; shape (f,)."""
-    return np.fromiter((PEAK.match(name) is not None for name in names), dtype=bool, count=len(names))
+    return parse_known(names)[1]
 
 
 def tidy_peaks(names: Names) -> Names:
-    """Peaks written as `chr1:100-600` whatever the separators were; other names unchanged."""
-
-    def tidy(name: str) -> str:
-        found = PEAK.match(name)
-        return f"{found[1]}:{found[2]}-{found[3]}" if found else name
-
-    return as_names(tidy(name) for name in names)
+    """Peaks written as `chr1:100-600` whatever the spelling was; other names unchanged."""
+    peaks, mask_f = parse_known(names)
+    tidy = names.copy()
+    tidy[mask_f] = peaks.names
+    return tidy
 
 
 def choose_columns(names: Names, wanted: Modality | None) -> tuple[Modality, NDArray[np.int64] | None, str]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import BadInput, DuplicateNames, NoCells, TooLarge
+from engine.genome.detect import detect
 from engine.intake.counts import Found, find_counts
 from engine.intake.frames import Labels, index_names, label_columns, length, text_column
 from engine.intake.limits import Limits, Problems
@@ -100,7 +101,9 @@ def _features(
     if columns is not None:
         names = names[columns]
     if modality is Modality.ATAC:
-        names = tidy_peaks(names)
+        written, names = names, tidy_peaks(names)
+        if bool((written != names).any()):
+            notes.append(f"Peak names were rewritten as chromosome:start-end, such as {written[0]} to {names[0]}.")
         if twice := duplicated(names):
             # Numbering a repeated interval would make a name that is no interval any more.
             raise DuplicateNames(
@@ -115,7 +118,7 @@ def _features(
                 f"{len(repeated):,} gene names occurred more than once (such as {repeated[0]}); "
                 f"the repeats were numbered {repeated[0]}-1 and so on."
             )
-    return FeatureSpace(modality, names, _genome(names, modality)), columns, notes
+    return FeatureSpace(modality, names, detect(names, modality).genome), columns, notes
 
 
 def _symbols(file: Any, layout: Layout, frame: str, names: Names) -> tuple[Names, list[str]]:
@@ -129,11 +132,3 @@ def _symbols(file: Any, layout: Layout, frame: str, names: Names) -> tuple[Names
             merged = [symbol or name for symbol, name in zip(texts, names, strict=True)]
             return as_names(merged), [f"Genes are named by {frame}[{column!r}] instead of Ensembl ids."]
     return names, []
-
-
-def _genome(names: Names, modality: Modality) -> str | None:
-    try:
-        from engine.genome.detect import detect
-    except ImportError:
-        return None
-    return detect(names, modality).genome
