@@ -1,0 +1,454 @@
+"""The `crossview` command: words in, one document or a few lines out, and an exit code a script can trust.
+
+Exit codes: 0 done, 2 bad usage or bad input, 3 the job failed, 4 not reachable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jobs.version import code_version
+
+DONE, BAD_INPUT, JOB_FAILED, NOT_REACHABLE = 0, 2, 3, 4
+Arguments = argparse.Namespace
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+        return code
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return DONE
+    except Exception as problem:
+        return _explain(problem, as_json=getattr(arguments, "json", False))
+
+
+def _explain(problem: Exception, *, as_json: bool) -> int:
+    """One clear message on stderr (and one document on stdout with --json)."""
+    from jobs.failures import failure_of
+
+    failure = failure_of(problem)
+    if as_json:
+        print(json.dumps({"error": failure.model_dump(exclude={"detail"})}))
+    print(f"crossview: {failure.message}", file=sys.stderr)
+    if failure.hint:
+        print(f"  → {failure.hint}", file=sys.stderr)
+    if failure.code in {"not-reachable", "runner-unreachable", "source-unreachable"}:
+        return NOT_REACHABLE
+    if failure.code == "internal-error":
+        traceback.print_exception(problem, file=sys.stderr)
+        return JOB_FAILED
+    return BAD_INPUT
+
+
+# -- commands that need no server ------------------------------------------------------------------------------------
+
+
+def _inspect(a: Arguments) -> int:
+    from engine.types import Modality
+    from jobs import offline
+
+    found = offline.inspect(a.input, model=a.model, modality=Modality(a.modality) if a.modality else None)
+    if a.json:
+        _print(found)
+    else:
+        _lines(_inspected(found))
+    return BAD_INPUT if found.get("preflight", {}).get("verdict") == "refused" else DONE
+
+
+def _inspected(found: dict[str, Any]) -> list[str]:
+    s = found["summary"]
+    unit = "genes" if s["modality"] == "rna" else "peaks"
+    lines = [
+        f"{s['source']}: {s['cells']:,} cells × {s['features']:,} {unit}, raw counts from {s['counts_from']}",
+        f"  median depth {s['depth']['50']:,.0f}, {s['detected']['50']:,.0f} {unit} a cell; "
+        f"genome {s['genome'] or 'not recognised'}",
+        *(f"  labels: {name} ({len(kinds)})" for name, kinds in s["labels"].items()),
+        *(f"  note: {note}" for note in s["notes"]),
+    ]
+    if "preflight" not in found:
+        return lines
+    p = found["preflight"]
+    lines.append(f"With {found['model']}: {p['verdict']}")
+    for direction in p["directions"]:
+        lines.append(f"  can be translated {direction}")
+    for name, share in p["coverage"].items():
+        lines.append(f"  {share['found']:,} of the model's {share['of']:,} {name.upper()} features are there")
+    for issue in p["issues"]:
+        lines.append(f"  {issue['level']}: {issue['message']}")
+        if issue["hint"]:
+            lines.append(f"    → {issue['hint']}")
+    return lines
+
+
+def _train(a: Arguments) -> int:
+    from jobs import offline
+
+    settings = dict(_pair(text) for text in a.set or [])
+    if a.epochs:
+        settings["epochs"] = str(a.epochs)
+    document = offline.train(
+        rna=a.rna, atac=a.atac, model=a.model, out=a.out, split=a.split, hold_out=a.hold_out, seed=a.seed,
+        device=a.device, settings=settings, genome=a.genome, id=a.id, licence=a.licence,
+    )  # fmt: skip
+    if a.json:
+        _print(document)
+        return DONE
+    lines = [f"Saved {document['id']} in {a.out} (digest {document['bundle'][:12]})"]
+    for direction, report in document["report"]["directions"].items():
+        lines.append(f"{direction}: {report['verdict']['headline']}")
+    _lines([*lines, f"Its card: {a.out / 'CARD.md'}", f"Use it: crossview translate --model {a.out} …"])
+    return DONE
+
+
+def _pair(text: str) -> tuple[str, str]:
+    from engine.errors import BadSetting
+
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise BadSetting(f"--set {text!r} has no value.", hint="Write --set name=value.")
+    return name.strip(), value.strip()
+
+
+def _translate(a: Arguments) -> int:
+    from engine.types import Direction
+    from jobs import offline
+
+    document = offline.translate(
+        model=a.model, source=a.input, direction=Direction(a.direction), out=a.out, features=_features(a.features),
+        latent_only=a.latent, device=a.device, chunk=a.chunk_cells, min_coverage=a.min_coverage,
+    )  # fmt: skip
+    if a.json:
+        _print(document)
+    else:
+        print(f"Wrote {a.out}: {document['cells']:,} cells × {document['features']:,} features ({document['scale']})")
+    return DONE
+
+
+def _features(text: str | None) -> list[str] | None:
+    """Names separated by commas, or @FILE with one a line."""
+    if text is None:
+        return None
+    if text.startswith("@"):
+        return [line.strip() for line in Path(text[1:]).read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _evaluate(a: Arguments) -> int:
+    from jobs import offline
+
+    document = offline.evaluate(model=a.model, prediction=a.prediction, truth=a.truth, out=a.out)
+    if a.json:
+        _print(document)
+        return DONE
+    from jobs.scorecard import scorecard
+
+    _lines(scorecard(document))
+    return DONE
+
+
+def _models_list(a: Arguments) -> int:
+    from engine.bundle import read_manifest
+    from jobs.catalog import load_catalog
+
+    rows = []
+    for entry in load_catalog().values():
+        manifest = read_manifest(entry.folder)
+        rows.append(
+            {"id": entry.id, "title": entry.title, "translator": manifest.translator, "genome": manifest.genome,
+             "directions": list(manifest.directions), "spaces": manifest.spaces, "tissue": entry.tissue,
+             "digest": manifest.digest}
+        )  # fmt: skip
+    if a.json:
+        _print({"models": rows})
+        return DONE
+    for row in rows:
+        print(f"{row['id']}  {row['translator']}  {row['genome']}  {', '.join(row['directions'])}")
+        print(f"  {row['title']}: {row['tissue']}")
+    if not rows:
+        print("No models yet. Train one: crossview train --rna R.h5ad --atac A.h5ad --model ridge --out my-model")
+    return DONE
+
+
+def _models_show(a: Arguments) -> int:
+    from dataclasses import asdict
+
+    from engine.bundle import read_manifest, read_space
+    from engine.types import Modality
+    from jobs.catalog import resolve
+
+    folder = resolve(a.id)
+    if a.features:
+        for modality in Modality:
+            _lines(list(read_space(folder, modality).names))
+        return DONE
+    if a.json:
+        _print(asdict(read_manifest(folder)))
+        return DONE
+    path = folder / "CARD.md"
+    print(path.read_text(encoding="utf-8") if path.is_file() else f"{a.id} has no card.")
+    return DONE
+
+
+def _models_verify(a: Arguments) -> int:
+    from engine.bundle import read_manifest, verify_bundle
+    from jobs.catalog import resolve
+
+    folder = resolve(a.id)
+    worst = verify_bundle(folder)
+    document = {"id": a.id, "digest": read_manifest(folder).digest, "verified": True, "largest_difference": worst}
+    if a.json:
+        _print(document)
+    else:
+        print(f"{a.id} is whole (digest {document['digest'][:12]}) and predicts what it did when it was made.")
+    return DONE
+
+
+def _models_add(a: Arguments) -> int:
+    from jobs.catalog import add
+
+    entry = add(a.folder, id=a.id)
+    print(f"Added {entry.id}. It is on the Models page and in `crossview models list`.")
+    return DONE
+
+
+# -- commands that talk to a server ----------------------------------------------------------------------------------
+
+
+def _client() -> Any:
+    from jobs.client_http import HttpClient
+    from jobs.settings import Settings
+
+    settings = Settings.from_env()
+    return HttpClient(settings.api_url or f"http://{settings.host}:{settings.port}")
+
+
+def _jobs_submit(a: Arguments) -> int:
+    from jobs.submission import submit_files
+
+    with _client() as client:
+        job = submit_files(
+            client, model=a.model, rna=a.rna, atac=a.atac, directions=a.direction or [], export=a.export, title=a.title
+        )
+        if a.wait:
+            return _follow(client, job.id, as_json=a.json)
+        return _show_job(job, as_json=a.json)
+
+
+def _jobs_list(a: Arguments) -> int:
+    with _client() as client:
+        found = client.jobs()
+    if a.json:
+        _print({"jobs": [job.model_dump(mode="json") for job in found]})
+    else:
+        _lines([f"{job.id}  {job.state:<10}  {job.title}" for job in found] or ["No jobs yet."])
+    return DONE
+
+
+def _jobs_show(a: Arguments) -> int:
+    with _client() as client:
+        return _show_job(client.job(a.id), as_json=a.json)
+
+
+def _jobs_logs(a: Arguments) -> int:
+    with _client() as client:
+        print(client.logs(a.id, tail=a.tail))
+    return DONE
+
+
+def _jobs_do(name: str) -> Callable[[Arguments], int]:
+    def run(a: Arguments) -> int:
+        with _client() as client:
+            return _show_job(getattr(client, name)(a.id), as_json=a.json)
+
+    return run
+
+
+def _jobs_delete(a: Arguments) -> int:
+    with _client() as client:
+        client.delete_job(a.id)
+    print(f"Deleted {a.id}.")
+    return DONE
+
+
+def _jobs_wait(a: Arguments) -> int:
+    with _client() as client:
+        return _follow(client, a.id, as_json=a.json)
+
+
+def _follow(client: Any, id: str, *, as_json: bool) -> int:
+    from jobs.demo import follow
+    from jobs.state import JobState
+
+    job = follow(client, id, say=lambda line: print(line, file=sys.stderr, flush=True))
+    _show_job(job, as_json=as_json)
+    return DONE if job.state is JobState.SUCCEEDED else JOB_FAILED
+
+
+def _show_job(job: Any, *, as_json: bool) -> int:
+    if as_json:
+        _print(job.model_dump(mode="json"))
+        return DONE
+    print(f"{job.id}  {job.state}  {job.title}")
+    if job.failure:
+        print(f"  {job.failure.message}\n  → {job.failure.hint}")
+    return DONE
+
+
+def _up(a: Arguments) -> int:
+    from jobs.up import up
+
+    return up(port=a.port, home=a.home, example=not a.no_example)
+
+
+def _demo(a: Arguments) -> int:
+    from jobs.demo import demo
+
+    return demo(as_json=a.json, model=a.model, url=a.url)
+
+
+def _doctor(a: Arguments) -> int:
+    from jobs.doctor import examine
+
+    checks = examine()
+    if a.json:
+        _print({"ok": all(check.ok for check in checks), "checks": [vars(check) for check in checks]})
+    else:
+        _lines([f"{'ok  ' if c.ok else 'MEND'}  {c.name}: {c.found}" + (f"\n      → {c.mend}" if not c.ok else "")
+                for c in checks])  # fmt: skip
+    return DONE if all(check.ok for check in checks) else BAD_INPUT
+
+
+# -- words -----------------------------------------------------------------------------------------------------------
+
+
+def _print(document: Any) -> None:
+    print(json.dumps(document, ensure_ascii=False, default=str))
+
+
+def _lines(lines: Sequence[str]) -> None:
+    print("\n".join(lines))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="crossview", description="Translate single-cell RNA-seq into ATAC-seq and back, and say how far to trust it."
+    )
+    parser.add_argument("--version", action="version", version=f"crossview {code_version()}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_running(commands)
+    _add_offline(commands)
+    _add_models(commands)
+    _add_jobs(commands)
+    return parser
+
+
+def _command(commands: Any, name: str, run: Callable[[Arguments], int], help: str, *, json: bool = True) -> Any:
+    command = commands.add_parser(name, help=help, description=help)
+    command.set_defaults(run=run)
+    if json:
+        command.add_argument("--json", action="store_true", help="print one JSON document on stdout and nothing else")
+    return command
+
+
+def _add_running(commands: Any) -> None:
+    up = _command(commands, "up", _up, "start a local Ray, the dashboard and the API; Ctrl-C stops them", json=False)
+    up.add_argument("--port", type=int, default=8501, help="or the next free one (default 8501)")
+    up.add_argument("--home", type=Path, default=None, help="where the database and results live (default var/)")
+    up.add_argument("--no-example", action="store_true", help="do not translate the bundled example first")
+    demo = _command(commands, "demo", _demo, "translate the bundled example as any job and print its scorecard")
+    demo.add_argument("--model", default=None, help="a model with an example (default: the first)")
+    demo.add_argument("--url", default=None, help="of a running CrossView (default: look, else start a private one)")
+    _command(commands, "doctor", _doctor, "check this installation and say what to mend")
+
+
+def _add_offline(commands: Any) -> None:
+    inspect = _command(commands, "inspect", _inspect, "say what a file is and what a model would make of it")
+    inspect.add_argument("input", metavar="INPUT", help="a path or s3://bucket/key")
+    inspect.add_argument("--model", help="id or folder of a model")
+    inspect.add_argument("--modality", choices=("rna", "atac"), help="where the names do not tell")
+
+    train = _command(commands, "train", _train, "fit a model on RNA and ATAC of the same cells")
+    train.add_argument("--rna", required=True)
+    train.add_argument("--atac", required=True)
+    train.add_argument("--model", required=True, metavar="KEY", help="mean, depth, knn, ridge or crossmp")
+    train.add_argument("--out", required=True, type=Path, metavar="BUNDLE")
+    held = train.add_mutually_exclusive_group()
+    held.add_argument("--split", type=Path, help='{"train": […], "valid": […], "test": […]} of cell names')
+    held.add_argument("--hold-out", metavar="COLUMN=VALUE,…", help="batches to keep for testing")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    train.add_argument("--epochs", type=int)
+    train.add_argument("--set", action="append", metavar="NAME=VALUE", help="a setting of the model or of the filters")
+    train.add_argument("--genome", help="hg38, mm10 … (default: recognised from the names)")
+    train.add_argument("--id", help="the model's name (default: the folder's)")
+    train.add_argument("--licence", default="", help="what the card says of the cells' licence")
+
+    translate = _command(commands, "translate", _translate, "predict the other modality of a file")
+    translate.add_argument("--model", required=True, metavar="BUNDLE_OR_ID")
+    translate.add_argument("--input", required=True)
+    translate.add_argument("--direction", required=True, choices=("rna-to-atac", "atac-to-rna"))
+    translate.add_argument("--out", required=True, type=Path, metavar="OUT.h5ad")
+    translate.add_argument("--features", metavar="A,B,…|@FILE", help="only these genes or peaks")
+    translate.add_argument("--latent", action="store_true", help="write latents only")
+    translate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    translate.add_argument("--chunk-cells", type=int, default=512)
+    translate.add_argument("--min-coverage", type=float, help="share of the model's features to ask for")
+
+    evaluate = _command(commands, "evaluate", _evaluate, "score a prediction against measured cells")
+    evaluate.add_argument("--prediction", required=True, type=Path, metavar="OUT.h5ad")
+    evaluate.add_argument("--truth", required=True)
+    evaluate.add_argument("--model", required=True, metavar="BUNDLE_OR_ID")
+    evaluate.add_argument("--out", type=Path, metavar="report.json")
+
+
+def _add_models(commands: Any) -> None:
+    models = commands.add_parser("models", help="the models on offer").add_subparsers(
+        dest="what", required=True, metavar="list|show|verify|add"
+    )
+    _command(models, "list", _models_list, "every model, a line each")
+    show = _command(models, "show", _models_show, "a model's card")
+    show.add_argument("id", metavar="ID")
+    show.add_argument("--features", action="store_true", help="list the genes and peaks it predicts")
+    _command(models, "verify", _models_verify, "check files and predictions").add_argument("id", metavar="ID")
+    added = _command(models, "add", _models_add, "put a model of your own beside the bundled ones", json=False)
+    added.add_argument("folder", type=Path, metavar="BUNDLE")
+    added.add_argument("--id", default=None)
+
+
+def _add_jobs(commands: Any) -> None:
+    jobs = commands.add_parser("jobs", help="jobs of a running CrossView").add_subparsers(
+        dest="what", required=True, metavar="submit|list|show|logs|cancel|retry|wait|delete"
+    )
+    submit = _command(jobs, "submit", _jobs_submit, "send files to be translated")
+    submit.add_argument("--model", required=True, metavar="ID")
+    submit.add_argument("--rna")
+    submit.add_argument("--atac")
+    submit.add_argument("--direction", action="append", choices=("rna-to-atac", "atac-to-rna"))
+    submit.add_argument("--export", action="store_true", help="also write the dense prediction")
+    submit.add_argument("--title", default="")
+    submit.add_argument("--wait", action="store_true", help="wait for the end")
+    _command(jobs, "list", _jobs_list, "newest first")
+    _command(jobs, "show", _jobs_show, "one job").add_argument("id")
+    logs = _command(jobs, "logs", _jobs_logs, "its log", json=False)
+    logs.add_argument("id")
+    logs.add_argument("--tail", type=int, default=200)
+    _command(jobs, "cancel", _jobs_do("cancel"), "stop it").add_argument("id")
+    _command(jobs, "retry", _jobs_do("retry"), "run it again").add_argument("id")
+    _command(jobs, "wait", _jobs_wait, "follow it to its end").add_argument("id")
+    _command(jobs, "delete", _jobs_delete, "remove it and its results", json=False).add_argument("id")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
