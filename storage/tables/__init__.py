@@ -1,0 +1,1 @@
+"""One module a table: frozen rows and the few statements that touch them. All take the connection first."""

