@@ -1,0 +1,60 @@
+# CrossView: `make up` runs it, `make test` tests it. Both set up .venv first.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -c infra/constraints.txt
+STAMP := $(VENV)/.stamp
+export PYTHONUNBUFFERED = 1
+
+.PHONY: help setup up demo test lint format bench pretrained gene-models clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make up      set up and start CrossView with its example on http://127.0.0.1:8501 (Ctrl-C stops it)"
+	@echo "make test    set up and run the tests"
+	@echo "make lint    ruff, mypy and import-linter"
+	@echo "make bench   the benchmarks"
+	@echo "make setup   only set up .venv from infra/constraints.txt"
+
+setup: $(STAMP)
+
+# torch first and by exact version: any other takes the largest build there is.
+$(STAMP): pyproject.toml infra/constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it, or say where: make PYTHON=/path/to/python3.11"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --quiet torch==2.13.0
+	$(PIP) --quiet -e ".[test]"
+	$(BIN)/python -m pip check
+	touch $(STAMP)
+
+up: setup
+	exec $(BIN)/crossview up
+
+demo: setup
+	$(BIN)/crossview demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup
+	$(BIN)/python -m tests.benchmarks
+
+# Data that is committed, made anew: the bundled model and example, and the gene tables.
+pretrained: setup
+	infra/dev/build_bundle.sh
+
+gene-models: setup
+	$(BIN)/python infra/dev/build_gene_models.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
