@@ -34,9 +34,7 @@ class S3Server:
 
     @property
     def profile(self) -> S3Profile:
-        return S3Profile(
-            name="lab", endpoint_url=self.endpoint, access_key=self.access_key, secret_key=self.secret_key
-        )
+        return S3Profile(name="lab", endpoint_url=self.endpoint, access_key=self.access_key, secret_key=self.secret_key)
 
     def profile_with(self, **changes: Any) -> S3Profile:
         return replace(self.profile, **changes)

@@ -96,9 +96,7 @@ def find(
     return rows.select(conn, JobRow, tail, [*values, limit])
 
 
-def find_finished(
-    conn: DuckDBPyConnection, *, cache_key: str, owner: str, state: str = "SUCCEEDED"
-) -> JobRow | None:
+def find_finished(conn: DuckDBPyConnection, *, cache_key: str, owner: str, state: str = "SUCCEEDED") -> JobRow | None:
     """The newest job of this owner that already answered the same question."""
     tail = "where cache_key = ? and owner = ? and state = ? order by finished_at desc limit 1"
     found = rows.select(conn, JobRow, tail, [cache_key, owner, state])
@@ -173,9 +171,7 @@ def change(conn: DuckDBPyConnection, id: str, *, attempt: int, **changes: Any) -
     """Sets columns that are not the state, of one attempt. Raises ValueError for `state`: that is `move`."""
     if "state" in changes:
         raise ValueError("A state changes through `move` alone.")
-    return rows.update(
-        conn, JobRow, {"updated_at": rows.utcnow(), **changes}, "id = ? and attempt = ?", [id, attempt]
-    )
+    return rows.update(conn, JobRow, {"updated_at": rows.utcnow(), **changes}, "id = ? and attempt = ?", [id, attempt])
 
 
 def add_event(
