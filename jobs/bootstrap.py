@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jobs.client import Client
@@ -84,7 +85,7 @@ def build_service(settings: Settings, *, runner: Runner | None = None) -> JobSer
     profile = s3_profile(settings)
     store = build_store(settings)
     uploads = UploadArea(settings.uploads, max_bytes=settings.max_upload_bytes)
-    models = Models(load=load_catalog)
+    models = Models(load=partial(load_catalog, settings.pretrained, settings.home / "models"))
     database = Database.open(settings.database)
     try:
         runner = runner or build_runner(settings)
@@ -102,7 +103,7 @@ def build_service(settings: Settings, *, runner: Runner | None = None) -> JobSer
                 store,
                 runner,
                 models.folder,
-                settings.store,
+                store.uri(),
                 limit=settings.concurrent_jobs,
                 period_s=settings.poll_seconds,
             ),

@@ -1,0 +1,283 @@
+"""One contract, two clients: in process and over HTTP say the same of the same lab."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.errors import CrossViewError
+from engine.types import Direction, Modality
+from jobs.bootstrap import opened
+from jobs.client import Client
+from jobs.client_http import HttpClient
+from jobs.spec import TranslateSpec
+from jobs.state import JobState
+from jobs.views import JobView
+from tests.labs import MODEL, build_catalog, ended, imported, lab_settings, served
+
+BOTH = (Direction.RNA_TO_ATAC, Direction.ATAC_TO_RNA)
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
+
+
+@pytest.fixture(scope="module")
+def in_process(catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with opened(lab_settings(tmp_path_factory.mktemp("home"), catalog)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def over_http(in_process: Client) -> Iterator[Client]:
+    from app.api import create_app
+
+    with served(create_app(in_process)) as address, HttpClient(address) as client:
+        yield client
+
+
+@pytest.fixture(params=["in process", "http"])
+def client(request: pytest.FixtureRequest, in_process: Client, over_http: Client) -> Client:
+    return in_process if request.param == "in process" else over_http
+
+
+@pytest.fixture(scope="module")
+def rna(in_process: Client) -> str:
+    return imported(in_process, f"example:{MODEL}/rna").id
+
+
+@pytest.fixture(scope="module")
+def atac(in_process: Client) -> str:
+    return imported(in_process, f"example:{MODEL}/atac").id
+
+
+@pytest.fixture(scope="module")
+def finished(in_process: Client, rna: str, atac: str) -> JobView:
+    spec = TranslateSpec(model=MODEL, rna=rna, atac=atac, directions=BOTH, chunk_cells=10, umap=False)
+    job = ended(in_process, in_process.submit(spec, title="Both ways"))
+    assert job.state is JobState.SUCCEEDED, job.failure
+    return job
+
+
+def refused(code: str) -> pytest.RaisesContext[CrossViewError]:  # type: ignore[name-defined]
+    return pytest.raises(CrossViewError, check=lambda error: error.code == code and bool(error.message))
+
+
+class TestClient:
+    def test_it_is_healthy_and_names_its_version(self, client: Client) -> None:
+        health = client.health()
+        assert (health.runner, health.runner_alive) == ("local", True)
+        assert health.version
+
+    def test_models_carry_their_card_and_example(self, client: Client) -> None:
+        (model,) = client.models()
+        assert model == client.model(MODEL)
+        assert (model.id, model.example_cells, model.spaces) == (MODEL, 24, {"rna": 60, "atac": 90})
+        assert model.card.startswith("# Tiny")
+
+    def test_an_upload_in_slices_becomes_a_dataset(self, client: Client, catalog: Path) -> None:
+        data = (catalog / MODEL / "example" / "rna.h5ad").read_bytes()
+        upload = client.create_upload(name="mine.h5ad", size=len(data))
+        half = len(data) // 2
+        first = client.append_upload(upload.id, offset=0, chunks=[data[:100], data[100:half]])
+        assert first.received == half
+        slice_digest = hashlib.sha256(data[half:]).hexdigest()
+        client.append_upload(upload.id, offset=half, chunks=[data[half:]], sha256=slice_digest)
+        done = client.finish_upload(upload.id, sha256=hashlib.sha256(data).hexdigest())
+        assert done.finished
+        dataset = imported(client, f"upload:{upload.id}")
+        assert (dataset.state, dataset.cells, dataset.modality, dataset.name) == (
+            "ready", 24, Modality.RNA, "mine.h5ad",
+        )  # fmt: skip
+        with refused("upload-not-found"):
+            client.upload(upload.id)  # the clean copy is the only one kept
+        client.delete_dataset(dataset.id)
+        with refused("not-found"):
+            client.dataset(dataset.id)
+
+    def test_a_damaged_slice_is_refused_and_can_be_sent_again(self, client: Client) -> None:
+        upload = client.create_upload(name="mine.h5ad")
+        with refused("checksum-mismatch"):
+            client.append_upload(upload.id, offset=0, chunks=[b"altered"], sha256="0" * 64)
+        assert client.upload(upload.id).received == 0
+        assert client.append_upload(upload.id, offset=0, chunks=[b"whole"]).received == 5
+
+    def test_a_slice_at_the_wrong_place_is_refused(self, client: Client) -> None:
+        upload = client.create_upload(name="mine.h5ad")
+        with refused("offset-mismatch"):
+            client.append_upload(upload.id, offset=7, chunks=[b"late"])
+
+    def test_a_file_that_is_not_hdf5_fails_its_import_alone(self, client: Client) -> None:
+        upload = client.create_upload(name="notes.h5ad")
+        client.append_upload(upload.id, offset=0, chunks=[b"not a matrix" * 100])
+        client.finish_upload(upload.id)
+        dataset = imported(client, f"upload:{upload.id}")
+        assert dataset.state == "failed"
+        assert dataset.failure is not None
+        assert dataset.failure.code == "not-hdf5"
+        with refused("not-hdf5"):
+            client.preflight(model=MODEL, rna=dataset.id)
+
+    @pytest.mark.parametrize(
+        ("source", "code"),
+        [
+            ("/etc/passwd", "bad-source"),
+            ("example:tiny/protein", "bad-source"),
+            ("example:nothing/rna", "unknown-model"),
+            ("https://example.org/x.h5ad", "bad-source"),
+            ("s3://Bucket/x.h5ad", "bad-uri"),
+            ("upload:" + "0" * 32, "upload-not-found"),
+        ],
+    )
+    def test_sources_that_cannot_be_read_are_refused_at_once(self, client: Client, source: str, code: str) -> None:
+        before = len(client.datasets())
+        with refused(code):
+            client.import_dataset(source)
+        assert len(client.datasets()) == before
+
+    def test_a_file_under_an_opened_folder_can_be_imported(self, client: Client, catalog: Path) -> None:
+        dataset = imported(client, str(catalog / MODEL / "example" / "atac.h5ad"))
+        assert (dataset.state, dataset.modality, dataset.features) == ("ready", Modality.ATAC, 90)
+
+    def test_preflight_says_what_can_be_run_and_scored(self, client: Client, rna: str, atac: str) -> None:
+        both = client.preflight(model=MODEL, rna=rna, atac=atac)
+        assert (set(both.directions), set(both.truth), both.cells, both.paired_cells) == (set(BOTH), set(BOTH), 24, 24)
+        assert both.verdict != "refused"
+        assert both.seconds is not None
+        one = client.preflight(model=MODEL, rna=rna)
+        assert (one.directions, one.truth) == ((Direction.RNA_TO_ATAC,), ())
+
+    def test_cells_given_as_the_other_modality_are_refused(self, client: Client, rna: str) -> None:
+        spec = TranslateSpec(model=MODEL, atac=rna, directions=(Direction.ATAC_TO_RNA,))
+        with refused("wrong-modality"):
+            client.submit(spec)
+
+    def test_what_does_not_exist_is_not_found(self, client: Client, rna: str) -> None:
+        for ask in (client.job, client.events, client.logs, client.cancel, client.retry, client.report):
+            with refused("not-found"):
+                ask("job-0")
+        with refused("unknown-model"):
+            client.submit(TranslateSpec(model="nothing", rna=rna, directions=(Direction.RNA_TO_ATAC,)))
+        with refused("not-found"):
+            client.dataset("ds-0")
+
+    def test_a_finished_job_tells_its_story(self, client: Client, finished: JobView) -> None:
+        job = client.job(finished.id)
+        assert job == finished
+        assert (job.state, job.attempt, job.cells, job.title) == (JobState.SUCCEEDED, 1, 24, "Both ways")
+        assert set(job.truth) == set(BOTH)
+        assert job in client.jobs()
+        moves = [event.to_state for event in client.events(job.id) if event.to_state]
+        assert moves == [JobState.QUEUED, JobState.SUBMITTED, JobState.RUNNING, JobState.SUCCEEDED]
+        later = client.events(job.id, after=2)
+        assert [event.seq for event in later] == [event.seq for event in client.events(job.id)][2:]
+        assert isinstance(client.logs(job.id), str)
+
+    def test_a_success_is_not_run_again(self, client: Client, finished: JobView) -> None:
+        for ask in (client.cancel, client.retry):
+            with refused("conflict"):
+                ask(finished.id)
+
+    def test_the_same_question_gets_the_same_job(self, client: Client, finished: JobView, rna: str, atac: str) -> None:
+        spec = TranslateSpec(model=MODEL, rna=rna, atac=atac, directions=BOTH, chunk_cells=10, umap=False)
+        again = client.submit(spec)
+        assert (again.id, again.from_cache) == (finished.id, True)
+
+    def test_the_report_is_strict_json_with_both_directions(self, client: Client, finished: JobView) -> None:
+        report = client.report(finished.id)
+        assert set(report["directions"]) == {"rna-to-atac", "atac-to-rna"}
+        assert report["job"] == finished.id
+        json.dumps(report, allow_nan=False)
+
+    def test_tables_have_columns_of_one_length(self, client: Client, finished: JobView) -> None:
+        for direction in BOTH:
+            cells = client.table(finished.id, direction, "cells")
+            assert {len(column) for column in cells.values()} == {24}
+            features = client.table(finished.id, direction, "features")
+            assert len({len(column) for column in features.values()}) == 1
+        with refused("bad-request"):
+            client.table(finished.id, BOTH[0], "secrets")
+
+    def test_genes_are_found_by_name(self, client: Client, finished: JobView) -> None:
+        hits = client.search(finished.id, Direction.ATAC_TO_RNA, "gene00007")
+        assert [hit.name for hit in hits] == ["GENE00007"]
+        assert len(client.search(finished.id, Direction.ATAC_TO_RNA, "GENE", limit=5)) == 5
+        assert client.search(finished.id, Direction.ATAC_TO_RNA, "NOTHING") == []
+
+    def test_peaks_are_found_by_region_by_name_and_near_a_gene(self, client: Client, finished: JobView) -> None:
+        direction = Direction.RNA_TO_ATAC
+        hits = client.search(finished.id, direction, "chr2:0-12,000")
+        assert [hit.name for hit in hits] == ["chr2:1000-1400", "chr2:11000-11400"]
+        assert [hit.name for hit in client.search(finished.id, direction, "chr2:1000-1400")] == ["chr2:1000-1400"]
+        near = client.search(finished.id, direction, "OR4F5")
+        assert near
+        assert all(hit.name.startswith("chr1:") and "TSS of OR4F5" in hit.note for hit in near)
+
+    def test_values_are_predicted_and_measured_on_one_scale(self, client: Client, finished: JobView) -> None:
+        for direction, names in ((BOTH[0], ["chr1:1000-1400", "chr2:1000-1400"]), (BOTH[1], ["GENE00003"])):
+            values = client.values(finished.id, direction, features=names)
+            assert (values.features, values.modality, len(values.barcodes)) == (tuple(names), direction.target, 24)
+            assert np.shape(values.predicted) == np.shape(values.truth) == (24, len(names))
+            assert np.isfinite(values.predicted).all()
+            some = client.values(finished.id, direction, features=names, cells=values.barcodes[3:5])
+            assert some.barcodes == values.barcodes[3:5]
+            assert some.predicted is not None
+            assert values.predicted is not None
+            np.testing.assert_allclose(some.predicted, values.predicted[3:5], atol=1e-6)
+
+    def test_the_measured_input_can_be_looked_at_too(self, client: Client, finished: JobView) -> None:
+        values = client.values(
+            finished.id, Direction.RNA_TO_ATAC, features=["GENE00001", "GENE00002"], modality=Modality.RNA
+        )
+        assert values.predicted is None
+        assert np.shape(values.truth) == (24, 2)
+
+    def test_unknown_features_and_cells_are_refused(self, client: Client, finished: JobView) -> None:
+        with refused("unknown-feature"):
+            client.values(finished.id, Direction.ATAC_TO_RNA, features=["NOTHING"])
+        with refused("cells-do-not-match"):
+            client.values(finished.id, Direction.ATAC_TO_RNA, features=["GENE00001"], cells=["nobody"])
+
+    def test_files_are_what_their_checksums_say(self, client: Client, finished: JobView) -> None:
+        files = {each.name: each for each in client.artifacts(finished.id)}
+        assert {"report.json", "rna-to-atac/latent.h5ad", "atac-to-rna/scores.csv"} <= set(files)
+        for name, each in files.items():
+            data = client.open_artifact(finished.id, name).read_bytes()
+            assert (len(data), hashlib.sha256(data).hexdigest()) == (each.bytes, each.sha256)
+        with refused("not-found"):
+            client.open_artifact(finished.id, "../../crossview.duckdb")
+
+    def test_a_job_can_be_cancelled_tried_again_and_deleted(self, client: Client, rna: str) -> None:
+        spec = TranslateSpec(model=MODEL, rna=rna, directions=(Direction.RNA_TO_ATAC,), chunk_cells=1, umap=False)
+        job = client.submit(spec, fresh=True)
+        with refused("not-ready"):
+            client.report(job.id)
+        with refused("conflict"):
+            client.delete_job(job.id)
+        with refused("conflict"):
+            client.delete_dataset(rna)
+        client.cancel(job.id)
+        stopped = ended(client, job)
+        assert stopped.state is JobState.CANCELLED
+        with refused("conflict"):
+            client.cancel(job.id)
+        again = client.retry(job.id)
+        assert again.attempt == 2
+        client.cancel(job.id)
+        assert ended(client, again).state is JobState.CANCELLED
+        client.delete_job(job.id)
+        with refused("not-found"):
+            client.job(job.id)
+
+    def test_the_example_runs_both_ways_with_truth(self, client: Client) -> None:
+        job = client.submit_example()
+        assert set(job.truth) == set(BOTH)
+        assert job.title == "Example: Built cells of three types"
+        client.cancel(job.id)
+        assert ended(client, job).state in {JobState.CANCELLED, JobState.SUCCEEDED}

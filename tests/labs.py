@@ -1,0 +1,112 @@
+"""A small lab for tests of the service: a trained bundle in a catalog, its example, a home, and a running service."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import uvicorn
+from starlette.types import ASGIApp
+
+from engine.bundle import make_manifest, save_bundle
+from engine.nulls import Nulls
+from engine.translators.base import Hooks
+from engine.translators.baselines.ridge import RidgeRecipe
+from jobs.client import Client
+from jobs.settings import Settings
+from jobs.views import DatasetView, JobView
+from tests.builders import paired, split_of, write_h5ad
+
+MODEL = "tiny"
+CATALOG = """
+[[bundle]]
+id = "tiny"
+title = "Built cells of three types"
+tissue = "none: built cells"
+recommended_for = "Tests."
+not_for = "Anything else."
+licence = "MIT"
+"""
+T = TypeVar("T")
+
+
+def build_catalog(folder: Path) -> Path:
+    """A folder as `pretrained/`: one ridge bundle and, as its example, the 24 cells it never saw."""
+    pair = paired(cells=160, genes=60, peaks=90, rng=np.random.default_rng(7))
+    split = split_of(pair)
+    train = pair.named(split.train)
+    translator = RidgeRecipe().fit(pair, split, Hooks(seed=0))
+    manifest = make_manifest(
+        translator, id=MODEL, train=train, split=split, seed=0, code_version="test", settings={}, filters={}
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    save_bundle(folder / MODEL, translator, Nulls.fit(train), manifest)
+    (folder / MODEL / "CARD.md").write_text("# Tiny\n", encoding="utf-8")
+    (folder / MODEL / "example").mkdir()
+    test = pair.named(split.test)
+    write_h5ad(test.rna, folder / MODEL / "example" / "rna.h5ad")
+    write_h5ad(test.atac, folder / MODEL / "example" / "atac.h5ad")
+    (folder / "catalog.toml").write_text(CATALOG, encoding="utf-8")
+    return folder
+
+
+def lab_settings(home: Path, catalog: Path) -> Settings:
+    return Settings(
+        home=home,
+        store=str(home / "store"),
+        runner="local",
+        pretrained=catalog,
+        import_roots=(catalog.resolve(),),
+        poll_seconds=0.05,
+    )
+
+
+def until(look: Callable[[], T], done: Callable[[T], bool], *, seconds: float = 90.0) -> T:
+    """Looks again and again until it is done; fails after a while, showing what was seen last."""
+    end = time.monotonic() + seconds
+    while True:
+        seen = look()
+        if done(seen):
+            return seen
+        assert time.monotonic() < end, f"still {seen!r} after {seconds:.0f} s"
+        time.sleep(0.05)
+
+
+def imported(client: Client, source: str) -> DatasetView:
+    """The dataset once its import has ended, well or badly."""
+    begun = client.import_dataset(source)
+    return until(lambda: client.dataset(begun.id), lambda view: view.state != "importing")
+
+
+def ended(client: Client, job: JobView, *, seconds: float = 120.0) -> JobView:
+    """The job once it has ended."""
+    from jobs.state import TERMINAL
+
+    return until(lambda: client.job(job.id), lambda view: view.state in TERMINAL, seconds=seconds)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def served(app: ASGIApp) -> Iterator[str]:
+    """The app behind a real HTTP server of this process; its address."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=server.run, name="test-server")
+    thread.start()
+    try:
+        until(lambda: server.started, bool, seconds=20)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
