@@ -1,0 +1,318 @@
+"""The tasks of an attempt, as a worker runs them: references in, parts and numbers out, harmless when repeated."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import tempfile
+import uuid
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import BadBundle
+from engine.types import Direction, Latent, Modality, as_names
+from jobs import layout
+from jobs.failures import failure_of
+from jobs.plan import chunks
+from jobs.runners.base import Receipt, Task
+from jobs.spec import TranslateSpec
+
+if TYPE_CHECKING:
+    from engine.bundle import Bundle
+    from engine.intake.canonical import CanonicalCells
+    from engine.preprocess.align import Alignment
+    from engine.preprocess.coverage import Coverage
+    from engine.translate import Encoded
+    from engine.types import Cells
+    from storage.artifacts import ArtifactStore
+
+
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """What a worker needs to know of the attempt it works for: the order, read from the store."""
+
+    store_uri: str
+    job: str
+    number: int
+    spec: TranslateSpec
+    spec_digest: str
+    version: str
+    bundle_prefix: str
+    datasets: Mapping[str, Mapping[str, str]]
+
+    @property
+    def store(self) -> ArtifactStore:
+        return open_store(self.store_uri)
+
+    def part(self, direction: Direction, start: int, stop: int) -> str:
+        return layout.part(self.job, self.spec_digest, direction.value, start, stop)
+
+    @contextmanager
+    def cells(self, modality: Modality) -> Iterator[CanonicalCells]:
+        """The canonical copy, open for reading by rows, wherever the store is."""
+        from engine.intake.canonical import CanonicalCells
+
+        key = self.datasets[modality.value]["key"]
+        if self.store_uri.startswith("s3://"):
+            from storage.ranged import open_ranged
+
+            with (
+                open_ranged(self.store.uri(key), profiles={"default": _profile()}) as stream,
+                CanonicalCells.open(cast(IO[bytes], stream)) as cells,
+            ):
+                yield cells
+            return
+        with self.store.open_local(key) as path, CanonicalCells.open(path) as cells:
+            yield cells
+
+
+@lru_cache(maxsize=4)
+def open_store(uri: str) -> ArtifactStore:
+    from storage.artifacts import store_from_uri
+
+    return store_from_uri(uri, profile=_profile() if uri.startswith("s3://") else None)
+
+
+def _profile() -> Any:
+    """The operator's one S3 profile, from this node's own environment: no secret travels with a job."""
+    from jobs.bootstrap import s3_profile
+    from jobs.settings import Settings
+
+    return s3_profile(Settings.from_env())
+
+
+@lru_cache(maxsize=8)
+def attempt_of(store_uri: str, job: str, number: int) -> Attempt:
+    """The attempt its order describes. Raises ArtifactMissing where there is none."""
+    return read_attempt(open_store(store_uri), store_uri, job, number)
+
+
+def read_attempt(store: ArtifactStore, store_uri: str, job: str, number: int) -> Attempt:
+    order = json.loads(store.get_bytes(layout.order(job, number)))
+    return Attempt(
+        store_uri=store_uri,
+        job=job,
+        number=number,
+        spec=TranslateSpec.model_validate(order["spec"]),
+        spec_digest=order["spec_digest"],
+        version=order["version"],
+        bundle_prefix=order["bundle_prefix"],
+        datasets=order["datasets"],
+    )
+
+
+# -- models and alignments, kept by each worker ----------------------------------------------------------------------
+
+
+@lru_cache(maxsize=2)
+def bundle_of(store_uri: str, prefix: str, device: str) -> Bundle:
+    """The model, loaded once by each worker and checked against its digest."""
+    from engine.bundle import load_bundle
+
+    folder = _bundle_folder(store_uri, prefix)
+    bundle = load_bundle(folder, device=device)
+    if layout.bundle(bundle.digest) != prefix:
+        raise BadBundle(
+            f"{prefix} holds the model {bundle.manifest.id} of digest {bundle.digest[:12]}.",
+            hint="Submit the job again: the model is then published anew.",
+        )
+    return bundle
+
+
+def _bundle_folder(store_uri: str, prefix: str) -> Path:
+    """The model's folder itself in a local store; a copy kept on this machine otherwise."""
+    store = open_store(store_uri)
+    place = urlsplit(store.uri(prefix + "bundle.json"))
+    if place.scheme == "file":
+        return Path(unquote(place.path)).parent
+    final = _cache() / "bundles" / prefix.rstrip("/").rpartition("/")[2]
+    if final.is_dir():
+        return final
+    partial = final.with_name(f"{final.name}.{uuid.uuid4().hex}.partial")
+    partial.mkdir(parents=True)
+    try:
+        for key in store.list(prefix):
+            with store.open_local(key) as path:
+                shutil.copyfile(path, partial / key.rpartition("/")[2])
+        partial.rename(final)
+    except OSError:
+        if not final.is_dir():  # otherwise another worker of this machine was first
+            raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return final
+
+
+def _cache() -> Path:
+    from jobs.settings import Settings
+
+    return Settings.from_env().cache
+
+
+@lru_cache(maxsize=4)
+def _alignment(store_uri: str, job: str, number: int, modality: Modality) -> Alignment:
+    from engine.preprocess.align import align
+
+    attempt = attempt_of(store_uri, job, number)
+    bundle = bundle_of(store_uri, attempt.bundle_prefix, "cpu")
+    with attempt.cells(modality) as cells:
+        return align(cells.names, bundle.space(modality), min_coverage=attempt.spec.min_coverage)
+
+
+# -- parts -----------------------------------------------------------------------------------------------------------
+
+
+def part_bytes(encoded: Encoded) -> bytes:
+    """The same cells give the same bytes: numpy's archives carry no time."""
+    stream = io.BytesIO()
+    np.savez(
+        stream,
+        latent=encoded.latent.values,
+        source_depth=encoded.source_depth_n,
+        barcodes=np.asarray(encoded.barcodes, dtype=np.str_),
+        source=np.array(sorted(m.value for m in encoded.latent.source), dtype=np.str_),
+    )
+    return stream.getvalue()
+
+
+def read_part(data: bytes) -> Encoded:
+    """Raises ValueError, KeyError, OSError or BadZipFile when it is not a whole part."""
+    from engine.translate import Encoded
+
+    with np.load(io.BytesIO(data), allow_pickle=False) as file:
+        latent = Latent(file["latent"], frozenset(Modality(m) for m in file["source"]))
+        encoded = Encoded(latent, file["source_depth"], as_names(file["barcodes"]))
+    if not len(latent) == len(encoded.source_depth_n) == len(encoded.barcodes):
+        raise ValueError("the arrays of this part differ in length")
+    return encoded
+
+
+def finished_part(attempt: Attempt, direction: Direction, start: int, stop: int) -> Encoded | None:
+    """The part, where an earlier attempt left a readable one."""
+    key = attempt.part(direction, start, stop)
+    if not attempt.store.exists(key):
+        return None
+    try:
+        found = read_part(attempt.store.get_bytes(key))
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile):
+        return None
+    return found if len(found) == stop - start else None
+
+
+def encoded_of(attempt: Attempt, direction: Direction) -> Encoded:
+    """All cells of one direction, from their parts."""
+    from engine.translate import concat_encoded
+
+    with attempt.cells(direction.source) as cells:
+        grid = chunks(cells.n_cells, attempt.spec.chunk_cells)
+    keys = [attempt.part(direction, chunk.start, chunk.stop) for chunk in grid]
+    return concat_encoded([read_part(attempt.store.get_bytes(key)) for key in keys])
+
+
+def coverage_of(attempt: Attempt, direction: Direction) -> Coverage:
+    """How much of the model's source features the input holds."""
+    return _alignment(attempt.store_uri, attempt.job, attempt.number, direction.source).coverage
+
+
+def matched_truth(attempt: Attempt, direction: Direction) -> tuple[NDArray[np.int64], Cells]:
+    """Positions among the source's cells that have a truth, shape (m,), and their true cells in that order.
+
+    Raises CellsDoNotMatch when no cell has a truth.
+    """
+    from engine.pairs import match_barcodes
+
+    with attempt.cells(direction.source) as source, attempt.cells(direction.target) as target:
+        matching = match_barcodes(source.barcodes, target.barcodes, what=("predicted", "true"))
+        return matching.index_a, target.all().rows(matching.index_b)
+
+
+# -- the tasks -------------------------------------------------------------------------------------------------------
+
+Arguments = Mapping[str, Any]
+
+
+def translate(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]:
+    """One chunk of cells to its part; a part that is there already is left as it is."""
+    from engine.translate import encode_cells, require_direction
+
+    direction, start, stop = Direction(arguments["direction"]), int(arguments["start"]), int(arguments["stop"])
+    alignment = _alignment(attempt.store_uri, attempt.job, attempt.number, direction.source)
+    said = {"cells": stop - start, "coverage": alignment.coverage.as_dict(), "device": device}
+    if finished_part(attempt, direction, start, stop) is not None:
+        return {**said, "reused": True}
+    bundle = bundle_of(attempt.store_uri, attempt.bundle_prefix, device)
+    require_direction(bundle, direction)
+    with attempt.cells(direction.source) as cells:
+        chunk = cells.rows(start, stop)
+    encoded = encode_cells(bundle, chunk, alignment)
+    attempt.store.put_bytes(attempt.part(direction, start, stop), part_bytes(encoded))
+    return {**said, "reused": False}
+
+
+def score(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]:
+    from jobs.assemble import write_scores
+
+    return write_scores(attempt, Direction(arguments["direction"]), device=device)
+
+
+def draw(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]:
+    from jobs.assemble import write_maps
+
+    return write_maps(attempt, Direction(arguments["direction"]), device=device)
+
+
+def publish(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]:
+    from jobs.assemble import write_direction
+
+    return write_direction(attempt, Direction(arguments["direction"]), device=device)
+
+
+TASKS: Mapping[str, Callable[[Attempt, Arguments, str], dict[str, Any]]] = {
+    "translate": translate,
+    "score": score,
+    "map": draw,
+    "publish": publish,
+}
+
+
+def run_task(store_uri: str, task: Task, *, device: str = "cpu") -> Receipt:
+    """Never raises for what a task meets: its failure is the receipt, so that no exception crosses processes."""
+    arguments = task.arguments
+    try:
+        attempt = attempt_of(store_uri, arguments["job"], int(arguments["attempt"]))
+        with _threads(int(arguments.get("threads", 1))):
+            return Receipt(task, TASKS[task.kind](attempt, arguments, device))
+    except Exception as error:
+        error.add_note(f"in the task {task.kind}: {task.label}")
+        return Receipt(task, {"failure": failure_of(error).model_dump(mode="json")})
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """As many threads as the task was given: one more a core only makes all tasks slower."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(count)
+    with threadpool_limits(limits=count):
+        yield
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder of this task alone."""
+    base = _cache() / "scratch"
+    base.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=base, prefix=f"{os.getpid()}-") as folder:
+        yield Path(folder)

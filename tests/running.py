@@ -1,0 +1,131 @@
+"""Everything an attempt reads, built in a folder: a tiny model, canonical copies, an order."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.types import Direction, Modality, PairedCells
+from jobs import layout
+from jobs.spec import TranslateSpec
+from jobs.version import code_version
+from storage.artifacts import LocalStore
+from tests.builders import paired, split_of, write_h5ad
+
+BOTH = (Direction.RNA_TO_ATAC, Direction.ATAC_TO_RNA)
+UNREAD = frozenset({"CARD.md", "report.json"})
+
+
+@lru_cache(maxsize=1)
+def built_cells() -> PairedCells:
+    return paired(cells=160, genes=60, peaks=90, rng=np.random.default_rng(7))
+
+
+def fit_tiny_model(folder: Path) -> Path:
+    """A ridge model of built cells, fitted in a moment."""
+    from engine.bundle import make_manifest, save_bundle
+    from engine.nulls import Nulls
+    from engine.translators.base import Hooks
+    from engine.translators.registry import recipe
+
+    pair = built_cells()
+    split = split_of(pair)
+    settings = {"components": "8", "target_components": "8"}
+    translator = recipe("ridge", settings).fit(pair, split, Hooks(seed=0, threads=1))
+    train = pair.named(split.train)
+    manifest = make_manifest(
+        translator,
+        id="tiny",
+        train=train,
+        split=split,
+        seed=0,
+        code_version=code_version(),
+        settings=settings,
+        filters={},
+    )
+    save_bundle(folder, translator, Nulls.fit(train), manifest)
+    return folder
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """An attempt as the control plane leaves it: order, bundle and datasets in a local store."""
+
+    store: LocalStore
+    job: str
+    spec: TranslateSpec
+
+    @property
+    def uri(self) -> str:
+        return self.store.uri()
+
+    def again(self, attempt: int, **changes: Any) -> None:
+        """The order of another attempt of the same job."""
+        first = json.loads(self.store.get_bytes(layout.order(self.job, 1)))
+        document = {**first, "attempt": attempt, **changes}
+        self.store.put_bytes(layout.order(self.job, attempt), json.dumps(document).encode())
+
+    def events(self, attempt: int = 1) -> list[dict[str, Any]]:
+        keys = self.store.list(layout.events(self.job, attempt))
+        return [json.loads(self.store.get_bytes(key)) for key in keys]
+
+    def output(self, name: str, attempt: int = 1) -> bytes:
+        return self.store.get_bytes(layout.output(self.job, attempt, name))
+
+    def parts(self) -> list[str]:
+        return [key for key in self.store.list(layout.job_prefix(self.job)) if "/parts/" in key]
+
+
+def order(
+    folder: Path,
+    model: Path,
+    *,
+    job: str = "job1",
+    directions: tuple[Direction, ...] = BOTH,
+    chunk_cells: int = 16,
+    version: str | None = None,
+    cells: slice = slice(112, 160),
+    given: tuple[Modality, ...] = (Modality.RNA, Modality.ATAC),
+    **options: Any,
+) -> Ordered:
+    """cells: which of the built cells to translate (by default those the tiny model never saw)."""
+    from engine.bundle import read_manifest
+    from engine.intake.canonical import canonicalise
+
+    store = LocalStore(folder / "store")
+    pair, digest = built_cells(), read_manifest(model).digest
+    datasets = {}
+    for modality in given:
+        raw = write_h5ad(pair.of(modality).rows(cells), folder / f"{modality.value}.h5ad")
+        clean = folder / f"{modality.value}.clean.h5ad"
+        canonicalise(raw, clean, modality=modality)
+        key = layout.dataset(f"{modality.value}{cells.start}-{cells.stop}")
+        store.put_file(key, clean)
+        datasets[modality.value] = {"key": key, "name": raw.name, "id": modality.value}
+    for path in model.iterdir():
+        if path.is_file() and path.name not in UNREAD:
+            store.put_file(layout.bundle(digest) + path.name, path)
+    spec = TranslateSpec(
+        model="tiny",
+        bundle=digest,
+        directions=directions,
+        chunk_cells=chunk_cells,
+        **{modality.value: modality.value for modality in given},
+        **options,
+    )
+    document = {
+        "version": version or code_version(),
+        "job": job,
+        "attempt": 1,
+        "spec": spec.model_dump(mode="json"),
+        "spec_digest": spec.digest,
+        "datasets": datasets,
+        "bundle_prefix": layout.bundle(digest),
+    }
+    store.put_bytes(layout.order(job, 1), json.dumps(document).encode())
+    return Ordered(store, job, spec)

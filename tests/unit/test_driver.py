@@ -1,0 +1,269 @@
+"""One attempt on this machine: what it writes, how it ends, and what it does when it is told to stop."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.types import Direction, Modality
+from jobs import driver, layout
+from jobs.driver import run_attempt
+from jobs.runners.base import Receipt, RunnerState, Task
+from jobs.runners.local import LocalRunner, PoolExecutor, SerialExecutor
+from jobs.work import run_task
+from tests.running import BOTH, Ordered, order
+
+RNA_TO_ATAC = Direction.RNA_TO_ATAC
+
+
+def run(ordered: Ordered, attempt: int = 1) -> int:
+    return run_attempt(ordered.store, ordered.job, attempt, SerialExecutor(ordered.uri))
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Ordered:
+    """Both directions, exported, without maps (they have their own test)."""
+    ordered = order(tmp_path_factory.mktemp("finished"), tiny_model, umap=False, export=True)
+    assert run(ordered) == 0
+    return ordered
+
+
+def test_events_are_numbered_without_gaps_and_end_once(finished: Ordered) -> None:
+    events = finished.events()
+    assert [event["n"] for event in events] == list(range(1, len(events) + 1))
+    assert events[0]["kind"] == "started"
+    assert [event["kind"] for event in events if event["kind"] in driver.TERMINAL] == ["succeeded"]
+    assert events[-1]["kind"] == "succeeded"
+
+
+def test_stages_come_in_their_order_and_progress_reaches_its_total(finished: Ordered) -> None:
+    stages = [event for event in finished.events() if event["kind"] == "stage"]
+    places = [driver.STAGES.index(event["stage"]) for event in stages]
+    assert places == sorted(places)
+    assert all(0 <= event["done"] <= event["total"] for event in stages)
+    assert {event["total"] for event in stages if event["stage"] == "translate"} == {2 * 48}
+
+
+def test_artifacts_are_what_the_event_says(finished: Ordered) -> None:
+    import hashlib
+
+    said = finished.events()[-1]["artifacts"]
+    names = {each["name"] for each in said}
+    for direction in BOTH:
+        files = ("latent.h5ad", "prediction.h5ad", "features.json", "cells.json", "roc.json", "scores.csv")
+        assert {f"{direction.value}/{name}" for name in files} <= names
+    assert "report.json" in names
+    for each in said:
+        data = finished.output(each["name"])
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (each["bytes"], each["sha256"])
+
+
+def test_the_report_names_scores_with_intervals_and_nulls(finished: Ordered) -> None:
+    report = json.loads(finished.output("report.json"))
+    peaks = report["directions"]["rna-to-atac"]["scores"]["peak_auroc"]
+    genes = report["directions"]["atac-to-rna"]["scores"]["gene_pearson"]
+    for score in (peaks, genes):
+        assert score["interval"][0] <= score["value"] <= score["interval"][1]
+        assert {"mean", "depth"} <= set(score["nulls"])
+    assert report["bundle"] == finished.spec.bundle
+    assert report["directions"]["rna-to-atac"]["coverage"]["share"] == 1.0
+
+
+def test_the_dense_export_is_what_the_latent_decodes_to(finished: Ordered, tiny_model: Path, tmp_path: Path) -> None:
+    import anndata as ad
+
+    from engine.bundle import load_bundle
+    from engine.types import Latent
+
+    files = {}
+    for name in ("latent", "prediction"):
+        path = tmp_path / f"{name}.h5ad"
+        path.write_bytes(finished.output(f"rna-to-atac/{name}.h5ad"))
+        files[name] = ad.read_h5ad(path)
+    latent = Latent(np.asarray(files["latent"].obsm["X_crossview"]), frozenset({Modality.RNA}))
+    wanted = load_bundle(tiny_model).translator.decode(latent, Modality.ATAC).values
+    np.testing.assert_allclose(files["prediction"].X, wanted, atol=1e-6)
+    assert list(files["prediction"].obs_names) == list(files["latent"].obs_names)
+    assert files["latent"].uns["crossview"]["bundle"] == finished.spec.bundle
+    assert {"cell_type", "source_depth"} <= set(files["latent"].obs.columns)
+
+
+def test_strings_in_exports_are_encoded_as_older_readers_know_them(finished: Ordered) -> None:
+    import h5py
+
+    with h5py.File(io.BytesIO(finished.output("rna-to-atac/prediction.h5ad"))) as file:
+        assert file["obs/_index"].attrs["encoding-type"] == "string-array"
+        assert file["var/_index"].attrs["encoding-type"] == "string-array"
+        assert file["obs/cell_type"].attrs["encoding-type"] == "categorical"
+        assert file["X"].dtype == np.float32
+
+
+def test_maps_are_drawn_of_input_truth_and_prediction(tiny_model: Path, tmp_path: Path) -> None:
+    ordered = order(tmp_path, tiny_model, directions=(RNA_TO_ATAC,), cells=slice(100, 160))
+    assert run(ordered) == 0
+    cells = json.loads(ordered.output("rna-to-atac/cells.json"))
+    for name in ("truth", "prediction", "input"):
+        xy = np.array([cells[f"{name}_umap_1"], cells[f"{name}_umap_2"]], dtype=float)
+        assert np.isfinite(xy).all()
+        assert np.ptp(xy) > 0
+    assert len(set(map(len, cells.values()))) == 1
+
+
+def test_without_truth_the_report_says_what_can_be_said(tiny_model: Path, tmp_path: Path) -> None:
+    ordered = order(tmp_path, tiny_model, directions=(RNA_TO_ATAC,), given=(Modality.RNA,), umap=False)
+    assert run(ordered) == 0
+    report = json.loads(ordered.output("report.json"))["directions"]["rna-to-atac"]
+    assert (report["scores"], report["verdict"]) == ({}, None)
+    assert set(json.loads(ordered.output("rna-to-atac/features.json"))) == {"name", "predicted_mean"}
+
+
+def test_finished_parts_are_used_again_by_a_later_attempt(tiny_model: Path, tmp_path: Path) -> None:
+    ordered = order(tmp_path, tiny_model, directions=(RNA_TO_ATAC,), umap=False)
+    assert run(ordered) == 0
+    before = {key: ordered.store.get_bytes(key) for key in ordered.parts()}
+    broken, deleted, *_ = before
+    ordered.store.put_bytes(broken, before[broken][:100])
+    ordered.store.delete(deleted)
+    stamps = {key: (ordered.store.root / key).stat().st_mtime_ns for key in before if key not in (broken, deleted)}
+    ordered.again(2)
+    assert run(ordered, attempt=2) == 0
+    assert {key: ordered.store.get_bytes(key) for key in ordered.parts()} == before
+    assert {key: (ordered.store.root / key).stat().st_mtime_ns for key in stamps} == stamps
+    assert ordered.output("report.json", 2) == ordered.output("report.json", 1)
+
+
+def test_another_version_of_the_code_refuses_to_work(tiny_model: Path, tmp_path: Path) -> None:
+    ordered = order(tmp_path, tiny_model, version="0.0.1")
+    assert run(ordered) == 1
+    failure = ordered.events()[-1]["failure"]
+    assert failure["code"] == "version-mismatch"
+    assert "0.0.1" in failure["message"]
+
+
+def test_a_failure_of_a_task_is_the_failure_of_the_attempt(tiny_model: Path, tmp_path: Path) -> None:
+    ordered = order(tmp_path, tiny_model, umap=False)
+    ordered.store.delete(layout.bundle(ordered.spec.bundle) + "weights.safetensors")
+    assert run(ordered) == 1
+    failure = ordered.events()[-1]["failure"]
+    assert failure["code"] == "bad-bundle"
+    assert failure["hint"]
+
+
+def test_an_attempt_that_has_ended_is_not_run_again(finished: Ordered) -> None:
+    before = finished.events()
+    assert run(finished) == 0
+    assert finished.events() == before
+
+
+class Slow:
+    """The serial executor, a good while a task."""
+
+    def __init__(self, uri: str, *, seconds: float) -> None:
+        self.uri, self.seconds, self.given_up = uri, seconds, False
+
+    def run(self, tasks: Sequence[Task]) -> Iterator[Receipt]:
+        for task in tasks:
+            end = time.monotonic() + self.seconds
+            while time.monotonic() < end:
+                time.sleep(0.02)
+                if self.given_up:
+                    raise driver.Stopped
+            yield run_task(self.uri, task)
+
+    def stop(self) -> None:
+        self.given_up = True
+
+
+def test_a_cancel_mark_ends_the_attempt_as_cancelled(tiny_model: Path, tmp_path: Path) -> None:
+    ordered = order(tmp_path, tiny_model, umap=False)
+    ordered.store.put_once(layout.cancel_mark(ordered.job, 1), b"")
+    began = time.monotonic()
+    assert run_attempt(ordered.store, ordered.job, 1, Slow(ordered.uri, seconds=30)) == 0
+    assert time.monotonic() - began < 5
+    assert ordered.events()[-1]["kind"] == "cancelled"
+
+
+def test_a_newer_attempt_silences_the_older_one(tiny_model: Path, tmp_path: Path) -> None:
+    ordered = order(tmp_path, tiny_model, umap=False)
+    ordered.again(2)
+    assert run_attempt(ordered.store, ordered.job, 1, Slow(ordered.uri, seconds=30)) == 0
+    assert not {event["kind"] for event in ordered.events()} & driver.TERMINAL
+
+
+def test_a_working_attempt_speaks_at_least_every_two_seconds(tiny_model: Path, tmp_path: Path) -> None:
+    ordered = order(tmp_path, tiny_model, directions=(RNA_TO_ATAC,), chunk_cells=64, umap=False)
+    assert run_attempt(ordered.store, ordered.job, 1, Slow(ordered.uri, seconds=2.6)) == 0
+    moments = [event["moment"] for event in ordered.events()]
+    assert max(np.diff(moments)) < 2.5  # 2 s, and a busy machine
+
+
+def test_workers_side_by_side_give_the_bytes_of_one(finished: Ordered, tiny_model: Path, tmp_path: Path) -> None:
+    ordered = order(tmp_path, tiny_model, umap=False, export=True)
+    executor = PoolExecutor(ordered.uri, workers=2)
+    try:
+        assert run_attempt(ordered.store, ordered.job, 1, executor) == 0
+    finally:
+        executor.close()
+    assert {key: ordered.store.get_bytes(key) for key in ordered.parts()} == {
+        key: finished.store.get_bytes(key) for key in finished.parts()
+    }
+    assert ordered.output("report.json") == finished.output("report.json")
+
+
+# -- processes of their own ------------------------------------------------------------------------------------------
+
+
+def wait_for(condition: object, *, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.05)
+
+
+def test_the_local_runner_runs_an_attempt_in_a_session_of_its_own(tiny_model: Path, tmp_path: Path) -> None:
+    ordered = order(tmp_path, tiny_model, directions=(RNA_TO_ATAC,), umap=False)
+    runner = LocalRunner(tmp_path / "runner", workers=1)
+    assert runner.status("job1-1").state is RunnerState.UNKNOWN
+    runner.submit(submission="job1-1", job="job1", attempt=1, store=ordered.uri)
+    runner.submit(submission="job1-1", job="job1", attempt=1, store=ordered.uri)
+    pid = json.loads((tmp_path / "runner" / "job1-1" / "pid.json").read_text())["pid"]
+    assert os.getsid(pid) == pid
+    wait_for(lambda: runner.status("job1-1").state is RunnerState.SUCCEEDED)
+    assert ordered.events()[-1]["kind"] == "succeeded"
+    assert LocalRunner(tmp_path / "runner").status("job1-1").state is RunnerState.SUCCEEDED
+
+
+def test_a_killed_attempt_is_reported_as_gone(tiny_model: Path, tmp_path: Path) -> None:
+    ordered = order(tmp_path, tiny_model, umap=False)
+    runner = LocalRunner(tmp_path / "runner", workers=1)
+    runner.submit(submission="job1-1", job="job1", attempt=1, store=ordered.uri)
+    assert runner.status("job1-1").state is RunnerState.RUNNING
+    os.kill(json.loads((tmp_path / "runner" / "job1-1" / "pid.json").read_text())["pid"], signal.SIGKILL)
+    wait_for(lambda: runner.status("job1-1").state is RunnerState.FAILED)
+    assert not {event["kind"] for event in ordered.events()} & driver.TERMINAL
+
+
+def test_stopping_an_attempt_without_a_mark_leaves_no_last_word(tiny_model: Path, tmp_path: Path) -> None:
+    ordered = order(tmp_path, tiny_model, umap=False)
+    runner = LocalRunner(tmp_path / "runner", workers=1)
+    runner.submit(submission="job1-1", job="job1", attempt=1, store=ordered.uri)
+    wait_for(lambda: len(ordered.events()) > 0)
+    runner.stop("job1-1")
+    wait_for(lambda: runner.status("job1-1").state not in {RunnerState.RUNNING, RunnerState.PENDING})
+    assert not {event["kind"] for event in ordered.events()} & driver.TERMINAL
+
+
+def test_importing_jobs_is_quick() -> None:
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import jobs, jobs.plan, jobs.spec"], check=True)
+    assert time.monotonic() - began < 5  # under one on a quiet machine
