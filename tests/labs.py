@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +22,8 @@ from engine.nulls import Nulls
 from engine.translators.base import Hooks
 from engine.translators.baselines.ridge import RidgeRecipe
 from jobs.client import Client
+from jobs.client_http import HttpClient
+from jobs.errors import Unreachable
 from jobs.settings import Settings
 from jobs.views import DatasetView, JobView
 from tests.builders import paired, split_of, write_h5ad
@@ -110,3 +115,40 @@ def served(app: ASGIApp) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+@contextmanager
+def control_plane(home: Path, catalog: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """`uvicorn app.serve:app` as a process of its own; killed at the end if it still lives."""
+    environ = {
+        **os.environ,
+        "CROSSVIEW_HOME": str(home),
+        "CROSSVIEW_RUNNER": "local",
+        "CROSSVIEW_PRETRAINED": str(catalog),
+        "CROSSVIEW_PORT": str(port),
+        "OMP_NUM_THREADS": "1",
+        "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
+    }
+    environ.pop("CROSSVIEW_STORE", None)
+    environ.pop("CROSSVIEW_API_URL", None)
+    command = [sys.executable, "-m", "uvicorn", "app.serve:app", "--host", "127.0.0.1", "--port", str(port)]
+    with (home / "server.log").open("ab") as log:
+        process = subprocess.Popen(
+            [*command, "--log-level", "warning"], stdout=log, stderr=subprocess.STDOUT, env=environ
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def ready(client: HttpClient, process: subprocess.Popen[bytes], home: Path) -> None:
+    def alive() -> bool:
+        assert process.poll() is None, (home / "server.log").read_text()
+        try:
+            return client.health().runner_alive
+        except Unreachable:
+            return False
+
+    until(alive, bool, seconds=60)
