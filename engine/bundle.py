@@ -25,8 +25,8 @@ from engine.errors import BadBundle
 from engine.nulls import Nulls
 from engine.translators.base import Translator
 from engine.translators.registry import HOLDS_CELLS, translator_class
-from engine.translators.state import STEPS, WEIGHTS, csr_arrays, csr_from
-from engine.types import CellBatch, Direction, FeatureSpace, Floats, Modality, PairedCells, Split, as_names
+from engine.translators.state import STEPS, WEIGHTS, csr_arrays, csr_from, save_arrays
+from engine.types import CellBatch, Direction, FeatureSpace, Floats, Modality, PairedCells, Split, as_names, empty_csr
 
 FORMAT = 1
 MANIFEST, NULLS_FILE, GOLDEN = "bundle.json", "nulls.npz", "golden.npz"
@@ -117,9 +117,9 @@ def make_manifest(
     notes: tuple[str, ...] = (),
 ) -> Manifest:
     """Everything `bundle.json` needs, without the digest: `save_bundle` adds it."""
-    probe = CellBatch(rna=sp.csr_matrix((1, len(train.rna.space)), dtype=np.float32))
+    probe = CellBatch(rna=empty_csr(1, len(train.rna.space)))
     if Direction.RNA_TO_ATAC not in translator.directions:
-        probe = CellBatch(atac=sp.csr_matrix((1, len(train.atac.space)), dtype=np.float32))
+        probe = CellBatch(atac=empty_csr(1, len(train.atac.space)))
     targets = sorted({d.target for d in translator.directions})
     return Manifest(
         id=id,
@@ -147,13 +147,13 @@ def save_bundle(into: Path, translator: Translator, nulls: Nulls, manifest: Mani
     partial = into.with_name(f".{into.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         translator.save(partial)
-        np.savez_compressed(partial / NULLS_FILE, **nulls.arrays())
+        save_arrays(partial / NULLS_FILE, nulls.arrays())
         for modality in Modality:
             text = "\n".join(translator.space(modality).names) + "\n"
             (partial / features_file(modality)).write_text(text, encoding="utf-8")
         manifest = Manifest(**{**asdict(manifest), "digest": _digest(partial, manifest)})
         _write_json(partial / MANIFEST, asdict(manifest))
-        np.savez_compressed(partial / GOLDEN, **_golden(Bundle(manifest, translator, nulls)))
+        save_arrays(partial / GOLDEN, _golden(Bundle(manifest, translator, nulls)))
         for extra in ("CARD.md", "report.json", "split.json"):
             if (into / extra).exists():
                 shutil.copy2(into / extra, partial / extra)
@@ -240,7 +240,8 @@ def _golden(bundle: Bundle) -> dict[str, Any]:
     rng = np.random.default_rng(20)
     for direction in sorted(bundle.translator.directions):
         width = len(bundle.space(direction.source))
-        counts = sp.random(GOLDEN_CELLS, width, density=min(1.0, 200 / width), rng=rng, format="csr", dtype=np.float32)
+        drawn = sp.random(GOLDEN_CELLS, width, density=min(1.0, 200 / width), rng=rng, dtype=np.float32)
+        counts = sp.csr_matrix(drawn)
         counts.data = np.ceil(counts.data * 3)
         chosen = np.unique(np.linspace(0, len(bundle.space(direction.target)) - 1, GOLDEN_FEATURES).astype(np.int64))
         out.update(csr_arrays(f"{direction.value}.in", counts))
@@ -253,7 +254,7 @@ def _golden(bundle: Bundle) -> dict[str, Any]:
 
 def _decoded(bundle: Bundle, direction: Direction, batch: CellBatch, chosen: NDArray[np.int64]) -> Floats:
     latent = bundle.translator.encode(batch)
-    return bundle.translator.decode(latent, direction.target, [int(j) for j in chosen]).values
+    return bundle.translator.decode(latent, direction.target, chosen).values
 
 
 def _digest(folder: Path, manifest: Manifest) -> str:

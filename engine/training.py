@@ -82,9 +82,7 @@ def train(
 
     step: rows of a batch → (loss to descend, named parts). validate: named parts on held-out cells, with "total".
     """
-    optimiser = torch.optim.Adam(
-        network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
-    )
+    optimiser = torch.optim.Adam(network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
     best, best_epoch, kept, epoch = float("inf"), 0, _copy(network), 0
     for epoch in range(1, schedule.epochs + 1):
         network.train()

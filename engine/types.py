@@ -267,4 +267,10 @@ class Prediction:
     names: Names
 
 
-Features = slice | Sequence[int] | None
+Features = slice | Sequence[int] | NDArray[np.int64] | None
+
+
+def empty_csr(rows: int, columns: int) -> sp.csr_matrix:
+    """A matrix of that shape with nothing in it, float32."""
+    nothing = (np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.int32), np.zeros(rows + 1, dtype=np.int32))
+    return sp.csr_matrix(nothing, shape=(rows, columns))

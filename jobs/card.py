@@ -70,6 +70,6 @@ def _three(value: float | None) -> str:
 
 def _limits(manifest: Manifest) -> str:
     return (
-        "It knows the kinds of cells it was trained on and no others. Other tissues, other protocols and diseased cells "
-        "are outside what was tested. Train on a pair of your own where you can."
+        "It knows the kinds of cells it was trained on and no others. Other tissues, other protocols and diseased "
+        "cells are outside what was tested. Train on a pair of your own where you can."
     )

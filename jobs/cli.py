@@ -162,7 +162,7 @@ def _models_list(a: Arguments) -> int:
     from engine.bundle import read_manifest
     from jobs.catalog import load_catalog
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for entry in load_catalog().values():
         manifest = read_manifest(entry.folder)
         rows.append(
@@ -309,13 +309,15 @@ def _show_job(job: Any, *, as_json: bool) -> int:
 def _up(a: Arguments) -> int:
     from jobs.up import up
 
-    return up(port=a.port, home=a.home, example=not a.no_example)
+    code: int = up(port=a.port, home=a.home, example=not a.no_example)
+    return code
 
 
 def _demo(a: Arguments) -> int:
     from jobs.demo import demo
 
-    return demo(as_json=a.json, model=a.model, url=a.url)
+    code: int = demo(as_json=a.json, model=a.model, url=a.url)
+    return code
 
 
 def _doctor(a: Arguments) -> int:
@@ -343,7 +345,8 @@ def _lines(lines: Sequence[str]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="crossview", description="Translate single-cell RNA-seq into ATAC-seq and back, and say how far to trust it."
+        prog="crossview",
+        description="Translate single-cell RNA-seq into ATAC-seq and back, and say how far to trust it.",
     )
     parser.add_argument("--version", action="version", version=f"crossview {code_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -199,7 +199,7 @@ def train(
     from engine.bundle import make_manifest, save_bundle
     from engine.nulls import Nulls
     from engine.pairs import pair as pair_up
-    from engine.preprocess.filters import FilterSettings, filter_pair
+    from engine.preprocess.filters import filter_pair
     from engine.translators.base import Epoch, Hooks
     from engine.translators.registry import recipe
 

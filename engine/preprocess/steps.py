@@ -96,7 +96,8 @@ class ZScore:
 
     @property
     def zero_f(self) -> Floats:
-        return np.clip(-self.mean_f / self.std_f, self.low, self.high).astype(np.float32)
+        zero_f: Floats = np.clip(-self.mean_f / self.std_f, self.low, self.high).astype(np.float32)
+        return zero_f
 
     def difference(self, x_nf: sp.csr_matrix) -> sp.csr_matrix:
         """What to add to `zero_f` at the non-zero entries, shape (n, f)."""

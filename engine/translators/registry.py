@@ -48,7 +48,7 @@ def _typed(kind: Any, key: str, settings: dict[str, str]) -> dict[str, Any]:
         if name not in fields:
             known = ", ".join(sorted(fields)) or "none"
             raise BadSetting(f"{key} has no setting {name!r}.", hint=f"Its settings: {known}.")
-        default = fields[name].default
+        default: Any = fields[name].default
         try:
             out[name] = text.lower() in {"1", "true", "yes"} if isinstance(default, bool) else type(default)(text)
         except ValueError as problem:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ class State:
         from safetensors.numpy import save_file
 
         into.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(into / STEPS, **{name: np.asarray(value) for name, value in sorted(self.steps.items())})
+        save_arrays(into / STEPS, self.steps)
         weights = {name: np.ascontiguousarray(value) for name, value in self.weights.items()}
         if not weights:  # safetensors refuses an empty file
             weights = {"none": np.zeros(1, dtype=np.float32)}
@@ -55,6 +56,12 @@ class State:
         return cls(settings, steps, weights)
 
 
+def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """An .npz of these arrays, by name in alphabetical order, without pickle: the same arrays give the same bytes."""
+    ordered: dict[str, Any] = {name: np.asarray(arrays[name]) for name in sorted(arrays)}
+    np.savez_compressed(path, allow_pickle=False, **ordered)
+
+
 def csr_arrays(prefix: str, matrix: sp.csr_matrix) -> dict[str, NDArray[Any]]:
     """A CSR matrix as three arrays and its shape, for files without pickle."""
     return {
@@ -67,4 +74,5 @@ def csr_arrays(prefix: str, matrix: sp.csr_matrix) -> dict[str, NDArray[Any]]:
 
 def csr_from(prefix: str, arrays: dict[str, NDArray[Any]]) -> sp.csr_matrix:
     parts = (arrays[f"{prefix}.data"], arrays[f"{prefix}.indices"], arrays[f"{prefix}.indptr"])
-    return sp.csr_matrix(parts, shape=tuple(int(v) for v in arrays[f"{prefix}.shape"]))
+    rows, columns = (int(v) for v in arrays[f"{prefix}.shape"])
+    return sp.csr_matrix(parts, shape=(rows, columns))

@@ -25,10 +25,11 @@ from engine.preprocess.steps import (
     unprefixed,
 )
 from engine.translators.state import csr_arrays, csr_from
-from engine.types import FeatureSpace, Modality, PairedCells
+from engine.types import FeatureSpace, Modality, PairedCells, empty_csr
 
 CLIP_PERCENTILES = (0.5, 99.5)  # CrossMP §2.1
 OTHER = "other"
+SPREAD_FLOOR = 0.25  # of the median gene's spread  # ours
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +152,7 @@ def highly_variable(scaled_ng: sp.csr_matrix, *, count: int, bins: int = 20) -> 
     square_g = np.asarray(scaled_ng.multiply(scaled_ng).mean(axis=0), dtype=np.float64).ravel()
     variance_g = np.maximum(square_g - mean_g**2, 0) * n / max(n - 1, 1)
     dispersion_g = np.log(np.maximum(variance_g, 1e-12) / np.maximum(mean_g, 1e-12))
+    bins = max(1, min(bins, g // 20))  # a bin of one or two genes ranks nothing
     edges = np.quantile(mean_g, np.linspace(0, 1, bins + 1)[1:-1])
     bin_g = np.searchsorted(edges, mean_g)
     score_g = np.full(g, -np.inf)
@@ -167,8 +169,9 @@ def highly_variable(scaled_ng: sp.csr_matrix, *, count: int, bins: int = 20) -> 
 class AtacInputs:
     """Binarised peaks, and gene activity as peaks × genes potential with each gene divided by its spread.
 
-    Activity is linear in the open peaks, so its first layer folds into `potential_pg @ weights`: cells × genes is
-    never formed. Cells are scaled to the median number of open peaks first.
+    The spread has a floor at a quarter of the median gene's. Activity is linear in the open peaks, so its first layer
+    folds into `potential_pg @ weights`: cells × genes is never formed. Cells are scaled to the median number of open
+    peaks first.
     """
 
     scale: DepthScale
@@ -178,7 +181,6 @@ class AtacInputs:
     def fit(cls, train: PairedCells, potential_pg: sp.csr_matrix) -> Self:
         a_np = binarised(train.atac.counts)
         scale = DepthScale.fit(a_np)
-        spread_g = np.zeros(potential_pg.shape[1])
         total_g = np.zeros(potential_pg.shape[1])
         square_g = np.zeros(potential_pg.shape[1])
         for start in range(0, len(train), 512):
@@ -186,7 +188,10 @@ class AtacInputs:
             total_g += np.asarray(block.sum(axis=0)).ravel()
             square_g += np.asarray(block.multiply(block).sum(axis=0)).ravel()
         spread_g = np.sqrt(np.maximum(square_g / len(train) - (total_g / len(train)) ** 2, 0))
-        factor_g = np.where(spread_g > 1e-8, 1.0 / np.maximum(spread_g, 1e-8), 0.0)
+        # A gene seen only through far-off peaks hardly varies in training; without a floor one exonic peak of a new
+        # cell would be worth thousands of standard deviations.
+        floor = SPREAD_FLOOR * float(np.median(spread_g[spread_g > 0])) if (spread_g > 0).any() else 1.0
+        factor_g = np.where(spread_g > 0, 1.0 / np.maximum(spread_g, floor), 0.0)
         return cls(scale, sp.csr_matrix(potential_pg @ sp.diags(factor_g), dtype=np.float32))
 
     def factor(self, a_np: sp.csr_matrix) -> NDArray[np.float32]:
@@ -212,18 +217,18 @@ def regulatory_potential(atac: FeatureSpace, rna: FeatureSpace, genome: str | No
     """
     shape = (len(atac), len(rna))
     if genome is None:
-        return sp.csr_matrix(shape, dtype=np.float32)
+        return empty_csr(*shape)
     from engine.genome.activity import activity_matrix
     from engine.genome.genes import TABLES, GeneModels
     from engine.genome.peaks import parse_peaks
 
     if genome not in TABLES:
-        return sp.csr_matrix(shape, dtype=np.float32)
+        return empty_csr(*shape)
     models = GeneModels.load(genome)
     whole_pg = sp.csc_matrix(activity_matrix(parse_peaks(atac.names), models))
     known = [(models.index[name], j) for j, name in enumerate(rna.names) if name in models.index]
     if not known:
-        return sp.csr_matrix(shape, dtype=np.float32)
+        return empty_csr(*shape)
     source, target = (np.array(v, dtype=np.int64) for v in zip(*known, strict=True))
     chosen = sp.coo_matrix(whole_pg[:, source])
     return sp.csr_matrix((chosen.data.astype(np.float32), (chosen.row, target[chosen.col])), shape=shape)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 LOG_MEAN_BOUND = 12.0  # e¹² size-normalised counts is far beyond any gene
 
@@ -39,14 +39,14 @@ class Loss:
         return {name: float(value.detach()) for name, value in vars(self).items()}
 
 
-def negative_binomial(log_mean_bg: Tensor, dispersion_bg: Tensor, target: SparseTarget) -> Tensor:
-    """Mean negative log-likelihood of NB(mean e^log_mean, dispersion θ) over all b × g entries.
+def negative_binomial(predicted: tuple[Tensor, Tensor], target: SparseTarget) -> Tensor:
+    """Mean negative log-likelihood of NB(mean e^log_mean, dispersion θ) over all b × g entries; predicted: both.
 
     Where x = 0 the density is (θ/(θ+μ))^θ, without a gamma function; the gamma terms are added at x > 0 only.
     Non-integer x (size-normalised counts) is meant by the paper: the gamma functions are continuous.
     """
+    log_mean_bg, theta = predicted
     log_mean = log_mean_bg.clamp(-LOG_MEAN_BOUND, LOG_MEAN_BOUND)
-    theta = dispersion_bg
     # θ·log(θ/(θ+μ)) = −θ·log1p(μ/θ)
     zero = -theta * torch.log1p(log_mean.exp() / theta)
     m, t, x = log_mean[target.row, target.column], theta[target.row, target.column], target.value
@@ -56,10 +56,10 @@ def negative_binomial(log_mean_bg: Tensor, dispersion_bg: Tensor, target: Sparse
 
 def binary_cross_entropy(logit_bp: Tensor, target: SparseTarget) -> Tensor:
     """Mean binary cross-entropy over all b × p entries; `target` holds the ones."""
-    return (F.softplus(logit_bp).sum() - logit_bp[target.row, target.column].sum()) / logit_bp.numel()
+    return (functional.softplus(logit_bp).sum() - logit_bp[target.row, target.column].sum()) / logit_bp.numel()
 
 
 def latent_divergence(z_rna_bk: Tensor, z_atac_bk: Tensor) -> Tensor:
     """KL(softmax z_rna ‖ softmax z_atac), mean over cells."""
-    p, q = F.log_softmax(z_rna_bk, dim=1), F.log_softmax(z_atac_bk, dim=1)
+    p, q = functional.log_softmax(z_rna_bk, dim=1), functional.log_softmax(z_atac_bk, dim=1)
     return (p.exp() * (p - q)).sum(dim=1).mean()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from engine.translators.crossmp.inputs import Bags, Blocks
 
@@ -32,7 +32,7 @@ class SparseLinear(nn.Module):
 
     def forward(self, bags: Bags, weight_fh: Tensor | None = None) -> Tensor:
         weight = self.weight_fh if weight_fh is None else weight_fh
-        out = F.embedding_bag(bags.index, weight, bags.offsets, mode="sum", per_sample_weights=bags.weight)
+        out = functional.embedding_bag(bags.index, weight, bags.offsets, mode="sum", per_sample_weights=bags.weight)
         return out if self.bias_h is None else out + self.bias_h
 
 
@@ -48,8 +48,8 @@ class RnaEncoder(nn.Module):
 
     def forward(self, bags: Bags, zero_g: Tensor) -> Tensor:
         h_bh = self.first(bags) + zero_g @ self.first.weight_fh
-        h_bh = F.relu(self.norm1(h_bh))
-        return F.relu(self.norm2(self.second(h_bh)))
+        h_bh = functional.relu(self.norm1(h_bh))
+        return functional.relu(self.norm2(self.second(h_bh)))
 
 
 class ChromosomeEncoder(nn.Module):
@@ -90,12 +90,12 @@ class RnaDecoder(nn.Module):
         self.dispersion = nn.Linear(sizes.hidden_rna, genes)
 
     def trunk(self, z_bk: Tensor) -> Tensor:
-        return F.relu(self.norm(self.hidden(z_bk)))
+        return functional.relu(self.norm(self.hidden(z_bk)))
 
     def forward(self, z_bk: Tensor) -> tuple[Tensor, Tensor]:
         """Log mean of size-normalised counts and dispersion, both (b, g)."""
         h_bh = self.trunk(z_bk)
-        return self.mean(h_bh), F.softplus(self.dispersion(h_bh)) + 1e-4
+        return self.mean(h_bh), functional.softplus(self.dispersion(h_bh)) + 1e-4
 
 
 class AtacDecoder(nn.Module):

@@ -166,7 +166,8 @@ class Feeder:
 
     def folded(self, network: CrossMPNetwork) -> torch.Tensor:
         """The activity encoder's first layer seen from the peaks, shape (p, 32)."""
-        return network.activity.first(Bags.of(self.atac.potential_pg, self.device))
+        out: torch.Tensor = network.activity.first(Bags.of(self.atac.potential_pg, self.device))
+        return out
 
     def encode_atac(
         self, network: CrossMPNetwork, open_bp: sp.csr_matrix, folded_ph: torch.Tensor | None = None
@@ -263,17 +264,15 @@ class CrossMPRecipe:
                     sums[name] = sums.get(name, 0.0) + value * len(rows) / len(held)
             return sums
 
-        return train(
-            network, cells=len(cells), schedule=schedule, step=step, validate=validate, rng=rng, hooks=hooks
-        )
+        return train(network, cells=len(cells), schedule=schedule, step=step, validate=validate, rng=rng, hooks=hooks)
 
     def loss(self, network: CrossMPNetwork, feeder: Feeder, cells: Prepared) -> Loss:
         """The four paths: each latent decoded into both modalities (CrossMP §2.3)."""
         z_r = feeder.encode_difference(network, cells.difference)
         z_a = feeder.encode_atac(network, cells.open)
         genes, peaks = feeder.genes(cells.scaled), feeder.peaks(cells.open)
-        nb_rr = negative_binomial(*network.to_rna(z_r), genes)
-        nb_ar = negative_binomial(*network.to_rna(z_a), genes)
+        nb_rr = negative_binomial(network.to_rna(z_r), genes)
+        nb_ar = negative_binomial(network.to_rna(z_a), genes)
         bce_aa = binary_cross_entropy(network.to_atac(z_a), peaks)
         bce_ra = binary_cross_entropy(network.to_atac(z_r), peaks)
         kl = latent_divergence(z_r, z_a)

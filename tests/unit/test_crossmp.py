@@ -1,0 +1,173 @@
+"""CrossMP's parts against independent evaluations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from scipy.stats import nbinom
+from torch.nn import functional
+
+from engine.preprocess.steps import binarised
+from engine.translators.base import Epoch, Hooks
+from engine.translators.crossmp.inputs import AtacInputs, Bags, Blocks, RnaInputs, highly_variable, regulatory_potential
+from engine.translators.crossmp.losses import (
+    SparseTarget,
+    binary_cross_entropy,
+    latent_divergence,
+    negative_binomial,
+)
+from engine.translators.crossmp.network import AtacDecoder, ChromosomeEncoder, RnaEncoder, Sizes, SparseLinear
+from engine.translators.crossmp.recipe import CrossMPRecipe
+from tests.builders import paired, split_of
+
+CPU = torch.device("cpu")
+
+
+def sparse_target(dense: np.ndarray) -> SparseTarget:
+    x = sp.coo_matrix(dense)
+    return SparseTarget(torch.tensor(x.row).long(), torch.tensor(x.col).long(), torch.tensor(x.data).float())
+
+
+def test_the_sparse_negative_binomial_equals_scipy() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.poisson(0.7, size=(6, 9)).astype(np.float32)
+    log_mean = rng.normal(size=(6, 9)).astype(np.float32)
+    theta = rng.gamma(2.0, 1.0, size=(6, 9)).astype(np.float32) + 0.1
+    found = negative_binomial((torch.tensor(log_mean), torch.tensor(theta)), sparse_target(x))
+    mu = np.exp(log_mean)
+    wanted = -nbinom.logpmf(x, theta, theta / (theta + mu)).mean()
+    assert float(found) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_the_sparse_cross_entropy_equals_torchs() -> None:
+    rng = np.random.default_rng(1)
+    y = (rng.random((5, 12)) < 0.2).astype(np.float32)
+    logit = torch.tensor(rng.normal(size=(5, 12)).astype(np.float32))
+    wanted = functional.binary_cross_entropy_with_logits(logit, torch.tensor(y))
+    assert float(binary_cross_entropy(logit, sparse_target(y))) == pytest.approx(float(wanted), rel=1e-5)
+
+
+def test_the_divergence_of_equal_latents_is_zero_and_otherwise_torchs() -> None:
+    z = torch.randn(4, 16, generator=torch.Generator().manual_seed(0))
+    other = torch.randn(4, 16, generator=torch.Generator().manual_seed(1))
+    assert float(latent_divergence(z, z)) == pytest.approx(0, abs=1e-6)
+    wanted = functional.kl_div(
+        functional.log_softmax(other, 1), functional.log_softmax(z, 1), log_target=True, reduction="batchmean"
+    )
+    assert float(latent_divergence(z, other)) == pytest.approx(float(wanted), rel=1e-5)
+
+
+def test_a_sparse_first_layer_equals_a_dense_one() -> None:
+    x = sp.random(7, 20, density=0.2, rng=np.random.default_rng(2), format="csr", dtype=np.float32)
+    torch.manual_seed(0)
+    layer = SparseLinear(20, 5)
+    wanted = torch.tensor(x.toarray()) @ layer.weight_fh + layer.bias_h
+    torch.testing.assert_close(layer(Bags.of(x, CPU)), wanted)
+
+
+def test_the_rna_encoder_reads_zscores_without_densifying() -> None:
+    pair = paired(cells=60, genes=30, rng=np.random.default_rng(3))
+    inputs = RnaInputs.fit(pair, significant=10)
+    torch.manual_seed(0)
+    encoder = RnaEncoder(30, Sizes()).eval()
+    difference = inputs.difference(pair.rna.counts)
+    found = encoder(Bags.of(difference, CPU), torch.tensor(inputs.zscore.zero_f))
+    dense = torch.tensor(difference.toarray() + inputs.zscore.zero_f)
+    hidden = functional.relu(encoder.norm1(dense @ encoder.first.weight_fh + encoder.first.bias_h))
+    wanted = functional.relu(encoder.norm2(encoder.second(hidden)))
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_each_chromosome_is_encoded_by_its_own_network() -> None:
+    chromosomes = np.array(["chr2", "chr1", "chr1", "chr2", "chr3"], dtype=object)
+    blocks = Blocks.of(chromosomes)
+    assert blocks.names == ("chr1", "chr2", "chr3")
+    torch.manual_seed(0)
+    encoder = ChromosomeEncoder(5, 3, Sizes()).eval()
+    x = np.array([[1, 1, 0, 1, 0], [0, 0, 0, 0, 1]], dtype=np.float32)
+    found = encoder(Bags.by_block(sp.csr_matrix(x), blocks, CPU))
+    parts = []
+    for c, name in enumerate(blocks.names):
+        members = np.flatnonzero(chromosomes == name)
+        hidden = torch.tensor(x[:, members]) @ encoder.first.weight_fh[members] + encoder.bias_ch[c]
+        hidden = functional.prelu(hidden, encoder.slope1_c[c])
+        hidden = hidden @ encoder.weight_chk[c] + encoder.bias_ck[c]
+        parts.append(functional.prelu(hidden, encoder.slope2_c[c]))
+    wanted = encoder.slope3(encoder.last(torch.cat(parts, dim=1)))
+    torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-5)
+
+
+def test_a_peak_is_decoded_from_its_own_chromosomes_block() -> None:
+    blocks = Blocks.of(np.array(["chr1", "chr2", "chr1"], dtype=object))
+    torch.manual_seed(0)
+    decoder = AtacDecoder(blocks, Sizes()).eval()
+    z = torch.randn(2, 16)
+    before = decoder(z)
+    with torch.no_grad():
+        decoder.hidden.weight[16:] += 1.0  # only the second chromosome's block
+    after = decoder(z)
+    moved = (before - after).abs().max(dim=0).values > 1e-6
+    assert moved.tolist() == [False, False, True]  # order: chr1, chr1, chr2
+
+
+def test_gene_activity_folded_through_its_layer_equals_the_product() -> None:
+    pair = paired(cells=40, genes=12, peaks=44, rng=np.random.default_rng(4))
+    potential = sp.random(44, 12, density=0.2, rng=np.random.default_rng(5), format="csr", dtype=np.float32)
+    inputs = AtacInputs.fit(pair, potential)
+    open_np = binarised(pair.atac.counts)
+    weights = np.random.default_rng(6).normal(size=(12, 3)).astype(np.float32)
+    layer = SparseLinear(12, 3, bias=False)
+    with torch.no_grad():
+        layer.weight_fh.copy_(torch.tensor(weights))
+        folded = layer(Bags.of(inputs.potential_pg, CPU)).numpy()
+    activity = inputs.scaled(open_np) @ inputs.potential_pg
+    np.testing.assert_allclose(
+        inputs.factor(open_np)[:, None] * (open_np @ folded), activity @ weights, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_regulatory_potential_follows_the_gene_models() -> None:
+    from engine.genome.genes import GeneModels
+    from engine.types import FeatureSpace, Modality, as_names
+
+    models = GeneModels.load("hg38")
+    tss = int(models.tss[models.index["GATA1"]])
+    near, far = f"chrX:{tss - 200}-{tss + 200}", "chr5:1000-1400"
+    atac = FeatureSpace(Modality.ATAC, as_names([near, far]), "hg38")
+    rna = FeatureSpace(Modality.RNA, as_names(["GATA1", "NOSUCHGENE"]), "hg38")
+    found = regulatory_potential(atac, rna, "hg38").toarray()
+    assert found[0, 0] > 0
+    assert found[1, 0] == 0
+    assert found[:, 1].sum() == 0
+    assert regulatory_potential(atac, rna, "tair10").nnz == 0
+
+
+def test_variable_genes_are_found() -> None:
+    rng = np.random.default_rng(7)
+    x = rng.poisson(2.0, size=(300, 40)).astype(np.float32)
+    x[:150, 11] += 12
+    x[150:, 29] += 12
+    assert {11, 29} <= set(highly_variable(sp.csr_matrix(x), count=4).tolist())
+
+
+def test_training_descends_reports_each_epoch_and_keeps_the_best() -> None:
+    pair = paired(cells=150, rng=np.random.default_rng(8))
+    seen: list[Epoch] = []
+    recipe = CrossMPRecipe(epochs=15, batch=32, significant_genes=20, patience=15)
+    fitted = recipe.fit(pair, split_of(pair), Hooks(on_epoch=seen.append, threads=1))
+    assert [e.number for e in seen] == list(range(1, 16))
+    assert {"total", "nb_atac_rna", "bce_rna_atac", "kl"} <= set(seen[0].valid)
+    assert seen[-1].train["total"] < seen[0].train["total"]
+    assert fitted.trained is not None
+    assert fitted.trained.best_loss == pytest.approx(min(e.valid["total"] for e in seen))
+
+
+def test_training_stops_when_told_to() -> None:
+    pair = paired(cells=60, rng=np.random.default_rng(9))
+    fitted = CrossMPRecipe(epochs=50, batch=32, significant_genes=10).fit(
+        pair, split_of(pair), Hooks(should_stop=lambda: True, threads=1)
+    )
+    assert fitted.trained is not None
+    assert fitted.trained.epochs == 1
