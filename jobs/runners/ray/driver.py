@@ -1,0 +1,103 @@
+"""The driver of an attempt inside a Ray cluster: chunks as plain tasks, retried when a worker dies."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from jobs.driver import Stopped, drained, run_attempt
+from jobs.runners.base import Receipt, Task
+from jobs.work import open_store, run_task
+
+TRIES = 3  # again, after a worker died  # ours
+ON_GPU = frozenset({"translate", "score", "map", "publish"})  # all of them decode or encode
+AHEAD = 2  # tasks in flight for each place to run one  # ours
+
+
+@dataclass
+class RayExecutor:
+    """Tasks on the cluster this process is connected to; one CPU each, and a GPU where there are any."""
+
+    store_uri: str
+    _stopped: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, tasks: Sequence[Task]) -> Iterator[Receipt]:
+        import ray
+
+        places, gpus = _places()
+        remote = _remote_run()
+        waiting, flying = list(enumerate(tasks)), dict[Any, int]()
+        try:
+            while waiting or flying:
+                while waiting and len(flying) < AHEAD * places:
+                    index, task = waiting.pop(0)
+                    gpu = 1 if gpus and task.kind in ON_GPU else 0
+                    options = remote.options(num_cpus=1, num_gpus=gpu, max_retries=TRIES, name=task.kind)
+                    device = "cuda" if gpu else "cpu"
+                    flying[options.remote(self.store_uri, asdict(task), device)] = index
+                done, _ = ray.wait(list(flying), num_returns=1, timeout=0.2)
+                if self._stopped.is_set():
+                    raise Stopped
+                for reference in done:
+                    yield _receipt(reference, tasks[flying.pop(reference)])
+        finally:
+            for reference in flying:
+                ray.cancel(reference, force=True)  # a soft cancel may not reach a long call into C
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+
+def _places() -> tuple[int, int]:
+    """How many tasks can run at once, and on how many GPUs."""
+    import ray
+
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    gpus = int(resources.get("GPU", 0))
+    return gpus or max(1, int(resources.get("CPU", 1))), gpus
+
+
+def _remote_run() -> Any:
+    import ray
+
+    return ray.remote(_run)
+
+
+def _run(store_uri: str, task: dict[str, Any], device: str) -> dict[str, Any]:
+    """On a worker. Plain values in and out: the driver and the worker share no class but through the package."""
+    return run_task(store_uri, Task(**task), device=device).result
+
+
+def _receipt(reference: Any, task: Task) -> Receipt:
+    import ray
+    from ray.exceptions import OutOfMemoryError, RayError
+
+    try:
+        return Receipt(task, ray.get(reference))
+    except OutOfMemoryError:
+        return drained(task, times=TRIES + 1, why="the machine ran out of memory")
+    except RayError as error:
+        first = (str(error).strip().splitlines() or ["no reason given"])[0]
+        return drained(task, times=TRIES + 1, why=first[:300].rstrip("."))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`python -m jobs.runners.ray.driver --store URI --job ID --attempt N`, as the entrypoint of a Ray job."""
+    import ray
+
+    parser = argparse.ArgumentParser(prog="python -m jobs.runners.ray.driver")
+    parser.add_argument("--store", required=True)
+    parser.add_argument("--job", required=True)
+    parser.add_argument("--attempt", required=True, type=int)
+    given = parser.parse_args(argv)
+    ray.init(log_to_driver=False, logging_level=logging.WARNING, include_dashboard=False)
+    return run_attempt(open_store(given.store), given.job, given.attempt, RayExecutor(given.store))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

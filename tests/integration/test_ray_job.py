@@ -1,0 +1,231 @@
+"""The same attempt on a real Ray: the same bytes, whatever dies on the way; and no process is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psutil
+import pytest
+
+from jobs import driver, layout
+from jobs.runners.base import RunnerState, RunnerUnreachable
+from jobs.runners.local import LocalRunner
+from jobs.work import read_part
+from tests.running import Ordered, order
+
+if TYPE_CHECKING:
+    from jobs.runners.ray.cluster import LocalRay
+    from jobs.runners.ray.runner import RayRunner
+
+pytestmark = pytest.mark.cluster
+
+SLOW_MACHINE_S = 150
+
+
+def wait_for(condition: Callable[[], object], *, seconds: float = SLOW_MACHINE_S, what: str = "it") -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"{what} never came"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def runner(local_ray: LocalRay) -> Iterator[RayRunner]:
+    from jobs.runners.ray.runner import RayRunner
+
+    found = RayRunner(local_ray.address, token_path=local_ray.token_path)
+    yield found
+    found.close()
+
+
+@dataclass(frozen=True)
+class OnRay:
+    runner: RayRunner
+    ordered: Ordered
+    submission: str
+
+    def ended(self) -> bool:
+        return self.runner.status(self.submission).state not in {RunnerState.PENDING, RunnerState.RUNNING}
+
+    def finish(self) -> None:
+        wait_for(self.ended, what="the end of the job")
+        kind = self.ordered.events()[-1]["kind"] if self.ordered.events() else "nothing"
+        assert kind == "succeeded", (self.ordered.events()[-1:], self.runner.logs(self.submission))
+
+
+def submit(runner: RayRunner, ordered: Ordered, name: str) -> OnRay:
+    runner.submit(submission=name, job=ordered.job, attempt=1, store=ordered.uri)
+    return OnRay(runner, ordered, name)
+
+
+@pytest.fixture(scope="module")
+def locally(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Ordered:
+    """What the local runner makes of it: the measure for all others."""
+    folder = tmp_path_factory.mktemp("local")
+    ordered = order(folder, tiny_model, export=True, chunk_cells=8, umap=False)
+    local = LocalRunner(folder / "runner", workers=1)
+    local.submit(submission="job1-1", job="job1", attempt=1, store=ordered.uri)
+    wait_for(lambda: local.status("job1-1").state not in {RunnerState.PENDING, RunnerState.RUNNING})
+    assert ordered.events()[-1]["kind"] == "succeeded", local.logs("job1-1")
+    return ordered
+
+
+def assert_same_result(one: Ordered, other: Ordered) -> None:
+    parts = dict(zip(one.parts(), other.parts(), strict=True))
+    for mine, theirs in parts.items():
+        a, b = read_part(one.store.get_bytes(mine)), read_part(other.store.get_bytes(theirs))
+        np.testing.assert_allclose(a.latent.values, b.latent.values, atol=1e-5)
+        assert list(a.barcodes) == list(b.barcodes)
+    for name in ("report.json", "rna-to-atac/features.json", "atac-to-rna/cells.json"):
+        assert_close(json.loads(one.output(name)), json.loads(other.output(name)))
+
+
+def assert_close(one: object, other: object) -> None:
+    if isinstance(one, dict) and isinstance(other, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_close(one[key], other[key])
+    elif isinstance(one, list) and isinstance(other, list):
+        assert len(one) == len(other)
+        for a, b in zip(one, other, strict=True):
+            assert_close(a, b)
+    elif isinstance(one, float) and isinstance(other, int | float):
+        assert one == pytest.approx(other, abs=1e-5)
+    else:
+        assert one == other
+
+
+def test_ray_and_the_local_runner_agree(runner: RayRunner, locally: Ordered, tiny_model: Path, tmp_path: Path) -> None:
+    ordered = order(tmp_path, tiny_model, export=True, chunk_cells=8, umap=False)
+    job = submit(runner, ordered, f"agree-{os.getpid()}")
+    submit(runner, ordered, job.submission)  # the same submission twice is one
+    job.finish()
+    assert_same_result(locally, ordered)
+    numbers = [event["n"] for event in ordered.events()]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_killing_a_worker_in_mid_job_changes_nothing(
+    local_ray: LocalRay, runner: RayRunner, locally: Ordered, tiny_model: Path, tmp_path: Path
+) -> None:
+    ordered = order(tmp_path, tiny_model, export=True, chunk_cells=8, umap=False)
+    job = submit(runner, ordered, f"kill-{os.getpid()}")
+    killed: list[int] = []
+
+    def kill_one() -> bool:
+        for worker in busy_workers(local_ray):
+            worker.kill()
+            killed.append(worker.pid)
+        return bool(killed) or job.ended()
+
+    wait_for(kill_one, what="a busy worker")
+    job.finish()
+    assert killed
+    assert_same_result(locally, ordered)
+
+
+def busy_workers(ray: LocalRay) -> list[psutil.Process]:
+    """Workers that run one of our tasks: Ray names their processes after it."""
+    found = []
+    for process in ray.members():
+        try:
+            title = " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        if title.startswith(("ray::translate", "ray::score")):
+            found.append(process)
+    return found
+
+
+def test_a_cancel_mark_ends_a_ray_job_as_cancelled(runner: RayRunner, tiny_model: Path, tmp_path: Path) -> None:
+    ordered = order(tmp_path, tiny_model, chunk_cells=1, umap=False)
+    job = submit(runner, ordered, f"cancel-{os.getpid()}")
+    wait_for(lambda: any(event["kind"] == "stage" for event in ordered.events()), what="the first stage")
+    ordered.store.put_once(layout.cancel_mark(ordered.job, 1), b"")
+    wait_for(lambda: ordered.events()[-1]["kind"] in driver.TERMINAL, seconds=20, what="the cancelled event")
+    assert ordered.events()[-1]["kind"] == "cancelled"
+    wait_for(job.ended)
+
+
+def test_a_job_stopped_by_ray_leaves_no_last_word(runner: RayRunner, tiny_model: Path, tmp_path: Path) -> None:
+    ordered = order(tmp_path, tiny_model, chunk_cells=1, umap=False)
+    job = submit(runner, ordered, f"stop-{os.getpid()}")
+    wait_for(lambda: any(event["kind"] == "stage" for event in ordered.events()), what="the first stage")
+    runner.stop(job.submission)
+    wait_for(job.ended)
+    assert not {event["kind"] for event in ordered.events()} & driver.TERMINAL
+    assert runner.status(job.submission).state in {RunnerState.STOPPED, RunnerState.FAILED}
+
+
+def test_the_runner_tells_what_the_cluster_has(runner: RayRunner) -> None:
+    capacity = runner.capacity()
+    assert (capacity.cpus, capacity.nodes) == (2, 1)
+    assert capacity.memory_bytes > 2**28
+
+
+def test_an_unknown_submission_is_unknown_and_not_lost(runner: RayRunner) -> None:
+    assert runner.status("never-heard-of-it").state is RunnerState.UNKNOWN
+    assert runner.logs("never-heard-of-it") == ""
+    runner.stop("never-heard-of-it")
+
+
+def test_nobody_gets_in_without_the_token(local_ray: LocalRay, tmp_path: Path) -> None:
+    import httpx
+
+    from jobs.runners.ray.runner import RayRunner
+
+    assert httpx.get(f"{local_ray.address}/api/jobs/", trust_env=False).status_code == 401
+    wrong = tmp_path / "token"
+    wrong.write_text("0" * 64)
+    with pytest.raises(RunnerUnreachable):
+        RayRunner(local_ray.address, token_path=wrong).status("x")
+    assert local_ray.token_path.stat().st_mode & 0o777 == 0o600
+
+
+def test_ray_listens_on_this_machine_only(local_ray: LocalRay) -> None:
+    heard = set()
+    for process in local_ray.members():
+        try:
+            connections = process.net_connections(kind="tcp")
+        except psutil.Error:
+            continue
+        heard |= {c.laddr.ip.removeprefix("::ffff:") for c in connections if c.status == psutil.CONN_LISTEN}
+    assert heard
+    assert heard <= {"127.0.0.1", "::1"}
+
+
+def test_a_second_ray_runs_beside_the_first_and_leaves_nothing_behind(local_ray: LocalRay, tmp_path: Path) -> None:
+    from jobs.runners.ray.cluster import LocalRay as Ray
+    from jobs.runners.ray.runner import RayRunner
+
+    second = Ray.start(tmp_path, cpus=1)
+    members = second.members()
+    assert len(members) > 5
+    began = time.monotonic()
+    second.stop()
+    assert time.monotonic() - began < 12
+    assert not [process for process in members if process.is_running()]
+    assert not second.members()
+    assert not second.folder.exists()
+    assert local_ray.alive
+    assert RayRunner(local_ray.address, token_path=local_ray.token_path).capacity().nodes == 1
+
+
+def test_a_dead_ray_is_unreachable_and_nothing_more(tmp_path: Path) -> None:
+    from jobs.runners.ray.cluster import free_ports
+    from jobs.runners.ray.runner import RayRunner
+
+    runner = RayRunner(f"http://127.0.0.1:{free_ports(1)[0]}")
+    with pytest.raises(RunnerUnreachable):
+        runner.status("x")
+    with pytest.raises(RunnerUnreachable):
+        runner.capacity()
+    shutil.rmtree(tmp_path)
