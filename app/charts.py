@@ -16,6 +16,7 @@ import pandas as pd
 TRUTH, PREDICTION, NULL = "#0072B2", "#D55E00", "#999999"
 UNCERTAIN, GOOD, WARNING = "#CC79A7", "#009E73", "#E69F00"
 # Cell types: Paul Tol's muted set and then his light one, for colour-blind eyes; none is a colour with a meaning above.
+INK, INK_ON_DARK = "#4A5460", "#B4BEC8"
 LABELS = (
     "#6699CC", "#CC6677", "#44AA99", "#DDAA33", "#AA4499", "#999933", "#882255", "#117733", "#88CCEE", "#EE8866",
     "#77AADD", "#BBCC33", "#FFAABB", "#AAAA00", "#661100", "#5566AA", "#99DDFF", "#EEDD88", "#44BB99", "#BB5566",
@@ -23,12 +24,13 @@ LABELS = (
 MOST_MARKS = 100_000  # above this a browser stutters: sampled or binned, and said so
 MOST_SVG = 10_000  # up to here drawn as SVG, so that it can be saved as one
 MOST_DOTS = 4_000  # a scatter of more points is binned: overplotting would hide where they lie
-HEIGHT = 320
+HEIGHT = 340
+FURNITURE = 118  # what title, axis and legend take of a chart's height
 
 # What stands on a score's axis, in the legend's order: (name, shape, colour).
 MARKS = (
     ("this translation", "circle", PREDICTION),
-    ("average profile", "stroke", NULL),
+    ("average profile", "M0,-0.8L0,0.8", NULL),
     ("depth alone", "diamond", NULL),
     ("noise ceiling", "triangle-left", GOOD),
 )
@@ -51,7 +53,7 @@ def scores(rows: pd.DataFrame, *, title: str, neutral: float, quantity: str) -> 
         sort=order,
         title=None,
         axis=alt.Axis(
-            orient="left", labelAlign="left", labelPadding=-6, labelOffset=-16, labelLimit=0, ticks=False, domain=False
+            orient="left", labelAlign="left", labelPadding=-2, labelOffset=-18, labelLimit=0, ticks=False, domain=False
         ),
     )
     x = alt.X(
@@ -76,6 +78,9 @@ def scores(rows: pd.DataFrame, *, title: str, neutral: float, quantity: str) -> 
         shape=alt.Shape(
             "what:N", title=None, scale=alt.Scale(domain=[m[0] for m in marks], range=[m[1] for m in marks])
         ),
+        stroke=alt.Stroke(  # a tick has no inside to fill
+            "what:N", title=None, scale=alt.Scale(domain=[m[0] for m in marks], range=[m[2] for m in marks])
+        ),
         tooltip=[
             alt.Tooltip("label:N", title="score"),
             alt.Tooltip("what:N", title="of"),
@@ -84,7 +89,7 @@ def scores(rows: pd.DataFrame, *, title: str, neutral: float, quantity: str) -> 
             alt.Tooltip("high:Q", title="to", format=".3f"),
         ],
     )
-    return _finish(alt.layer(chance, interval, dots), title=title, height=58 * len(order) + 12)
+    return _finish(alt.layer(chance, interval, dots), title=title, height=50 * len(order) + FURNITURE)
 
 
 def histogram(
@@ -212,7 +217,7 @@ def umap(
             tooltip=tooltip,
         )
     )
-    return _finish(points, title=title + note, marks=len(shown), height=HEIGHT + 40, bare=True)
+    return _finish(points, title=title + note, marks=len(shown), height=HEIGHT + 70, bare=True)
 
 
 def agreement(
@@ -284,7 +289,7 @@ def groups(table: pd.DataFrame, *, title: str, quantity: str, order: Sequence[st
             ],
         )
     )
-    return _finish(alt.layer(joint, dots), title=title, height=34 * len(table) + 24)
+    return _finish(alt.layer(joint, dots), title=title, height=32 * len(table) + FURNITURE)
 
 
 def strips(table: pd.DataFrame, *, title: str, quantity: str) -> Any:
@@ -371,10 +376,19 @@ def _sampled(cells: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 def _finish(chart: Any, *, title: str, height: int = HEIGHT, marks: int = 0, bare: bool = False) -> Any:
     """The title in lines short enough for a phone, the height, and SVG wherever it stays light."""
-    lines = textwrap.wrap(title, 46) or [""]
+    lines = textwrap.wrap(title, 50) or [""]
     chart = chart.properties(
         title=alt.Title(lines, anchor="start", fontSize=14, offset=12),
-        height=height,
+        height=height + 17 * (len(lines) - 1),
+        padding={"left": 4, "right": 12, "top": 4, "bottom": 6},
         usermeta={"embedOptions": {"renderer": "svg" if marks <= MOST_SVG else "canvas"}},
     )
     return chart.configure_view(strokeWidth=0) if bare else chart
+
+
+def dressed(chart: Any, *, dark: bool) -> Any:
+    """The chart with its small print readable on the page's background (contrast of at least 4.5)."""
+    ink = INK_ON_DARK if dark else INK
+    return chart.configure_axis(labelColor=ink, titleColor=ink, labelFontSize=12, titleFontSize=12).configure_legend(
+        labelColor=ink, titleColor=ink, labelFontSize=12, titleFontSize=12, padding=0, offset=8, rowPadding=4
+    )

@@ -238,7 +238,11 @@ def job_step(job: JobView) -> Step:
     detail = f"{count(here.done)} of {count(here.total)}" if here.total > 1 else ""
     if detail and here.stage == "translate":
         detail += " cells"
-    label = stage(here.stage) if job.state is not JobState.CANCELLING else "Stopping"
+    label = stage(here.stage)
+    if job.state is JobState.CANCELLING:
+        label = "Stopping"
+    elif job.state is JobState.QUEUED:
+        label = ""  # its place in the queue says it
     return Step(label, min(before + within, 1.0), detail)
 
 

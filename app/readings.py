@@ -280,7 +280,8 @@ _COLUMN_WORDS = {
     "auroc_depth_adjusted": "AUROC, depth-adjusted",
     "auprc": "AUPRC",
     "truth_mean": "mean measured",
-    "truth_total": "measured depth",
+    "truth_total": "depth of the measurement",
+    "source_depth": "depth of the source",
     "share_expressed": "share of cells expressing it",
     "base_rate": "share of cells where open",
     "positives": "cells where open",
@@ -303,7 +304,5 @@ def column_words(name: str) -> str:
 def scale_words(scale: str, which: Modality) -> str:
     """The unit of an axis: what the number means."""
     if which is Modality.ATAC:
-        return {"probability": "probability of being open", "rate": "expected fragments"}.get(scale, "accessibility")
-    return {"log-normalised": "expression, log(1 + normalised counts)", "rate": "expected counts"}.get(
-        scale, "expression"
-    )
+        return {"probability": "probability open", "rate": "expected fragments"}.get(scale, "accessibility")
+    return {"log-normalised": "expression (log)", "rate": "expected counts"}.get(scale, "expression")

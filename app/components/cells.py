@@ -102,10 +102,11 @@ def _failed(data: DatasetView, param: str) -> None:
 def _ready(data: DatasetView, param: str) -> None:
     with st.container(border=True):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.markdown(f":material/check_circle: **{present.plain(data.name)}**", width="content")
-            if data.modality is not None:
-                what = present.measured(Modality(data.modality)).capitalize()
-                st.badge(f"{what} ({present.modality(data.modality)})", color="gray")
+            with st.container(horizontal=True, width="content", vertical_alignment="center"):
+                st.markdown(f":material/check_circle: **{present.plain(data.name)}**", width="content")
+                if data.modality is not None:
+                    what = present.measured(Modality(data.modality)).capitalize()
+                    st.badge(f"{what} ({present.modality(data.modality)})", color="gray")
             _other(param, "Change")
         st.caption(present.dataset_line(data))
         for line in present.dataset_notes(data):

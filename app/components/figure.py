@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from app import charts
+
 _HTML = '<div class="row"></div>'
 _CSS = """
 .row { display: flex; flex-wrap: wrap; gap: 0.25rem; font-family: var(--st-font); min-height: 2rem; }
@@ -75,7 +77,8 @@ def figure(chart: Any, *, key: str, alt: str, table: pd.DataFrame | None = None,
 
     table: what it was drawn from, offered as CSV up to MOST_ROWS rows.
     """
-    st.altair_chart(chart, key=key, alt=alt, width="stretch")
+    dark = st.context.theme.type == "dark"
+    st.altair_chart(charts.dressed(chart, dark=dark), key=key, alt=alt, width="stretch")
     svg = str((chart.usermeta or {}).get("embedOptions", {}).get("renderer", "svg")) == "svg"
     csv = to_csv(table) if table is not None and len(table) <= MOST_ROWS else None
     _exports(key=f"{key}-exports", data={"chart": key, "file": file or key, "svg": svg, "title": alt, "csv": csv})

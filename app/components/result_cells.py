@@ -60,9 +60,10 @@ def _table(result: Result, table: pd.DataFrame, labels: list[str]) -> None:
     config: dict[str, Any] = {"cell": st.column_config.TextColumn("cell", pinned=True)}
     for name in shown.columns[1:]:
         words = readings.column_words(name)
+        digits = "%.0f" if name in ("source_depth", "truth_total") else "%.3f"
         numeric = pd.api.types.is_float_dtype(shown[name])
         config[name] = (
-            st.column_config.NumberColumn(words, format="%.3f") if numeric else st.column_config.Column(words)
+            st.column_config.NumberColumn(words, format=digits) if numeric else st.column_config.Column(words)
         )
     st.dataframe(shown, hide_index=True, alt="Every cell with its labels and scores", height=360, column_config=config)
     st.download_button(

@@ -106,7 +106,7 @@ def _draw(result: Result, frame: pd.DataFrame, words: str, *, how: str, cells: i
     thing = present.row(result.direction.target)
     unit = readings.scale_words(str(result.report().get("scale", "")), Modality(result.direction.target))
     if how == DIFFERENCE:
-        unit = f"difference in {unit.split(',')[0]}"
+        unit = "difference"
     ordered = frame.reindex(frame["predicted"].abs().sort_values(ascending=False).index)
     left, right = st.columns([3, 2])
     with left:

@@ -22,16 +22,30 @@ def scores(result: Result) -> None:
     report = result.report()
     for line in readings.cautions(report):
         st.markdown(f":material/info: {present.plain(line)}")
+    column = _column(result)
     if result.direction.target is Modality.ATAC:
         left, right = st.columns(2)
         with left:
             _roc(result)
         with right:
-            _histogram(result)
+            _histogram(result, column)
     else:
-        _histogram(result)
+        _histogram(result, column)
     _every_score(result)
     _every_feature(result)
+
+
+def _column(result: Result) -> str | None:
+    """Which score of single genes or peaks is looked at, where there are several; in the address."""
+    columns = [c for c in readings.COLUMNS[result.direction] if c in result.features()]
+    if len(columns) < 2:
+        return next(iter(columns), None)
+    words = {readings.column_words(c): c for c in columns}
+    picked = st.segmented_control(
+        f"Score of each {present.row(result.direction.target)}", list(words), default=next(iter(words)),
+        required=True, key="score", bind="query-params",
+    )  # fmt: skip
+    return words.get(str(picked), columns[0])
 
 
 def _roc(result: Result) -> None:
@@ -49,19 +63,11 @@ def _roc(result: Result) -> None:
     st.caption("All cells and peaks in one list, as papers print it; it mostly measures the average profile.")
 
 
-def _histogram(result: Result) -> None:
-    table = result.features()
-    columns = {c: n for c, n in readings.COLUMNS[result.direction].items() if c in table}
-    if not columns:
+def _histogram(result: Result, column: str | None) -> None:
+    if column is None:
         return
-    thing = present.row(result.direction.target)
-    column = next(iter(columns))
-    if len(columns) > 1:
-        column = st.segmented_control(
-            "Score", list(columns), default=column, required=True, key="score", bind="query-params",
-            format_func=readings.column_words,
-        ) or column  # fmt: skip
-    meaning = readings.MEANINGS[columns[column]]
+    table, thing = result.features(), present.row(result.direction.target)
+    meaning = readings.MEANINGS[readings.COLUMNS[result.direction][column]]
     values = table[column].to_numpy(dtype=float)
     finite = values[np.isfinite(values)]
     above = float((finite > meaning.neutral).mean()) if len(finite) else 0.0
@@ -81,7 +87,7 @@ def _every_score(result: Result) -> None:
     number = st.column_config.NumberColumn(format="%.3f")
     numbers = {name: number for name in table.columns if name not in ("score", "n")}
     st.dataframe(
-        table, hide_index=True, alt="All scores with intervals and nulls",
+        table, hide_index=True, alt="All scores with intervals and nulls", placeholder="–",
         column_config={"score": st.column_config.TextColumn(pinned=True), **numbers},
     )  # fmt: skip
 
@@ -98,7 +104,7 @@ def _every_feature(result: Result) -> None:
     shown = table.sort_values(main, ascending=False) if main else table
     columns = [c for c in shown.columns if c != "position" and not c.endswith("_se")]
     event = st.dataframe(
-        shown[columns], hide_index=True, key="features", alt=f"Scores of every {thing}", height=420,
+        shown[columns], hide_index=True, key="features", alt=f"Scores of every {thing}", placeholder="–", height=420,
         on_select="rerun", selection_mode="single-row", column_config=_columns(shown[columns], main),
     )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="center"):

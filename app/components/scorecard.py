@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -9,10 +12,11 @@ from app import charts, present, readings
 from app.components.figure import figure
 from app.components.result import Result
 from jobs.bootstrap import current_client
+from jobs.names import Direction
 from jobs.views import ModelView
 
 _ICONS: dict[readings.Level, tuple[str, present.Colour, str]] = {
-    "good": (":material/verified:", "green", "Better than the nulls"),
+    "good": (":material/verified:", "green", "Better than average"),
     "mixed": (":material/help:", "orange", "Not certain"),
     "poor": (":material/do_not_disturb_on:", "red", "No better than average"),
     "unknown": (":material/visibility_off:", "gray", "Not scored"),
@@ -32,15 +36,16 @@ def scorecard(result: Result) -> None:
         if verdict.because:
             st.markdown(f"**{present.plain(verdict.because)}**")
         if result.scored:
-            _axis(result)
+            axis(report, result.direction, key="scores-axis", of="this translation")
         else:
             _without_truth(result)
         _outside(result)
 
 
-def _axis(result: Result) -> None:
-    found = readings.readings(result.report())
-    chosen = [found[name] for name in readings.HEADLINES[result.direction] if name in found]
+def axis(report: Mapping[str, Any], which: Direction, *, key: str, of: str) -> None:
+    """The headline scores of one direction's report as dots on one axis. of: whose scores they are, for the ear."""
+    found = readings.readings(report)
+    chosen = [found[name] for name in readings.HEADLINES[which] if name in found]
     if not chosen:
         return
     rows = pd.DataFrame(readings.marks(chosen))
@@ -48,11 +53,7 @@ def _axis(result: Result) -> None:
     title = f"{family} on {present.plural(chosen[0].n, 'cell')}, with 95 % intervals"
     chart = charts.scores(rows, title=title, neutral=chosen[0].meaning.neutral, quantity=f"{family}, higher is better")
     said = "; ".join(reading.sentence for reading in chosen)
-    figure(chart, key="scores-axis", alt=f"Scores with intervals and nulls. {said}.", table=rows, file=_file(result))
-
-
-def _file(result: Result) -> str:
-    return f"{result.job.id[:8]}-{result.direction.value}-scores"
+    figure(chart, key=key, alt=f"Scores of {of}, with intervals and nulls. {said}.", table=rows)
 
 
 def _without_truth(result: Result) -> None:

@@ -128,16 +128,21 @@ def _finished(job: JobView) -> None:
 
 
 def _direction(job: JobView) -> Direction:
-    """The direction looked at, in the address; a switch where the job has both."""
+    """The direction looked at, held in the address; a switch where the job has both."""
+    asked = st.query_params.get("direction", "")
+    here = next((d for d in job.directions if d.value == asked), job.directions[0])
     if len(job.directions) == 1:
-        return job.directions[0]
-    by_value = {d.value: d for d in job.directions}
-    picked = st.segmented_control(
-        "Direction", list(by_value), default=job.directions[0].value, required=True, key="direction",
-        bind="query-params", format_func=lambda value: present.direction(by_value[value]),
-        label_visibility="collapsed",
+        return here
+    key = f"direction-{job.id}"
+    st.segmented_control(
+        "Direction", job.directions, default=here, required=True, key=key, format_func=present.direction,
+        on_change=_turn, args=(key,), label_visibility="collapsed",
     )  # fmt: skip
-    return by_value.get(str(picked), job.directions[0])
+    return here
+
+
+def _turn(key: str) -> None:
+    st.query_params["direction"] = Direction(st.session_state[key]).value
 
 
 page()

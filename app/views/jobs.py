@@ -89,11 +89,10 @@ def _row(job: JobView) -> None:
     tag = present.tag(job.state)
     with st.container(border=True, key=f"job-{job.id}", gap="small"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.page_link(
-                "views/job.py", label=f"**{present.plain(present.job_title(job))}**", query_params={"id": job.id}
-            )
+            st.markdown(f"**{present.plain(present.job_title(job))}**")
             with st.container(horizontal=True, width="content", vertical_alignment="center"):
                 st.badge(tag.word, icon=tag.icon, color=tag.colour)
+                st.page_link("views/job.py", label="Open", icon=":material/arrow_forward:", query_params={"id": job.id})
                 _actions(job)
         facts = [present.directions(job.directions), job.model]
         facts += [present.plural(job.cells, "cell")] if job.cells else []

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from app import charts, present, readings
+from app import present, readings
 from app.components import failure
-from app.components.figure import figure
+from app.components.scorecard import axis
 from jobs.bootstrap import current_client
-from jobs.names import Direction
 from jobs.views import ModelView
 
 
@@ -50,30 +49,17 @@ def _card(model: ModelView) -> None:
 
 
 def _scores(model: ModelView) -> None:
-    for which in model.directions:
-        report = readings.of_direction(model.report, which)
-        found = readings.readings(report)
-        chosen = [found[name] for name in readings.HEADLINES[Direction(which)] if name in found]
-        if not chosen:
-            continue
-        rows = pd.DataFrame(readings.marks(chosen))
-        title = f"{present.direction(which)}, on cells it never saw"
-        chart = charts.scores(
-            rows,
-            title=title,
-            neutral=chosen[0].meaning.neutral,
-            quantity=f"{chosen[0].meaning.family} (higher is better)",
-        )
-        verdict = readings.verdict(report)
-        st.markdown(f"**{present.direction(which)}** {verdict.because or verdict.sentence}")
-        said = "; ".join(r.sentence for r in chosen)
-        figure(
-            chart,
-            key=f"model-{model.id}-{which}",
-            alt=f"Scores of {model.title}: {said}",
-            table=rows,
-            file=f"{model.id}-{which}",
-        )
+    """Its scores on the cells held out of its training, one direction beside the other."""
+    reports = {d: readings.of_direction(model.report, d) for d in model.directions}
+    scored = [d for d, report in reports.items() if readings.readings(report)]
+    if not scored:
+        st.caption("No scores were published with this model.")
+        return
+    for column, which in zip(st.columns(len(scored)), scored, strict=True):
+        with column:
+            verdict = readings.verdict(reports[which])
+            st.markdown(f"**{present.direction(which)}** {present.plain(verdict.because or verdict.sentence)}")
+            axis(reports[which], which, key=f"model-{model.id}-{which.value}", of=model.title)
 
 
 def _facts(model: ModelView) -> None:

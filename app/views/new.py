@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import streamlit as st
 
 from app import present
@@ -41,15 +43,17 @@ def _example(models: list[ModelView], *, primary: bool) -> None:
     model = next((m for m in models if m.example_cells), None)
     if model is None:
         return
-    with st.container(border=True):
-        st.markdown(f"**Try the example**: {present.plural(model.example_cells or 0, 'cell')}, both directions")
-        st.caption(
-            f"Held-out cells that the model “{model.title}” never saw, measured both ways, so the result is scored. "
-            "It takes about a minute."
+    cells = present.plural(model.example_cells or 0, "cell")
+    with (
+        st.container(border=True),
+        st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"),
+    ):
+        st.markdown(
+            f"**See it work first:** {cells} that the model “{present.plain(model.title)}” never saw, translated both "
+            "ways and judged against their own measurement. About a minute."
         )
-        if st.button(
-            "Try the example", type="primary" if primary else "secondary", icon=":material/play_arrow:", key="example"
-        ):
+        kind: Literal["primary", "secondary"] = "primary" if primary else "secondary"
+        if st.button("Try the example", type=kind, icon=":material/play_arrow:", key="example"):
             with failure.shown("The example could not be started"):
                 _open(current_client().submit_example(model.id))
 
