@@ -154,7 +154,7 @@ def save_bundle(into: Path, translator: Translator, nulls: Nulls, manifest: Mani
         manifest = Manifest(**{**asdict(manifest), "digest": _digest(partial, manifest)})
         _write_json(partial / MANIFEST, asdict(manifest))
         save_arrays(partial / GOLDEN, _golden(Bundle(manifest, translator, nulls)))
-        for extra in ("CARD.md", "report.json", "split.json"):
+        for extra in ("ABOUT.md", "CARD.md", "report.json", "split.json"):
             if (into / extra).exists():
                 shutil.copy2(into / extra, partial / extra)
         if (into / "example").is_dir():

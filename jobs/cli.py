@@ -44,7 +44,7 @@ def _explain(problem: Exception, *, as_json: bool) -> int:
     print(f"crossview: {failure.message}", file=sys.stderr)
     if failure.hint:
         print(f"  → {failure.hint}", file=sys.stderr)
-    if failure.code in {"not-reachable", "runner-unreachable", "source-unreachable"}:
+    if failure.code in {"unreachable", "runner-unreachable", "source-unreachable"}:
         return NOT_REACHABLE
     if failure.code == "internal-error":
         traceback.print_exception(problem, file=sys.stderr)

@@ -128,8 +128,9 @@ def translate(
         )
         parts = []
         for start in range(0, opened.n_cells, chunk):
-            parts.append(encode_cells(bundle, opened.rows(start, start + chunk), alignment))
-            say(f"Translated {min(start + chunk, opened.n_cells):,} of {opened.n_cells:,} cells")
+            stop = min(start + chunk, opened.n_cells)
+            parts.append(encode_cells(bundle, opened.rows(start, stop), alignment))
+            say(f"Translated {stop:,} of {opened.n_cells:,} cells")
         encoded = concat_encoded(parts)
         from jobs.export import Provenance, write_prediction
 
@@ -247,7 +248,6 @@ def _report(out: Path, pair: Any, cut: Split, say: Say) -> dict[str, Any]:
     from engine.evaluate import evaluate as judge
     from engine.preprocess.align import align
     from engine.translate import encode_cells
-    from jobs.card import card
 
     part = "test" if cut.test else "valid"
     names = getattr(cut, part)
@@ -262,8 +262,19 @@ def _report(out: Path, pair: Any, cut: Split, say: Say) -> dict[str, Any]:
             found = judge(bundle=bundle, direction=direction, predicted=encoded, truth=held.of(direction.target))
             document["directions"][direction.value] = found.report.as_dict()
     write_json(out / "report.json", document)
-    (out / "CARD.md").write_text(card(bundle.manifest, document), encoding="utf-8")
+    write_card(out, document)
     return {"report": document}
+
+
+def write_card(folder: Path, report: dict[str, Any]) -> None:
+    """CARD.md from the manifest, the report and, where a person wrote one, ABOUT.md (its last section: limits)."""
+    from engine.bundle import read_manifest
+    from jobs.card import card
+
+    path = folder / "ABOUT.md"
+    about, _, limits = path.read_text(encoding="utf-8").partition("## Limits") if path.is_file() else ("", "", "")
+    text = card(read_manifest(folder), report, about=about.strip(), limits=limits.strip())
+    (folder / "CARD.md").write_text(text, encoding="utf-8")
 
 
 def _cells(cells: Taken, genome: str | None) -> Cells:

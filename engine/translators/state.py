@@ -37,6 +37,7 @@ class State:
         if not weights:  # safetensors refuses an empty file
             weights = {"none": np.zeros(1, dtype=np.float32)}
         save_file(weights, into / WEIGHTS, metadata={"settings": json.dumps(self.settings, sort_keys=True)})
+        (into / WEIGHTS).chmod((into / STEPS).stat().st_mode)  # safetensors writes for the owner alone
 
     @classmethod
     def read(cls, source: Path) -> State:
