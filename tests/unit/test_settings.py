@@ -1,0 +1,70 @@
+"""What an operator may set, and what is refused before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.errors import BadSetting
+from jobs.settings import GIB, Settings
+
+
+def test_no_configuration_is_one_machine() -> None:
+    settings = Settings.from_env({})
+    assert (settings.runner, settings.host, settings.port, settings.api_url) == ("ray", "127.0.0.1", 8501, None)
+    assert settings.home.name == "var"
+    assert settings.store == str(settings.home / "store")
+    assert not settings.store_is_remote
+
+
+def test_every_setting_can_be_given(tmp_path: Path) -> None:
+    settings = Settings.from_env(
+        {
+            "CROSSVIEW_HOME": str(tmp_path),
+            "CROSSVIEW_STORE": "s3://bucket/prefix",
+            "CROSSVIEW_RUNNER": "local",
+            "CROSSVIEW_RAY_ADDRESS": "http://head:8265",
+            "CROSSVIEW_RAY_TOKEN_PATH": str(tmp_path / "token"),
+            "CROSSVIEW_API_URL": "http://127.0.0.1:9000",
+            "CROSSVIEW_HOST": "localhost",
+            "CROSSVIEW_PORT": "9001",
+            "CROSSVIEW_ALLOWED_HOSTS": "lab.example:443, other",
+            "CROSSVIEW_IMPORT_ROOTS": f"{tmp_path}:{tmp_path / 'more'}",
+            "CROSSVIEW_PRETRAINED": str(tmp_path / "models"),
+            "CROSSVIEW_S3_ENDPOINT": "http://127.0.0.1:8333",
+            "CROSSVIEW_S3_REGION": "eu-west-1",
+            "CROSSVIEW_S3_ACCESS_KEY_ID": "key",
+            "CROSSVIEW_S3_SECRET_ACCESS_KEY": "hush",
+            "CROSSVIEW_MAX_UPLOAD_GB": "1.5",
+            "CROSSVIEW_CONCURRENT_JOBS": "4",
+        }
+    )
+    assert settings.store_is_remote
+    assert settings.allowed_hosts == ("lab.example:443", "other")
+    assert settings.import_roots == (tmp_path.resolve(), (tmp_path / "more").resolve())
+    assert settings.max_upload_bytes == int(1.5 * GIB)
+    assert (settings.s3.region, settings.concurrent_jobs, settings.port) == ("eu-west-1", 4, 9001)
+    assert "hush" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CROSSVIEW_RUNNER", "slurm"),
+        ("CROSSVIEW_HOST", "0.0.0.0"),
+        ("CROSSVIEW_HOST", "lab.example"),
+        ("CROSSVIEW_PORT", "0"),
+        ("CROSSVIEW_PORT", "http"),
+        ("CROSSVIEW_MAX_UPLOAD_GB", "-1"),
+        ("CROSSVIEW_MAX_UPLOAD_GB", "much"),
+        ("CROSSVIEW_CONCURRENT_JOBS", "0"),
+        ("CROSSVIEW_S3_ACCESS_KEY_ID", "alone"),
+        ("CROSSVIEW_RAY_ADDRESS", "http://head.cluster:8265"),
+    ],
+)
+def test_what_cannot_work_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(BadSetting) as caught:
+        Settings.from_env({name: value})
+    assert caught.value.hint
+    assert name in str(caught.value) or value in str(caught.value)
