@@ -62,10 +62,10 @@ def noise_ceiling(
     counts_nf: raw counts of the scored cells, shape (n, f). scale_to: median depth the truth was scaled to.
     RNA: r of the halves is the reliability at half depth; Spearman–Brown takes it to full depth, and its root is what
     perfect rates correlate with the truth.
-    ATAC: the halves' covariance within depth strata is the variance of the opening probability; no probabilities
-    of that variance score more (Gini's mean difference ≤ 2σ/√3, Glasser 1962). Where the truth is 0 or 1 alone a
-    count cannot be split, and there is no ceiling.
-    Both are taken from the mean over features before the root, so they are upper bounds on the mean of ceilings.
+    ATAC: the halves' covariance within depth strata is the variance of the opening probability; its AUROC follows
+    if it varies between cells as a gamma distribution does. Where the truth is 0 or 1 alone a count cannot be split,
+    and there is no ceiling.
+    Both are taken from the mean over features before a concave function, so they lie above the mean of ceilings.
     """
     counts = sp.csr_matrix(counts_nf)
     if modality is Modality.RNA:
@@ -123,9 +123,10 @@ def _atac(counts: sp.csr_matrix, *, rng: np.random.Generator, repeats: int, bloc
             one, other = _columns(x, kept[a:b]), _columns(y, kept[a:b])
             value = stratified_auroc(one.astype(np.float32), other > 0, members).value
             scored[a:b] += np.where(np.isnan(value), 0.5, value)
-            ratio[a:b] += _signal_ratio(one > 0, other > 0, members)
-    halves, mean_ratio = float(scored.mean() / repeats), float(ratio.mean() / repeats)
-    reached = min(1.0, 0.5 + math.sqrt(max(mean_ratio, 0.0)) / (2 * math.sqrt(3)))
+            ratio[a:b] += _variation(one > 0, other > 0, members)
+    halves = float(scored.mean() / repeats)
+    closed = float((1 - positives[kept] / n).mean())
+    reached = min(1.0, 0.5 + _gini_of_gamma(float(ratio.mean() / repeats)) / (2 * closed))
     note = (
         "From counts split in two, within depth tenths: at most about what perfect probabilities would score. "
         "Too high where both ends of one fragment were counted."
@@ -133,19 +134,27 @@ def _atac(counts: sp.csr_matrix, *, rng: np.random.Generator, repeats: int, bloc
     return Ceiling(name, halves, reached, len(kept), n, note)
 
 
-def _signal_ratio(one_mn: Flags, other_mn: Flags, members: list[Integers]) -> Doubles:
-    """Variance of the opening probability over (m(1 − m))², both within strata and at full depth, shape (m,)."""
-    shared, unsure, weight = np.zeros(len(one_mn)), np.zeros(len(one_mn)), 0.0
+def _variation(one_mn: Flags, other_mn: Flags, members: list[Integers]) -> Doubles:
+    """Squared coefficient of variation of the opening probability within strata, shape (m,)."""
+    shared, opened = np.zeros(len(one_mn)), np.zeros(len(one_mn))
     for member in members:
         x, y = one_mn[:, member].astype(np.float64), other_mn[:, member].astype(np.float64)
         size = len(member)
         covariance = ((x - x.mean(1, keepdims=True)) * (y - y.mean(1, keepdims=True))).sum(1) / (size - 1)
-        rate = np.minimum(x.mean(1) + y.mean(1), 1.0)  # open at full depth is about open in either half
-        shared += size * 4 * covariance
-        unsure += size * rate * (1 - rate)
-        weight += size
-    unsure = np.maximum(unsure / weight, 1e-9)
-    return np.asarray((shared / weight) / unsure**2)
+        shared += size * covariance
+        opened += size * x.mean(1) * y.mean(1)
+    return np.asarray(shared / np.maximum(opened, 1e-12))
+
+
+def _gini_of_gamma(variation: float) -> float:
+    """Gini coefficient of a gamma distribution by its squared coefficient of variation.
+
+    Probabilities p of mean m score an AUROC of ½ + E|p − p′| / 4m(1 − m) = ½ + Gini / 2(1 − m).
+    """
+    if variation <= 0:
+        return 0.0
+    shape = 1 / variation
+    return math.exp(math.lgamma(shape + 0.5) - math.lgamma(shape + 1)) / math.sqrt(math.pi)
 
 
 def _columns(matrix: sp.csc_matrix, positions: Integers) -> Doubles:

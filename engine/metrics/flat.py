@@ -130,9 +130,15 @@ class FlatCounter:
         auroc, auroc_pull = self._auroc(won, positives_below, total)
         called, found = total - smaller, p - self.group_first
         auprc, auprc_pull = self._auprc(found / called, called.astype(np.float64))
+        return FlatRanking(auroc, auroc_pull, auprc, auprc_pull, self._curve(called, total - not_larger, total))
+
+    def _curve(self, called: Integers, called_above: Integers, total: int) -> Curve:
+        """Two points a threshold, highest first: before and after the positives that lie on it."""
         steps = np.unique(self.group_first)[::-1]
-        curve = curve_from_counts(found[steps], called[steps], positives=p, total=total)
-        return FlatRanking(auroc, auroc_pull, auprc, auprc_pull, curve)
+        found = np.stack([self.positives - self.group_end[steps], self.positives - steps], axis=1).ravel()
+        calls = np.stack([called_above[steps], called[steps]], axis=1).ravel()
+        some = calls > 0
+        return curve_from_counts(found[some], calls[some], positives=self.positives, total=total)
 
     def _by_cell(self, sorted_values: NDArray[np.float64]) -> Doubles:
         """Sum over each cell's positives of values given in sorted order, shape (n,)."""
