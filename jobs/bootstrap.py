@@ -40,8 +40,11 @@ def running(settings: Settings) -> Iterator[Client]:
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Client]:
-    """A client: over HTTP where CROSSVIEW_API_URL says so, else a service in process, started and closed again."""
+def opened(settings: Settings, *, runner: Runner | None = None) -> Iterator[Client]:
+    """A client: over HTTP where CROSSVIEW_API_URL says so, else a service in process, started and closed again.
+
+    runner: another than the settings name.
+    """
     if settings.api_url is not None:
         from jobs.client_http import HttpClient
 
@@ -50,7 +53,7 @@ def opened(settings: Settings) -> Iterator[Client]:
         return
     from jobs.client_local import LocalClient
 
-    service = build_service(settings)
+    service = build_service(settings, runner=runner)
     try:
         service.start()
         yield LocalClient(service)
@@ -102,7 +105,7 @@ def build_service(settings: Settings, *, runner: Runner | None = None) -> JobSer
                 database,
                 store,
                 runner,
-                models.folder,
+                models.folder_of,
                 store.uri(),
                 limit=settings.concurrent_jobs,
                 period_s=settings.poll_seconds,

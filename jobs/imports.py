@@ -19,6 +19,7 @@ from jobs.errors import BadSource, NotReady
 from jobs.failures import failure_of
 from jobs.models import Models
 from jobs.settings import Settings
+from storage.files import display_name
 from storage.tables import datasets as table
 from storage.tables.datasets import DatasetRow
 
@@ -67,9 +68,11 @@ class Importer:
     def begin(self, source: str, *, modality: Modality | None, name: str) -> DatasetRow:
         """The row of an import that has begun. Raises BadSource, NotReady and kin for what can be refused at once."""
         origin = self.origin(source)
+        if origin.upload is not None and (known := self._under_way(source)) is not None:
+            return known  # asked twice: the file is there once, and goes when it was read
         row = DatasetRow(
             id=f"ds-{secrets.token_hex(6)}",
-            name=(name.strip() or origin.name)[:200],
+            name=display_name(name) if name.strip() else origin.name,
             state="importing",
             stage="waiting",
             modality=modality.value if modality else None,
@@ -78,6 +81,11 @@ class Importer:
         self.database.write_now(lambda conn: table.insert(conn, row))
         self._schedule(row)
         return row
+
+    def _under_way(self, source: str) -> DatasetRow | None:
+        with self.database.read() as conn:
+            found = table.find(conn, state="importing", limit=10_000)
+        return next((row for row in found if row.origin == source), None)
 
     def resume(self) -> None:
         """Starts again the imports that an earlier process left unfinished."""
@@ -133,8 +141,11 @@ class Importer:
 
     def _path(self, source: str) -> Origin:
         roots = self.settings.import_roots
-        path = Path(source).expanduser()
-        real = path.resolve()
+        try:
+            path = Path(source).expanduser()
+            real = path.resolve()
+        except (OSError, ValueError, RuntimeError):
+            raise BadSource("This is no path of a file.", hint="Check how it is written.") from None
         if not path.is_absolute() or not any(real.is_relative_to(root) for root in roots):
             opened = ", ".join(str(root) for root in roots) or "none"
             raise BadSource(
@@ -164,9 +175,13 @@ class Importer:
             if self._closing:
                 return  # the next process starts it again
             log.info("Dataset %s could not be brought in: %s", row.id, error)
+            self._clean_up(work, upload)  # before it is said: who sees the failure finds no trace
             self._change(row, state="failed", stage="", failure=failure_of(error).model_dump())
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+        else:
+            self._clean_up(work, upload)
+
+    def _clean_up(self, work: Path, upload: str | None) -> None:
+        shutil.rmtree(work, ignore_errors=True)
         if upload is not None:
             self.uploads.discard(upload)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.errors import UnknownModel
 from engine.types import Modality
 from jobs import layout
 from jobs.errors import NotFound
@@ -51,11 +53,17 @@ def publish_order(store: ArtifactStore, document: dict[str, Any]) -> None:
     store.put_once(key, json.dumps(document, sort_keys=True, indent=1).encode())
 
 
-def publish_bundle(store: ArtifactStore, folder: Path, digest: str) -> None:
-    """The model's files, its manifest last: where that is, the others are."""
+def publish_bundle(store: ArtifactStore, digest: str, folder_of: Callable[[str], Path | None]) -> None:
+    """The model's files, its manifest last: where that is, the others are. Raises UnknownModel."""
     prefix = layout.bundle(digest)
     if store.exists(prefix + MANIFEST):
         return
+    folder = folder_of(digest)
+    if folder is None:
+        raise UnknownModel(
+            f"The model {digest[:12]}… that this job asked for is not in the catalog any more.",
+            hint="Submit a new job with the model as it is now.",
+        )
     files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name not in LEFT_OUT]
     for path in sorted(files, key=lambda path: path.name == MANIFEST):
         store.put_file(prefix + path.name, path)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from jobs import layout
@@ -49,16 +50,24 @@ def unread(store: ArtifactStore, row: JobRow) -> list[Event]:
 
 def apply(conn: DuckDBPyConnection, *, id: str, attempt: int, events: Sequence[Event]) -> bool:
     """Applies events in one transaction; False when the job is no longer at this attempt or has ended."""
-    for event in events:
+    for event in _coalesced(events):
         row = table.get(conn, id)
         if row is None or row.attempt != attempt or state_of(row) in TERMINAL:
             return False
-        if event["n"] != row.last_event + 1:
+        if event["n"] <= row.last_event:
             continue  # applied by an earlier look
         handle = _HANDLERS.get(str(event.get("kind")), _note)
         table.apply_event(conn, id=id, attempt=attempt, number=event["n"], heartbeat_at=utcnow(), **_changes(event))
         handle(conn, row, event)
     return True
+
+
+def _coalesced(events: Sequence[Event]) -> Iterator[Event]:
+    """Without progress that the very next event overtakes: only where it stands matters, not where it stood."""
+    for event, following in zip_longest(events, events[1:]):
+        both = following is not None and event.get("kind") == following.get("kind") == "stage"
+        if not (both and event.get("stage") == following.get("stage")):
+            yield event
 
 
 def _changes(event: Event) -> dict[str, Any]:

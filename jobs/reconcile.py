@@ -42,12 +42,12 @@ ALL = 10_000
 
 @dataclass
 class Reconciler:
-    """One thread that moves jobs on. bundle_folder: where the model of this id lies; limit: attempts at once."""
+    """One thread that moves jobs on. bundle_folder: where the bundle of this digest lies; limit: attempts at once."""
 
     database: Database
     store: ArtifactStore
     runner: Runner
-    bundle_folder: Callable[[str], Path]
+    bundle_folder: Callable[[str], Path | None]
     store_uri: str
     limit: int = 2
     period_s: float = 0.5
@@ -132,7 +132,7 @@ class Reconciler:
 
     def _publish(self, row: JobRow) -> None:
         spec = TranslateSpec.model_validate(dict(row.spec))
-        orders.publish_bundle(self.store, self.bundle_folder(spec.model), spec.bundle)
+        orders.publish_bundle(self.store, spec.bundle, self.bundle_folder)
         with self.database.read() as conn:
             document = orders.order_document(conn, row)
         orders.publish_order(self.store, document)

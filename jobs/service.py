@@ -6,6 +6,7 @@ import hashlib
 import json
 import secrets
 import time
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -64,7 +65,6 @@ class JobService:
     _health: tuple[float, Health] | None = None
 
     def start(self) -> None:
-        self.uploads.sweep(UPLOAD_IDLE)
         self.importer.resume()
         self.reconciler.start()
 
@@ -103,6 +103,7 @@ class JobService:
     # -- uploads and datasets ------------------------------------------------------------------------------------
 
     def create_upload(self, *, name: str, size: int | None = None) -> UploadView:
+        self.uploads.sweep(UPLOAD_IDLE)
         return self.upload(self.uploads.create(name, size))
 
     def upload(self, id: str) -> UploadView:
@@ -188,7 +189,7 @@ class JobService:
             spec_digest=spec.digest,
             cache_key=key,
             owner=OWNER,
-            title=title.strip()[:200] or _title(spec, inputs),
+            title=one_line(title) or _title(spec, inputs),
             result={
                 "cells": view.cells,
                 "input_names": {m.value: row.name for m, row in inputs.items()},
@@ -271,9 +272,10 @@ class JobService:
             row = _job(conn, id)
         if state_of(row) not in TERMINAL:
             raise Conflict("The job has not ended.", hint="Cancel it first.")
-        self.database.write_now(lambda conn: job_table.delete(conn, id))
+        # Files first: a store that does not answer leaves a row that can be deleted again.
         self.store.delete_prefix(layout.job_prefix(id))
         self.results.shelf.forget(layout.job_prefix(id))
+        self.database.write_now(lambda conn: job_table.delete(conn, id))
 
     # -- pieces --------------------------------------------------------------------------------------------------
 
@@ -369,6 +371,11 @@ def cache_key(spec: TranslateSpec, digests: Mapping[Modality, str]) -> str:
         "code": code_version(),
     }
     return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def one_line(text: str) -> str:
+    """A title people may be shown: no control or direction characters, not endless."""
+    return "".join(c for c in text if unicodedata.category(c)[0] != "C").strip()[:200]
 
 
 def _new_id() -> str:

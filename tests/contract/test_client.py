@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,11 @@ from engine.types import Direction, Modality
 from jobs.bootstrap import opened
 from jobs.client import Client
 from jobs.client_http import HttpClient
+from jobs.runners.local import LocalRunner
 from jobs.spec import TranslateSpec
 from jobs.state import JobState
 from jobs.views import JobView
-from tests.labs import MODEL, build_catalog, ended, imported, lab_settings, served
+from tests.labs import MODEL, build_catalog, ended, imported, lab_settings, served, until
 
 BOTH = (Direction.RNA_TO_ATAC, Direction.ATAC_TO_RNA)
 
@@ -30,7 +32,8 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def in_process(catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    with opened(lab_settings(tmp_path_factory.mktemp("home"), catalog)) as client:
+    settings = lab_settings(tmp_path_factory.mktemp("home"), catalog)
+    with opened(settings, runner=LocalRunner(settings.home / "runner", workers=1)) as client:
         yield client
 
 
@@ -69,6 +72,14 @@ def refused(code: str) -> pytest.RaisesContext[CrossViewError]:  # type: ignore[
     return pytest.raises(CrossViewError, check=lambda error: error.code == code and bool(error.message))
 
 
+def missing(client: Client, upload: str) -> bool:
+    try:
+        client.upload(upload)
+    except CrossViewError as error:
+        return error.code == "upload-not-found"
+    return False
+
+
 class TestClient:
     def test_it_is_healthy_and_names_its_version(self, client: Client) -> None:
         health = client.health()
@@ -95,11 +106,19 @@ class TestClient:
         assert (dataset.state, dataset.cells, dataset.modality, dataset.name) == (
             "ready", 24, Modality.RNA, "mine.h5ad",
         )  # fmt: skip
-        with refused("upload-not-found"):
-            client.upload(upload.id)  # the clean copy is the only one kept
+        until(lambda: missing(client, upload.id), bool)  # the clean copy is the only one kept
         client.delete_dataset(dataset.id)
         with refused("not-found"):
             client.dataset(dataset.id)
+
+    def test_an_upload_asked_for_twice_is_imported_once(self, client: Client) -> None:
+        upload = client.create_upload(name="twice.h5ad")
+        client.append_upload(upload.id, offset=0, chunks=[b"nothing of use"])
+        client.finish_upload(upload.id)
+        first = client.import_dataset(f"upload:{upload.id}")
+        with suppress(CrossViewError):  # the first may have ended meanwhile, and the file is gone with it
+            client.import_dataset(f"upload:{upload.id}")
+        assert [each.id for each in client.datasets() if each.origin == first.origin] == [first.id]
 
     def test_a_damaged_slice_is_refused_and_can_be_sent_again(self, client: Client) -> None:
         upload = client.create_upload(name="mine.h5ad")
@@ -132,6 +151,8 @@ class TestClient:
             ("example:nothing/rna", "unknown-model"),
             ("https://example.org/x.h5ad", "bad-source"),
             ("s3://Bucket/x.h5ad", "bad-uri"),
+            ("/etc/\0passwd", "bad-source"),
+            ("", "bad-source"),
             ("upload:" + "0" * 32, "upload-not-found"),
         ],
     )

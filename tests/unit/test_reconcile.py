@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from jobs import layout
+from jobs import layout, outbox
 from jobs.moves import move
 from jobs.reconcile import FORCE_AFTER_S, QUIET_S, STOP_AFTER_S, Reconciler
 from jobs.runners.base import Capacity, RunnerState, RunnerStatus, RunnerUnreachable
@@ -136,7 +136,9 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     store, runner = LocalStore(tmp_path / "store"), ScriptedRunner()
     with Database.open(tmp_path / "jobs.duckdb") as database:
         database.write_now(lambda conn: dataset_table.insert(conn, DATASET))
-        reconciler = Reconciler(database, store, runner, lambda model: tmp_path / model, store.uri())
+        reconciler = Reconciler(
+            database, store, runner, lambda digest: bundle if digest == "b" * 64 else None, store.uri()
+        )
         made = Scene(database, store, runner, reconciler)
         reconciler.clock = lambda: made.now
         yield made
@@ -214,16 +216,19 @@ def test_an_event_is_applied_once_however_often_it_is_seen(scene: Scene) -> None
         assert [e.detail["line"] for e in table.events(conn, "job-1") if e.kind == "log"] == ["hello"]
 
 
-def test_a_whole_story_told_while_nobody_listened_is_read_in_order(scene: Scene) -> None:
+def test_a_whole_story_told_while_nobody_listened_is_read_in_order(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "AT_ONCE", 5)
     scene.queue()
     scene.tick()
     scene.say("started", version="1", host="node")
-    for done in range(300):
-        scene.say("stage", stage="translate", done=done, total=300, message="")
+    for done in range(17):
+        scene.say("stage", stage="translate", done=done, total=17, message="")
     scene.say("succeeded", **succeeded())
     scene.tick()
     assert scene.moves() == ["QUEUED", "SUBMITTED", "RUNNING", "SUCCEEDED"]
-    assert scene.row().last_event == 302
+    assert scene.row().last_event == 19
 
 
 def test_a_failure_is_shown_without_secrets(scene: Scene) -> None:
@@ -351,3 +356,17 @@ def test_a_job_whose_cells_were_deleted_cannot_be_submitted(scene: Scene) -> Non
     assert row.state == JobState.FAILED
     assert row.failure is not None
     assert row.failure["code"] == "not-found"
+
+
+def test_a_model_that_left_the_catalog_fails_the_job_unless_the_store_has_it(scene: Scene) -> None:
+    spec = SPEC.model_copy(update={"bundle": "c" * 64}).model_dump(mode="json")
+    scene.queue(spec=spec)
+    scene.tick()
+    failure = scene.row().failure
+    assert scene.row().state == JobState.FAILED
+    assert failure is not None
+    assert failure["code"] == "unknown-model"
+    scene.store.put_bytes(layout.bundle("c" * 64) + "bundle.json", b"{}")
+    scene.queue("job-2", spec=spec)
+    scene.tick()
+    assert scene.row("job-2").state == JobState.SUBMITTED
