@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from engine.preprocess.steps import DepthScale, Projection, TfIdf
@@ -25,6 +26,7 @@ NEIGHBOURS = 15  # umap-learn's default (McInnes et al. 2018)
 MIN_CELLS = 15  # fewer make no neighbourhood: their first two components are shown  # ours
 MAX_CELLS = 50_000  # more are sampled  # ours
 WIDE = 2**26  # values of a prediction held at once (256 MB)  # ours
+FEW = 3_000  # cells up to which their Gram matrix is cheap  # ours
 NARROW = 2_000  # features of a prediction when not all can be held  # ours
 
 
@@ -52,8 +54,9 @@ def map_of_counts(cells: Cells, *, seed: int = 0) -> CellMap:
         counts = cells.counts[chosen_n]
         atac = cells.modality is Modality.ATAC
         x_nf = TfIdf.fit(counts).transform(counts) if atac else DepthScale.fit(counts).log_normalised(counts)
-        fitted = Projection.fit(x_nf, k=COMPONENTS, rng=np.random.default_rng(seed))
-        return _without_depth(fitted.transform(x_nf), counts_n=np.asarray(counts.sum(axis=1)).ravel(), atac=atac)
+        return _without_depth(
+            _sparse_components(x_nf, seed=seed), counts_n=np.asarray(counts.sum(axis=1)).ravel(), atac=atac
+        )
 
     return _map(len(cells), components, seed=seed)
 
@@ -121,19 +124,38 @@ def _prepared(values_nf: Floats, scale: Scale) -> Floats:
     return out
 
 
+def _sparse_components(x_nf: sp.csr_matrix, *, seed: int) -> Floats:
+    """Principal components of sparse rows: exact through the Gram matrix of few cells, by random projection of many."""
+    n = x_nf.shape[0]
+    if n > FEW:
+        return Projection.fit(x_nf, k=COMPONENTS, rng=np.random.default_rng(seed)).transform(x_nf)
+    gram_nn = np.asarray((x_nf @ x_nf.T).toarray(), dtype=np.float64)
+    row_n = gram_nn.mean(axis=1)
+    return _from_gram(gram_nn - row_n[:, None] - row_n[None, :] + row_n.mean(), k=min(COMPONENTS, x_nf.shape[1]))
+
+
 def _dense_components(x_nf: Floats) -> Floats:
     """Principal components through the smaller of the two Gram matrices; exact, and the same bytes each time."""
     centred_nf = x_nf - x_nf.mean(axis=0, dtype=np.float64).astype(np.float32)
     n, f = centred_nf.shape
-    k = max(1, min(COMPONENTS, n - 1, f))
-    by_cells = n <= f
-    gram = np.asarray(centred_nf @ centred_nf.T if by_cells else centred_nf.T @ centred_nf, dtype=np.float64)
-    values_k, vectors_xk = np.linalg.eigh(gram)
+    if n <= f:
+        return _from_gram(np.asarray(centred_nf @ centred_nf.T, dtype=np.float64), k=min(COMPONENTS, f))
+    _, vectors_fk = _leading(np.asarray(centred_nf.T @ centred_nf, dtype=np.float64), k=min(COMPONENTS, n - 1, f))
+    return np.asarray(centred_nf @ vectors_fk, dtype=np.float32)
+
+
+def _from_gram(gram_nn: NDArray[np.float64], *, k: int) -> Floats:
+    """Components of the cells whose centred inner products these are, shape (n, k)."""
+    values_k, vectors_nk = _leading(gram_nn, k=max(1, min(k, len(gram_nn) - 1)))
+    return np.asarray(vectors_nk * np.sqrt(values_k), dtype=np.float32)
+
+
+def _leading(symmetric: NDArray[np.float64], *, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The k largest eigenvalues and their vectors; signs are free, and fixed here."""
+    values_k, vectors_xk = np.linalg.eigh(symmetric)
     values_k, vectors_xk = np.maximum(values_k[::-1][:k], 0.0), vectors_xk[:, ::-1][:, :k]
     largest_k = np.abs(vectors_xk).argmax(axis=0)
-    vectors_xk = vectors_xk * np.where(vectors_xk[largest_k, np.arange(k)] < 0, -1.0, 1.0)  # signs are free: fix them
-    scores_nk = vectors_xk * np.sqrt(values_k) if by_cells else centred_nf @ vectors_xk
-    return np.asarray(scores_nk, dtype=np.float32)
+    return values_k, vectors_xk * np.where(vectors_xk[largest_k, np.arange(len(values_k))] < 0, -1.0, 1.0)
 
 
 def _without_depth(scores_nk: Floats, *, counts_n: NDArray[Any], atac: bool) -> Floats:

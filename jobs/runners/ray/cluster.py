@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -53,14 +54,26 @@ class LocalRay:
 
     @classmethod
     def start(
-        cls, home: Path, *, cpus: int | None = None, gpus: int | None = None, timeout_s: float = 90.0
+        cls,
+        home: Path,
+        *,
+        cpus: int | None = None,
+        gpus: int | None = None,
+        address: str | None = None,
+        environ: Mapping[str, str] | None = None,
+        timeout_s: float = 90.0,
     ) -> LocalRay:
-        """Started and answering. home: where the token is kept. Raises RayDidNotStart with what Ray said."""
+        """Started and answering. home: where the token is kept; address: where it must answer, else a free port.
+
+        Raises RayDidNotStart with what Ray said.
+        """
         mark = uuid.uuid4().hex
         token_path = write_token(home)
         # Ray puts unix sockets into it, whose paths may have 107 characters at most.
         folder = Path(tempfile.mkdtemp(prefix="cv-ray-", dir="/tmp" if Path("/tmp").is_dir() else None))
         ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+        if address is not None:
+            ports["dashboard-port"] = urlsplit(address).port or 8265
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--no-monitor"]
         command += ["--node-ip-address", "127.0.0.1", "--dashboard-host", "127.0.0.1", "--disable-usage-stats"]
         command += ["--include-log-monitor", "false", "--temp-dir", str(folder)]
@@ -74,7 +87,7 @@ class LocalRay:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=environment(os.environ, token_path=token_path, mark=mark),
+                env=environment(os.environ if environ is None else environ, token_path=token_path, mark=mark),
                 start_new_session=True,
                 # Started from a shell's background, SIGINT would be ignored, and with it every soft cancel.
                 preexec_fn=_hear_interrupts,
@@ -178,11 +191,12 @@ def free_ports(count: int) -> list[int]:
         return found
 
 
-def marked(mark: str) -> set[psutil.Process]:
+def marked(mark: str, *, variable: str = MARK) -> set[psutil.Process]:
+    """Every process of ours whose environment has the variable at this value."""
     found = set()
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.environ().get(MARK) == mark:
+            if process.environ().get(variable) == mark:
                 found.add(process)
     return found
 
