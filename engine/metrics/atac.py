@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 from engine.metrics.bootstrap import standard_error
 from engine.metrics.calibration import ProbabilityCounter
 from engine.metrics.flat import FlatCounter, FlatRanking
-from engine.metrics.ranking import score_peaks
+from engine.metrics.ranking import random_average_precision, score_peaks
 from engine.metrics.ranks import Doubles, Integers
 from engine.metrics.rna import RESAMPLES, spread
 from engine.metrics.scores import (
@@ -126,7 +126,7 @@ def score_atac(
         scores=scores,
         counts={
             "base_rate": float(truth.depth_n.sum() / max(n * p, 1)),
-            "peak_base_rate": float(features["base_rate"].mean()) if len(truth.kept) else math.nan,
+            "peak_base_rate": _mean(features["base_rate"]),
             "peaks_scored": len(truth.kept),
             "peaks_undefined": mine.constant,
             "nonfinite": mine.nonfinite,
@@ -152,13 +152,14 @@ def _measure(source: Source, truth: _Truth, *, block: int, steps: Steps) -> _Mea
     cells, flat = _by_cell(asked, truth.open_np, scores_of_open, block=block, steps=steps)
     peaks, pulls, constant = _by_peak(asked, truth, block=block, steps=steps)
     base = float(truth.depth_n.sum() / max(n * p, 1))
-    peak_base = float(truth.count[truth.kept].mean() / n) if len(truth.kept) else math.nan
+    by_peak = random_average_precision(truth.count[truth.kept], n)
+    by_cell = random_average_precision(truth.depth_n[truth.depth_n > 0], p)
     figures = {
         "peak_auroc": averaged(peaks["auroc"], pulls[0], chance=0.5),
         "peak_auroc_depth_adjusted": averaged(peaks["auroc_depth_adjusted"], pulls[1], chance=0.5),
-        "peak_auprc": averaged(peaks["auprc"], pulls[2], chance=peak_base),
+        "peak_auprc": averaged(peaks["auprc"], pulls[2], chance=_mean(by_peak)),
         "cell_auroc": over_cells(cells["auroc"], chance=0.5, skip_undefined=True),
-        "cell_auprc": over_cells(cells["auprc"], chance=base, skip_undefined=True),
+        "cell_auprc": over_cells(cells["auprc"], chance=_mean(by_cell), skip_undefined=True),
         "flat_auroc": Figure(flat.auroc, flat.auroc_pull, n * p, chance=0.5),
         "flat_auprc": Figure(flat.auprc, flat.auprc_pull, n * p, chance=base),
     }
@@ -237,6 +238,10 @@ def _by_peak(source: Finite, truth: _Truth, *, block: int, steps: Steps) -> tupl
             constant += int((x.max(1) == x.min(1)).sum())
             steps.advance(b - a)
     return table, pulls, constant
+
+
+def _mean(values: Doubles) -> float:
+    return float(values.mean()) if len(values) else math.nan
 
 
 def _skill(brier_n: Doubles, base_n: Doubles) -> Figure:

@@ -4,6 +4,8 @@ Drawing cells with replacement and scoring the copies again is biased for these 
 few positives in a third of the draws, and copies of one cell agree with each other. So the weights are drawn as usual
 (multinomial) and the score follows them to first order, value + Σ (weight − 1) · pull: the interval lies around the
 value itself, costs one matrix product, and the same weights for prediction and null make gains paired.
+What small samples do to a score itself is not removed: average precision of few positives lies too high for every
+prediction (so its chance level is that of random scores), and Pearson's r too, where counts have very long tails.
 Small samples are widened from normal to Student's t. Features are held fixed: the interval is over cells only.
 """
 

@@ -100,6 +100,14 @@ def average_precision(order: Sorted, positive_mn: Flags) -> Pulled:
     return Pulled(np.where(k > 0, value, np.nan)[:, 0], order.put_back(np.where(k > 0, pull, 0.0)))
 
 
+def random_average_precision(positives: Integers, total: int) -> Doubles:
+    """Average precision expected of random scores without ties; well above the base rate where positives are few."""
+    harmonic = float((1 / np.arange(1, total + 1)).sum())
+    slope = (positives - 1) / max(total - 1, 1)
+    expected: Doubles = (slope * (total - harmonic) + harmonic) / total
+    return expected
+
+
 def score_peaks(scores_mn: Floats, positive_mn: Flags, members: Sequence[Integers]) -> PeakScores:
     """All three scores of a block of peaks from one sort, and one sort a stratum."""
     order = sort_rows(scores_mn)

@@ -37,8 +37,9 @@ class Score:
     """One number of the scorecard.
 
     interval: 95 % over cells. n: cells scored. averaged: what the mean runs over (genes, peaks, cells, or entries).
-    chance: what a constant prediction gets. nulls, gains: by the null's name.
-    undefined: how many of the averaged had no score of their own and counted as chance.
+    chance: what a constant prediction gets, or a random one where that is more (average precision of few positives).
+    nulls, gains: by the null's name. undefined: how many of the averaged had no score of their own and counted as
+    chance (per cell, for openings: were left out).
     """
 
     value: float

@@ -133,10 +133,10 @@ def test_opening_intervals_match_drawing_cells_again(name: str) -> None:
 def population(rng: np.random.Generator, n: int, genes: int = 40) -> tuple[Array, Array]:
     """Cells of a population with few counts: true rates follow a hidden state, the prediction knows it in part."""
     state = rng.standard_normal((n, 2))
-    loading = np.random.default_rng(0).standard_normal((2, genes)) * 0.7
+    loading = np.random.default_rng(0).standard_normal((2, genes)) * 0.4
     base = np.linspace(-3.5, 0.5, genes)
     rate = np.exp(base + state @ loading)
-    predicted = state @ loading + 1.5 * rng.standard_normal((n, genes))
+    predicted = state @ loading + 0.6 * rng.standard_normal((n, genes))
     return predicted.astype(np.float32), rng.poisson(rate).astype(np.float32)
 
 

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from engine.errors import BadInput
 from engine.metrics import ArraySource, Scores, log_normalised, score_atac, score_rna
 from engine.metrics.correlation import pearson_values, rank_values
-from engine.metrics.ranking import score_peaks
+from engine.metrics.ranking import random_average_precision, score_peaks
 from tests import naive_scores as naive
 from tests.predictions import Judged, judged_atac, judged_rna
 
@@ -125,6 +125,14 @@ def test_rank_scores_survive_any_monotone_map_and_match_the_plain_ones(scores: n
         ):
             assert mine.value[j] == pytest.approx(plain, nan_ok=True)
             assert mine.pull[j].sum() == pytest.approx(0, abs=1e-9)
+
+
+def test_random_scores_have_the_average_precision_expected_of_them() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [naive.auprc(rng.random(40), np.arange(40) < 5) for _ in range(3000)]
+    expected = random_average_precision(np.array([5]), 40)[0]
+    assert expected == pytest.approx(np.mean(drawn), rel=0.03)
+    assert expected > 5 / 40
 
 
 @settings(max_examples=40, deadline=None)
