@@ -42,7 +42,8 @@ class Compared:
 
     def line(self) -> str:
         return (
-            f"{self.name}: {self.ours.seconds:.2f} s against {self.theirs.seconds:.2f} s (ratio {self.time_ratio:.2f}), "
+            f"{self.name}: {self.ours.seconds:.2f} s against {self.theirs.seconds:.2f} s "
+            f"(ratio {self.time_ratio:.2f}), "
             f"{self.ours.peak_mb:.0f} MB against {self.theirs.peak_mb:.0f} MB above imports "
             f"(ratio {self.memory_ratio:.2f}); predicted: {self.predicted}"
         )

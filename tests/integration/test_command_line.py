@@ -46,7 +46,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
 
 
 def test_training_writes_a_bundle_with_its_card_and_report(lab: Lab) -> None:
-    assert {p.name for p in lab.model.iterdir()} >= {"bundle.json", "CARD.md", "report.json", "split.json", "golden.npz"}
+    written = {p.name for p in lab.model.iterdir()}
+    assert written >= {"bundle.json", "CARD.md", "report.json", "split.json", "golden.npz"}
     report = json.loads((lab.model / "report.json").read_text())
     found = report["directions"]["atac-to-rna"]
     assert found["n_cells"] == len(lab.split.test)
@@ -150,9 +151,7 @@ def bench_scores(bench: ModuleType, out: Path, truth_file: Path, split: Split, d
     return dict(bench.score_rna(values, truth[wanted].X))
 
 
-def test_inspect_says_what_a_file_is_and_what_a_model_makes_of_it(
-    lab: Lab, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_inspect_says_what_a_file_is_and_what_a_model_makes_of_it(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(lab.rna), "--model", str(lab.model), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["summary"]["cells"] == 200

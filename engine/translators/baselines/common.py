@@ -19,7 +19,7 @@ from engine.preprocess.steps import (
     prefixed,
     unprefixed,
 )
-from engine.types import Cells, Direction, Floats, FeatureSpace, Modality, Scale
+from engine.types import Cells, Direction, FeatureSpace, Floats, Modality, Scale
 
 BOTH = frozenset(Direction)
 PROBABILITY_FLOOR = 1e-4  # ours

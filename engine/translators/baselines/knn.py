@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engine.preprocess.steps import DepthScale, prefixed, unprefixed
 from engine.translators.base import Hooks, feature_positions, require_source
-from engine.translators.baselines.common import Spaces, SourceView, target_matrix
+from engine.translators.baselines.common import SourceView, Spaces, target_matrix
 from engine.translators.state import State, csr_arrays, csr_from
 from engine.types import CellBatch, Features, FeatureSpace, Floats, Latent, Modality, PairedCells, Prediction, Split
 

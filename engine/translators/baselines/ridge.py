@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engine.preprocess.steps import DepthScale, Projection, prefixed, unprefixed
 from engine.translators.base import Hooks, feature_positions, require_source
-from engine.translators.baselines.common import Spaces, SourceView, as_probability, target_matrix
+from engine.translators.baselines.common import SourceView, Spaces, as_probability, target_matrix
 from engine.translators.state import State
 from engine.types import CellBatch, Features, FeatureSpace, Floats, Latent, Modality, PairedCells, Prediction, Split
 
