@@ -87,7 +87,8 @@ def _write(file: Any, plan: Plan, partial: Path, scratch: Path, limits: Limits, 
         summary = _summary(plan, sink.nnz, largest, depth_n, detected_n)
         write_frame(out, "obs", plan.barcodes, plan.labels)
         write_frame(out, "var", plan.space.names, {})
-        write_rest(out, summary)
+        # Without the file's name: the same cells under another name are the same copy, and the same finished job.
+        write_rest(out, replace(summary, source=""))
     return summary
 
 
