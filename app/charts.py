@@ -25,12 +25,12 @@ MOST_MARKS = 100_000  # above this a browser stutters: sampled or binned, and sa
 MOST_SVG = 10_000  # up to here drawn as SVG, so that it can be saved as one
 MOST_DOTS = 4_000  # a scatter of more points is binned: overplotting would hide where they lie
 HEIGHT = 340
-FURNITURE = 118  # what title, axis and legend take of a chart's height
+FURNITURE = 165  # what title, axis and legend take of a chart's height
 
 # What stands on a score's axis, in the legend's order: (name, shape, colour).
 MARKS = (
     ("this translation", "circle", PREDICTION),
-    ("average profile", "M0,-0.8L0,0.8", NULL),
+    ("average profile", "M-0.15,-1L0.15,-1L0.15,1L-0.15,1Z", NULL),
     ("depth alone", "diamond", NULL),
     ("noise ceiling", "triangle-left", GOOD),
 )
@@ -89,7 +89,7 @@ def scores(rows: pd.DataFrame, *, title: str, neutral: float, quantity: str) -> 
             alt.Tooltip("high:Q", title="to", format=".3f"),
         ],
     )
-    return _finish(alt.layer(chance, interval, dots), title=title, height=50 * len(order) + FURNITURE)
+    return _finish(alt.layer(chance, interval, dots), title=title, height=52 * len(order) + FURNITURE)
 
 
 def histogram(
@@ -242,7 +242,7 @@ def agreement(
         colour = alt.value(PREDICTION)
     dots = (
         alt.Chart(table)
-        .mark_circle(size=28 if len(table) > 400 else 50, opacity=0.6)
+        .mark_circle(size=28 if len(table) > 400 else 50, opacity=0.75)
         .encode(
             x=alt.X("measured:Q", title=x),
             y=alt.Y("predicted:Q", title=y, scale=alt.Scale(zero=False)),

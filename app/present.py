@@ -127,6 +127,11 @@ def direction(which: Direction) -> str:
     return f"{modality(which.source)} → {modality(which.target)}"
 
 
+def in_order(which: Sequence[Direction]) -> list[Direction]:
+    """RNA → ATAC first, wherever both are shown."""
+    return [d for d in (Direction.RNA_TO_ATAC, Direction.ATAC_TO_RNA) if d in which]
+
+
 def directions(which: Sequence[Direction]) -> str:
     return "RNA ⇄ ATAC" if len(set(which)) == 2 else " · ".join(direction(d) for d in which) or "–"
 
@@ -247,7 +252,7 @@ def job_step(job: JobView) -> Step:
 
 
 def job_eta(job: JobView) -> str:
-    return f"about {duration_range(job.eta_s)} left".replace("about about", "about") if job.eta_s else ""
+    return f"{duration_range(job.eta_s)} left" if job.eta_s else ""
 
 
 def job_record(job: JobView) -> dict[str, Any]:

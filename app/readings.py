@@ -100,6 +100,7 @@ COLUMNS: Mapping[Direction, Mapping[str, str]] = {
     Direction.RNA_TO_ATAC: {"auroc_depth_adjusted": "peak_auroc_depth_adjusted", "auroc": "peak_auroc"},
     Direction.ATAC_TO_RNA: {"pearson": "gene_pearson", "spearman": "gene_spearman"},
 }
+SMOOTH = 0.25  # share of the measured variance below which a prediction is called smooth  # ours
 NULLS: Mapping[str, str] = {"mean": "average profile", "depth": "depth alone"}
 
 
@@ -121,11 +122,10 @@ class Reading:
 
     @property
     def sentence(self) -> str:
-        """per-peak AUROC: 0.59 (0.57 to 0.61); average 0.50."""
-        low, high = number(self.low), number(self.high)
-        interval = f" ({low} to {high})" if self.low is not None else ""
-        beside = f"; average {number(self.nulls['mean'])}" if "mean" in self.nulls else ""
-        return f"{self.meaning.label}: {number(self.value)}{interval}{beside}"
+        """per-peak AUROC: 0.591 (0.572 to 0.610); average 0.500."""
+        interval = f" ({number(self.low, digits=3)} to {number(self.high, digits=3)})" if self.low is not None else ""
+        beside = f"; average {number(self.nulls['mean'], digits=3)}" if "mean" in self.nulls else ""
+        return f"{self.meaning.label}: {number(self.value, digits=3)}{interval}{beside}"
 
 
 def readings(report: Mapping[str, Any]) -> dict[str, Reading]:
@@ -226,7 +226,8 @@ def cautions(report: Mapping[str, Any]) -> list[str]:
     detail = report.get("detail") or {}
     spread = detail.get("spread")
     said = []
-    if _finite(spread) and spread < 0.25:
+    # Of an open-or-closed measurement nearly all variance is chance, so only expression is judged by it.
+    if detail.get("modality") == Modality.RNA and _finite(spread) and spread < SMOOTH:
         said.append(
             f"Predictions differ between cells much less than measurements do ({percent(spread)} of the variance): "
             "expect smooth profiles."

@@ -24,7 +24,9 @@ def live(job_id: str) -> None:
     job = current_client().job(job_id)
     if not present.tag(job.state).live:
         st.rerun()
+    tag = present.tag(job.state)
     with st.container(border=True):
+        st.badge(tag.word, icon=tag.icon, color=tag.colour)
         bar(present.job_step(job), beside=present.job_eta(job))
         st.caption(_standing(job))
         _stages(job)

@@ -154,7 +154,9 @@ def _dots(result: Result, table: pd.DataFrame, hit: FeatureHit, unit: str, label
     columns = ["cell", "measured", "predicted", *([label] if label else [])]
     data = table[columns].rename(columns={label: "label"} if label else {})
     r = float(data["measured"].corr(data["predicted"]))
-    title = f"Cell by cell, {hit.name} agrees at r = {present.number(r)} ({present.plural(len(data), 'cell')})"
+    title = (
+        f"Cell by cell, {hit.name} agrees at r\u00a0=\u00a0{present.number(r)} ({present.plural(len(data), 'cell')})"
+    )
     order = sorted(data["label"].unique()) if label else None
     chart = charts.agreement(
         data, title=title, x=f"measured {unit}", y=f"predicted {unit}", name="cell", unit="cell", labels=order

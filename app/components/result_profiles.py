@@ -113,7 +113,7 @@ def _draw(result: Result, frame: pd.DataFrame, words: str, *, how: str, cells: i
         if frame["measured"].notna().any():
             r = float(frame["measured"].corr(frame["predicted"]))
             what = "differs from the other cells as predicted" if how == DIFFERENCE else "looks as predicted"
-            title = f"{words} {what}: r = {present.number(r)} over {present.plural(len(frame), thing)}"
+            title = f"{words} {what}: r\u00a0=\u00a0{present.number(r)} over {present.plural(len(frame), thing)}"
             chart = charts.agreement(frame, title=title, x=f"measured {unit}", y=f"predicted {unit}", unit=thing)
             figure(chart, key="profile-chart", alt=title, table=frame, file=_file(result))
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pandas as pd
 import streamlit as st
 
@@ -43,7 +45,7 @@ def _provenance(job: JobView) -> None:
         if job.spec.get(which):
             facts[f"Data set ({which})"] = str(job.spec[which])
     table = pd.DataFrame({"what": list(facts), "value": list(facts.values())})
-    st.dataframe(table[table["value"] != ""], hide_index=True, alt="How this result was made")
+    st.dataframe(table[table["value"] != ""], hide_index=True, alt="How this result was made", height="content")
 
 
 def _report(job: JobView) -> dict[str, object]:
@@ -58,7 +60,7 @@ def _command(job: JobView) -> None:
     st.subheader("Get it again", anchor=False)
     lines = []
     for direction in job.directions:
-        given = job.input_names.get(direction.source.value, f"{direction.source.value}.h5ad")
+        given = shlex.quote(job.input_names.get(direction.source.value, f"{direction.source.value}.h5ad"))
         out = f"{direction.value}.h5ad"
         lines.append(
             f"crossview translate --model {job.model} --input {given} --direction {direction.value} --out {out}"
@@ -96,7 +98,7 @@ def _files(job: JobView) -> None:
             "SHA-256": [f.sha256 for f in files],
         }
     )
-    st.dataframe(table, hide_index=True, alt="Files of this job with their checksums")
+    st.dataframe(table, hide_index=True, alt="Files of this job with their checksums", height="content")
 
 
 def downloads(job: JobView) -> None:

@@ -50,7 +50,7 @@ def axis(report: Mapping[str, Any], which: Direction, *, key: str, of: str) -> N
         return
     rows = pd.DataFrame(readings.marks(chosen))
     family = chosen[0].meaning.family
-    title = f"{family} on {present.plural(chosen[0].n, 'cell')}, with 95 % intervals"
+    title = f"{family[0].upper()}{family[1:]} on {present.plural(chosen[0].n, 'cell')}, with 95 % intervals"
     chart = charts.scores(rows, title=title, neutral=chosen[0].meaning.neutral, quantity=f"{family}, higher is better")
     said = "; ".join(reading.sentence for reading in chosen)
     figure(chart, key=key, alt=f"Scores of {of}, with intervals and nulls. {said}.", table=rows)

@@ -49,7 +49,8 @@ def _header(job: JobView) -> None:
     st.title(present.plain(present.job_title(job)), anchor=False)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
-            st.badge(tag.word, icon=tag.icon, color=tag.colour)
+            if not tag.live:  # while it lives, the part that refreshes itself says so
+                st.badge(tag.word, icon=tag.icon, color=tag.colour)
             st.markdown(_facts(job))
         if not tag.live:
             with st.container(horizontal=True, width="content"):
@@ -68,25 +69,24 @@ def _menus(job: JobView) -> None:
     if job.state is JobState.SUCCEEDED:
         with st.popover("Download", icon=":material/download:"):
             downloads(job)
-    with st.popover("Run again", icon=":material/replay:"):
-        st.caption("The same cells and settings, computed anew; this result stays.")
-        if st.button("Run it again", icon=":material/replay:", key="again", width="stretch"):
-            with failure.shown():
-                _again(job)
-        st.page_link(
-            "views/new.py", label="Change something first", icon=":material/tune:", query_params=_as_query(job)
-        )
+        with st.popover("Run again", icon=":material/replay:"):
+            st.caption("The same cells and settings, computed anew; this result stays.")
+            if st.button("Run it again", icon=":material/replay:", key="again", width="stretch"):
+                with failure.shown():
+                    _again(job)
+            _change(job)
+    else:
+        _change(job)
+
+
+def _change(job: JobView) -> None:
+    st.page_link("views/new.py", label="Change something first", icon=":material/tune:", query_params=_as_query(job))
 
 
 def _again(job: JobView) -> None:
-    """A finished result is kept beside the new one; a job that ended badly goes on under its own name."""
-    client = current_client()
-    if job.state is JobState.SUCCEEDED:
-        spec = TranslateSpec.model_validate(job.spec)
-        again = client.submit(spec, title=job.title, fresh=True)
-        st.switch_page("views/job.py", query_params={"id": again.id})
-    client.retry(job.id)
-    st.rerun()
+    spec = TranslateSpec.model_validate(job.spec)
+    again = current_client().submit(spec, title=job.title, fresh=True)
+    st.switch_page("views/job.py", query_params={"id": again.id})
 
 
 def _as_query(job: JobView) -> dict[str, str]:
@@ -130,12 +130,13 @@ def _finished(job: JobView) -> None:
 def _direction(job: JobView) -> Direction:
     """The direction looked at, held in the address; a switch where the job has both."""
     asked = st.query_params.get("direction", "")
-    here = next((d for d in job.directions if d.value == asked), job.directions[0])
-    if len(job.directions) == 1:
+    choice = present.in_order(job.directions)
+    here = next((d for d in choice if d.value == asked), choice[0])
+    if len(choice) == 1:
         return here
     key = f"direction-{job.id}"
     st.segmented_control(
-        "Direction", job.directions, default=here, required=True, key=key, format_func=present.direction,
+        "Direction", choice, default=here, required=True, key=key, format_func=present.direction,
         on_change=_turn, args=(key,), label_visibility="collapsed",
     )  # fmt: skip
     return here

@@ -36,7 +36,7 @@ def page() -> None:
 def _empty() -> None:
     with st.container(border=True):
         st.markdown("**No jobs yet.**")
-        st.markdown("Try the example: 148 cells, both directions, about a minute. Or bring your own cells.")
+        st.markdown("Try the example: 148 cells, both directions, a minute or two. Or bring your own cells.")
         if st.button("Try the example", type="primary", icon=":material/play_arrow:"):
             with failure.shown("The example could not be started"):
                 job = current_client().submit_example()

@@ -50,7 +50,7 @@ def _card(model: ModelView) -> None:
 
 def _scores(model: ModelView) -> None:
     """Its scores on the cells held out of its training, one direction beside the other."""
-    reports = {d: readings.of_direction(model.report, d) for d in model.directions}
+    reports = {d: readings.of_direction(model.report, d) for d in present.in_order(model.directions)}
     scored = [d for d, report in reports.items() if readings.readings(report)]
     if not scored:
         st.caption("No scores were published with this model.")

@@ -50,7 +50,7 @@ def _example(models: list[ModelView], *, primary: bool) -> None:
     ):
         st.markdown(
             f"**See it work first:** {cells} that the model “{present.plain(model.title)}” never saw, translated both "
-            "ways and judged against their own measurement. About a minute."
+            "ways and judged against their own measurement. A minute or two."
         )
         kind: Literal["primary", "secondary"] = "primary" if primary else "secondary"
         if st.button("Try the example", type=kind, icon=":material/play_arrow:", key="example"):
@@ -106,7 +106,7 @@ def _model(models: list[ModelView], first: DatasetView) -> ModelView:
 
 def _directions(model: ModelView, given: dict[Modality, DatasetView]) -> tuple[Direction, ...]:
     """What can be translated: from the modalities given; asked only when there is a choice."""
-    possible = [d for d in model.directions if d.source in given]
+    possible = [d for d in present.in_order(model.directions) if d.source in given]
     if len(possible) < 2:
         return tuple(possible)
     picked = st.pills(

@@ -148,6 +148,7 @@ def test_small_print_and_text_have_contrast_of_at_least_4_5(section: str, ink: s
     for name in ("textColor", "linkColor", "redColor", "orangeColor", "greenColor", "blueColor", "grayColor"):
         assert _contrast(theme[name], theme["backgroundColor"]) >= 4.5, name
     assert _contrast(ink, theme["backgroundColor"]) >= 4.5
+    assert _contrast("#FFFFFF", theme["primaryColor"]) >= 4.5  # the words on the primary button
 
 
 def test_colours_are_written_in_charts_alone() -> None:

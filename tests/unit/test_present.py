@@ -206,7 +206,7 @@ def a_report(level: str = "better") -> dict[str, Any]:
         "scores": {"peak_auroc_depth_adjusted": score, "broken": {"value": None, "interval": [None, None]}},
         "ceilings": {"peak_auroc_depth_adjusted": {"ceiling": 0.66}},
         "verdict": {"level": level, "headline": "Better than the average profile on 812 of 1,045 peaks."},
-        "detail": {"spread": 0.1, "notes": ["A note."]},
+        "detail": {"modality": "rna", "spread": 0.1, "notes": ["A note."]},
         "notes": [],
     }
 
@@ -216,7 +216,7 @@ def test_a_reading_carries_interval_nulls_and_ceiling() -> None:
     assert list(found) == ["peak_auroc_depth_adjusted"]
     reading = found["peak_auroc_depth_adjusted"]
     assert (reading.low, reading.high, reading.ceiling, reading.nulls["depth"]) == (0.57, 0.61, 0.66, 0.52)
-    assert reading.sentence == "per-peak AUROC, depth-adjusted: 0.59 (0.57 to 0.61); average 0.50"
+    assert reading.sentence == "per-peak AUROC, depth-adjusted: 0.590 (0.570 to 0.610); average 0.500"
 
 
 def test_the_axis_shows_each_score_with_what_stands_beside_it() -> None:

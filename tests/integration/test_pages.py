@@ -1,0 +1,186 @@
+"""Pages as they are run by Streamlit, over a real service, a local runner and a small fitted model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from jobs.bootstrap import running
+from jobs.client import Client
+from jobs.names import Direction
+from jobs.spec import TranslateSpec
+from jobs.state import JobState
+from jobs.views import DatasetView, JobView
+from tests.labs import MODEL, build_catalog, ended, imported, lab_settings
+
+pytestmark = pytest.mark.slow
+MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client in this process, as pages find it."""
+    catalog = build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
+    settings = replace(lab_settings(tmp_path_factory.mktemp("home"), catalog))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CROSSVIEW_PRETRAINED", str(catalog))
+        with running(settings) as client:
+            yield client
+
+
+@pytest.fixture(scope="module")
+def cells(lab: Client) -> dict[str, DatasetView]:
+    return {which: imported(lab, f"example:{MODEL}/{which}") for which in ("rna", "atac")}
+
+
+@pytest.fixture(scope="module")
+def done(lab: Client) -> JobView:
+    """The example, finished and scored both ways."""
+    job = ended(lab, lab.submit_example())
+    assert job.state is JobState.SUCCEEDED, job.failure
+    return job
+
+
+def at(page: str, **query: str) -> AppTest:
+    """The page, run once; fails when it raised."""
+    test = AppTest.from_file(str(MAIN), default_timeout=60)
+    test.run()
+    if page != "new":
+        test.switch_page(f"views/{page}.py")
+    for name, value in query.items():
+        test.query_params[name] = value
+    return checked(test.run())
+
+
+def checked(test: AppTest) -> AppTest:
+    assert not test.exception, [e.value for e in test.exception]
+    return test
+
+
+def words(test: AppTest) -> str:
+    """Everything the page says."""
+    kinds: tuple[Any, ...] = (test.title, test.subheader, test.markdown, test.caption, test.text)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def test_the_first_page_offers_the_example_and_ones_own_cells(lab: Client) -> None:
+    page = at("new")
+    assert "Try the example" in [button.label for button in page.button]
+    assert "24 cells" in words(page)
+    assert "1 · Your cells" in words(page)
+
+
+def test_the_example_button_starts_the_example_and_opens_it(lab: Client, done: JobView) -> None:
+    """The example was run before, so the same cells and settings give the finished job at once."""
+    page = at("new")
+    before = {job.id for job in lab.jobs()}
+    page.button(key="example").click()
+    checked(page.run())
+    assert "Can I trust it?" in words(page)
+    assert str(page.query_params["id"]) in before
+
+
+def test_cells_in_the_address_are_described_checked_and_can_be_translated(
+    lab: Client, cells: dict[str, DatasetView]
+) -> None:
+    page = at("new", cells=cells["rna"].id, other=cells["atac"].id)
+    said = words(page)
+    for part in ("24 cells × 60 genes", "24 cells × 90 peaks", "What runs", "How it is judged", "Where the data go"):
+        assert part in said
+    assert not page.button(key="translate").disabled
+    page.button(key="translate").click()
+    checked(page.run())
+    job = lab.job(str(page.query_params["id"]))
+    assert job.directions == (Direction.RNA_TO_ATAC, Direction.ATAC_TO_RNA)
+    assert job.truth == job.directions
+
+
+def test_one_file_alone_gives_one_direction_and_no_score(lab: Client, cells: dict[str, DatasetView]) -> None:
+    page = at("new", cells=cells["atac"].id)
+    page.checkbox(key="umap").uncheck()
+    page.button(key="translate").click()
+    checked(page.run())
+    job = ended(lab, lab.job(str(page.query_params["id"])))
+    assert (job.state, job.directions, job.truth) == (JobState.SUCCEEDED, (Direction.ATAC_TO_RNA,), ())
+    result = at("job", id=job.id)
+    assert "could not be scored" in words(result)
+
+
+def test_two_files_of_one_kind_are_refused_with_a_word(lab: Client, cells: dict[str, DatasetView]) -> None:
+    page = at("new", cells=cells["rna"].id, other=cells["rna"].id)
+    assert "Both files hold RNA" in words(page)
+    assert "translate" not in {button.key for button in page.button}
+
+
+def test_cells_that_are_gone_are_a_calm_panel(lab: Client) -> None:
+    page = at("new", cells="ds-000000000000")
+    assert "These cells cannot be found" in words(page)
+
+
+def test_a_finished_job_answers_whether_to_trust_it(lab: Client, done: JobView) -> None:
+    page = at("job", id=done.id)
+    said = words(page)
+    assert "Can I trust it?" in said
+    assert "the average profile on" in said
+    assert "RNA ⇄ ATAC · 24 cells" in said
+
+
+@pytest.mark.parametrize("tab", ["Overview", "Scores", "Cells", "Profiles", "Run"])
+@pytest.mark.parametrize("direction", list(Direction))
+def test_every_tab_of_both_directions_can_be_opened_by_its_address(
+    lab: Client, done: JobView, tab: str, direction: Direction
+) -> None:
+    page = at("job", id=done.id, tab=tab, direction=direction.value)
+    assert "cannot be shown" not in words(page)
+
+
+def test_only_the_tab_looked_at_is_computed(lab: Client, done: JobView) -> None:
+    assert "How it was made" not in words(at("job", id=done.id))
+    assert "How it was made" in words(at("job", id=done.id, tab="Run"))
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+def test_a_searched_gene_or_peak_is_compared_with_its_measurement(
+    lab: Client, done: JobView, direction: Direction
+) -> None:
+    name = lab.table(done.id, direction, "features")["name"][0]
+    page = at("job", id=done.id, direction=direction.value, gene=name)
+    assert "better predicted than" in words(page)
+    assert page.selectbox(key="found").value == name
+
+
+def test_a_search_without_a_match_says_so(lab: Client, done: JobView) -> None:
+    page = at("job", id=done.id, direction="atac-to-rna", gene="NOSUCHGENE")
+    assert "matches **NOSUCHGENE**" in words(page)
+
+
+def test_an_unknown_job_is_a_calm_panel_with_a_way_on(lab: Client) -> None:
+    page = at("job", id="job-000000000000")
+    assert "This job cannot be shown" in words(page)
+
+
+def test_the_list_shows_jobs_and_filters_them_by_the_address(lab: Client, done: JobView) -> None:
+    assert "Succeeded" in words(at("jobs"))
+    assert "No job matches" in words(at("jobs", q="no such job at all"))
+
+
+def test_deleting_asks_first(lab: Client, cells: dict[str, DatasetView]) -> None:
+    spec = TranslateSpec(model=MODEL, rna=cells["rna"].id, directions=(Direction.RNA_TO_ATAC,), umap=False)
+    job = ended(lab, lab.submit(spec))
+    page = at("jobs")
+    page.button(key=f"delete-{job.id}").click()
+    checked(page.run())
+    assert "This cannot be undone" in words(page)
+    assert job.id in {other.id for other in lab.jobs()}
+
+
+def test_models_say_what_they_know_and_what_they_are_not_for(lab: Client) -> None:
+    page = at("models")
+    said = words(page)
+    assert "Built cells of three types" in said
+    assert "Anything else." in said
