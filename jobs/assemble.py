@@ -50,11 +50,12 @@ def write_scores(attempt: Attempt, direction: Direction, *, device: str) -> dict
         seed=attempt.spec.seed,
     )
     curve = found.scores.curve.as_dict() if found.scores.curve else {}
+    table = columns_of(found.scores.features)
     word = "gene" if direction.target is Modality.RNA else "peak"
     artifacts = [
-        _put_json(attempt, direction, "features.json", columns_of(found.scores.features), f"Scores of each {word}."),
+        _put_json(attempt, direction, "features.json", table, f"Scores of each {word}."),
         _put_json(attempt, direction, "roc.json", columns_of(curve), "Curve of true against false positives."),
-        _put(attempt, direction, "scores.csv", csv_of(found.scores.features), CSV, f"Scores of each {word}."),
+        _put(attempt, direction, "scores.csv", csv_of(table), CSV, f"Scores of each {word}."),
     ]
     # Scores of cells join the other columns of the cells when the direction is published.
     rows_m = match_barcodes(encoded.barcodes, truth.barcodes, what=("predicted", "true")).index_a
@@ -314,12 +315,20 @@ def plain(value: Any) -> Any:
 
 def columns_of(table: Columns) -> dict[str, list[Any]]:
     """A table by columns in JSON's own types."""
-    return {str(name): [plain(v) for v in values] for name, values in table.items()}
+    return {str(name): _column(values) for name, values in table.items()}
+
+
+def _column(values: Iterable[Any]) -> list[Any]:
+    if isinstance(values, np.ndarray) and values.dtype.kind == "f":  # most values are: the short way for them
+        return [float(f"{v:.7g}") if math.isfinite(v) else None for v in values.tolist()]
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iub":
+        return list(values.tolist())
+    return [plain(v) for v in values]
 
 
 def csv_of(table: Columns) -> bytes:
-    """Comma-separated values that no spreadsheet takes for a formula."""
-    columns = columns_of(table)
+    """Columns in JSON's own types as comma-separated values that no spreadsheet takes for a formula."""
+    columns = {name: list(values) for name, values in table.items()}
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([_harmless(name) for name in columns])

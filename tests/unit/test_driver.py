@@ -267,3 +267,10 @@ def test_importing_jobs_is_quick() -> None:
     began = time.monotonic()
     subprocess.run([sys.executable, "-c", "import jobs, jobs.plan, jobs.spec"], check=True)
     assert time.monotonic() - began < 5  # under one on a quiet machine
+
+
+def test_no_spreadsheet_takes_a_label_for_a_formula() -> None:
+    from jobs.assemble import columns_of, csv_of
+
+    table = columns_of({"name": np.array(["=1+1", "@x", "GENE"], dtype=object), "score": np.array([0.5, np.nan, 1.0])})
+    assert csv_of(table).decode().splitlines() == ["name,score", "'=1+1,0.5", "'@x,", "GENE,1.0"]

@@ -1,0 +1,75 @@
+"""`crossview up` starts everything, says where it is, and takes all of it away again."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from jobs.runners.ray.cluster import MARK as RAY_MARK
+from jobs.runners.ray.cluster import marked
+from jobs.stack import MARK, answers, any_port
+
+pytestmark = pytest.mark.cluster
+
+START = """
+import sys
+from pathlib import Path
+from jobs.up import up
+sys.exit(up(port=int(sys.argv[1]), home=Path(sys.argv[2]), example=False))
+"""
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path, str]]:
+    """A running `up` on a free port: its process, home and address."""
+    command = [sys.executable, "-c", START, str(any_port()), str(tmp_path / "home")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        url = ""
+        for line in process.stdout:
+            if line.startswith("CrossView is at "):
+                url = line.split()[-1]
+                break
+        yield process, tmp_path / "home", url
+        if process.poll() is None:
+            process.terminate()
+        process.stdout.read()
+
+
+def belongings(home: Path) -> set[psutil.Process]:
+    known = json.loads((home / "up.json").read_text())
+    return marked(known["mark"], variable=MARK) | marked(known["ray_mark"], variable=RAY_MARK)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_ends_everything_it_started(
+    started: tuple[subprocess.Popen[str], Path, str], number: signal.Signals
+) -> None:
+    process, home, url = started
+    assert answers(url)
+    ours = belongings(home)
+    assert len(ours) > 5
+    began = time.monotonic()
+    process.send_signal(number)
+    assert process.wait(30) == 0
+    assert time.monotonic() - began < 15
+    assert not [each for each in ours if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    assert not answers(url, timeout_s=1)
+
+
+def test_a_server_that_dies_ends_the_rest_with_a_word(started: tuple[subprocess.Popen[str], Path, str]) -> None:
+    process, home, _ = started
+    ours = belongings(home)
+    next(each for each in ours if "uvicorn" in each.cmdline()).kill()
+    assert process.wait(30) == 4
+    assert process.stdout is not None
+    assert "ended unexpectedly" in process.stdout.read()
+    assert not [each for each in ours if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
