@@ -56,7 +56,14 @@ def write_prediction(
             write_latent(partial, encoded, labels=obs, maps={}, provenance=said)
         else:
             write_dense(
-                partial, bundle, encoded, provenance.direction, labels=obs, provenance=said, positions=positions, say=say
+                partial,
+                bundle,
+                encoded,
+                provenance.direction,
+                labels=obs,
+                provenance=said,
+                positions=positions,
+                say=say,
             )
         os.replace(partial, out)
     finally:
