@@ -77,10 +77,10 @@ def build_service(settings: Settings, *, runner: Runner | None = None) -> JobSer
     from jobs.catalog import load_catalog
     from jobs.imports import Importer
     from jobs.models import Models
-    from jobs.reconcile import Reconciler
-    from jobs.results import Results
+    from jobs.reconcile.reconciler import Reconciler
+    from jobs.results.read import Results
+    from jobs.results.shelf import Shelf
     from jobs.service import JobService
-    from jobs.shelf import Shelf
     from storage.database import Database
     from storage.uploads import UploadArea
 

@@ -57,7 +57,7 @@ def _explain(problem: Exception, *, as_json: bool) -> int:
 
 def _inspect(a: Arguments) -> int:
     from engine.types import Modality
-    from jobs import offline
+    from jobs.commands import offline
 
     found = offline.inspect(a.input, model=a.model, modality=Modality(a.modality) if a.modality else None)
     if a.json:
@@ -93,7 +93,7 @@ def _inspected(found: dict[str, Any]) -> list[str]:
 
 
 def _train(a: Arguments) -> int:
-    from jobs import offline
+    from jobs.commands import offline
 
     settings = dict(_pair(text) for text in a.set or [])
     if a.epochs:
@@ -123,7 +123,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _translate(a: Arguments) -> int:
     from engine.types import Direction
-    from jobs import offline
+    from jobs.commands import offline
 
     document = offline.translate(
         model=a.model, source=a.input, direction=Direction(a.direction), out=a.out, features=_features(a.features),
@@ -146,13 +146,13 @@ def _features(text: str | None) -> list[str] | None:
 
 
 def _evaluate(a: Arguments) -> int:
-    from jobs import offline
+    from jobs.commands import offline
 
     document = offline.evaluate(model=a.model, prediction=a.prediction, truth=a.truth, out=a.out)
     if a.json:
         _print(document)
         return DONE
-    from jobs.scorecard import scorecard
+    from jobs.commands.scorecard import scorecard
 
     _lines(scorecard(document))
     return DONE
@@ -235,7 +235,7 @@ def _client() -> Any:
 
 
 def _jobs_submit(a: Arguments) -> int:
-    from jobs.submission import submit_files
+    from jobs.commands.submission import submit_files
 
     with _client() as client:
         job = submit_files(
@@ -288,7 +288,7 @@ def _jobs_wait(a: Arguments) -> int:
 
 
 def _follow(client: Any, id: str, *, as_json: bool) -> int:
-    from jobs.demo import follow
+    from jobs.commands.demo import follow
     from jobs.state import JobState
 
     job = follow(client, id, say=lambda line: print(line, file=sys.stderr, flush=True))
@@ -307,21 +307,21 @@ def _show_job(job: Any, *, as_json: bool) -> int:
 
 
 def _up(a: Arguments) -> int:
-    from jobs.up import up
+    from jobs.commands.up import up
 
     code: int = up(port=a.port, home=a.home, example=not a.no_example)
     return code
 
 
 def _demo(a: Arguments) -> int:
-    from jobs.demo import demo
+    from jobs.commands.demo import demo
 
     code: int = demo(as_json=a.json, model=a.model, url=a.url)
     return code
 
 
 def _doctor(a: Arguments) -> int:
-    from jobs.doctor import examine
+    from jobs.commands.doctor import examine
 
     checks = examine()
     if a.json:

@@ -33,9 +33,7 @@ class Client(Protocol):
     # Data. Imports run in the background: poll `dataset` until its state is ready or failed.
     def create_upload(self, *, name: str, size: int | None = None) -> UploadView: ...
     def upload(self, id: str) -> UploadView: ...
-    def append_upload(
-        self, id: str, *, offset: int, chunks: Iterable[bytes], sha256: str | None = None
-    ) -> UploadView:
+    def append_upload(self, id: str, *, offset: int, chunks: Iterable[bytes], sha256: str | None = None) -> UploadView:
         """sha256: of this slice, which is then kept whole or not at all."""
         ...
 

@@ -19,9 +19,9 @@ from jobs.errors import Conflict, NoCapacity, NotFound, NotReady
 from jobs.failures import error_of, scrub
 from jobs.imports import Importer
 from jobs.models import Models
-from jobs.moves import move, requeue, state_of
-from jobs.reconcile import Reconciler
-from jobs.results import Results
+from jobs.reconcile.moves import move, requeue, state_of
+from jobs.reconcile.reconciler import Reconciler
+from jobs.results.read import Results
 from jobs.runners.base import Runner, RunnerUnreachable
 from jobs.settings import Settings
 from jobs.shown import dataset_view, event_view, job_view, upload_view

@@ -19,7 +19,7 @@ from engine.translate import encode_cells
 from engine.types import Cells, Direction, FeatureSpace, Modality, as_names
 from jobs.catalog import load_catalog, resolve
 from jobs.cli import main
-from jobs.offline import taken
+from jobs.commands.offline import taken
 from tests.builders import write_h5ad
 from tests.genomes import moved_as_between_builds, promoter_like
 

@@ -13,16 +13,16 @@ from pathlib import Path
 import psutil
 import pytest
 
+from jobs.commands.stack import MARK, answers, any_port
 from jobs.runners.ray.cluster import MARK as RAY_MARK
 from jobs.runners.ray.cluster import marked
-from jobs.stack import MARK, answers, any_port
 
 pytestmark = pytest.mark.cluster
 
 START = """
 import sys
 from pathlib import Path
-from jobs.up import up
+from jobs.commands.up import up
 sys.exit(up(port=int(sys.argv[1]), home=Path(sys.argv[2]), example=False))
 """
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from jobs import layout, outbox
-from jobs.moves import move
-from jobs.reconcile import FORCE_AFTER_S, QUIET_S, STOP_AFTER_S, Reconciler
+from jobs import layout
+from jobs.reconcile import outbox
+from jobs.reconcile.moves import move
+from jobs.reconcile.reconciler import FORCE_AFTER_S, QUIET_S, STOP_AFTER_S, Reconciler
 from jobs.runners.base import Capacity, RunnerState, RunnerStatus, RunnerUnreachable
 from jobs.spec import TranslateSpec
 from jobs.state import JobState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jobs.scorecard import LEGEND, WIDTH, scorecard
+from jobs.commands.scorecard import LEGEND, WIDTH, scorecard
 
 
 def score(value: float | None, low: float | None, high: float | None) -> dict[str, Any]:

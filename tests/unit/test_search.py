@@ -13,8 +13,8 @@ from engine.intake.canonical import canonicalise
 from engine.metrics.normalise import log_normalised
 from engine.types import FeatureSpace, Modality, Scale, as_names
 from jobs.estimate import from_past, remaining
-from jobs.measured import Measured
-from jobs.search import REACH, find_genes, find_peaks
+from jobs.results.measured import Measured
+from jobs.results.search import REACH, find_genes, find_peaks
 from tests.builders import paired, write_h5ad
 
 

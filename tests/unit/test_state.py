@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs.moves import AUTOMATIC_RETRIES, lose, move, requeue
+from jobs.reconcile.moves import AUTOMATIC_RETRIES, lose, move, requeue
 from jobs.state import ACTIVE, MOVES, TERMINAL, IllegalMove, JobState, check_move
 from storage.database import Database
 from storage.tables import jobs as table

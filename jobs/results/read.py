@@ -14,9 +14,9 @@ from engine.errors import CellsDoNotMatch, WrongDirection
 from engine.types import Direction, Modality
 from jobs import layout
 from jobs.errors import BadRequest, NotFound, NotReady
-from jobs.measured import Measured
-from jobs.search import find_genes, find_peaks
-from jobs.shelf import Shelf
+from jobs.results.measured import Measured
+from jobs.results.search import find_genes, find_peaks
+from jobs.results.shelf import Shelf
 from jobs.spec import TranslateSpec
 from jobs.state import JobState
 from jobs.views import ArtifactView, FeatureHit, Values
@@ -27,7 +27,7 @@ from storage.tables import jobs as job_table
 if TYPE_CHECKING:
     from engine.bundle import Bundle
     from engine.types import FeatureSpace
-    from jobs.latents import Kept
+    from jobs.results.latents import Kept
     from storage.database import Database
     from storage.tables.jobs import JobRow
 
@@ -218,7 +218,7 @@ class Results:
         return read_space(self._folder(digest), modality)
 
     def _load_latent(self, id: str, attempt: int, direction: Direction) -> Kept:
-        from jobs.latents import read_latent
+        from jobs.results.latents import read_latent
 
         return read_latent(self.open_artifact(id, f"{direction.value}/latent.h5ad"), direction.source)
 

@@ -15,9 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs import layout, orders, outbox
+from jobs import layout
 from jobs.failures import failure_of
-from jobs.moves import backoff_s, lose, move, state_of
+from jobs.reconcile import orders, outbox
+from jobs.reconcile.moves import backoff_s, lose, move, state_of
 from jobs.runners.base import Runner, RunnerState, RunnerUnreachable
 from jobs.spec import TranslateSpec
 from jobs.state import ACTIVE, TERMINAL, JobState

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs import layout
 from jobs.failures import scrub
-from jobs.moves import move, state_of
+from jobs.reconcile.moves import move, state_of
 from jobs.state import TERMINAL, JobState
 from jobs.views import Failure
 from storage.errors import ArtifactMissing

@@ -269,7 +269,7 @@ def _report(out: Path, pair: Any, cut: Split, say: Say) -> dict[str, Any]:
 def write_card(folder: Path, report: dict[str, Any]) -> None:
     """CARD.md from the manifest, the report and, where a person wrote one, ABOUT.md (its last section: limits)."""
     from engine.bundle import read_manifest
-    from jobs.card import card
+    from jobs.commands.card import card
 
     path = folder / "ABOUT.md"
     about, _, limits = path.read_text(encoding="utf-8").partition("## Limits") if path.is_file() else ("", "", "")

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from jobs.client import Client
+from jobs.commands.scorecard import scorecard
+from jobs.commands.stack import Stack, answers, any_port, private_home
 from jobs.errors import CrossViewError, Unreachable
 from jobs.failures import failure_of
-from jobs.scorecard import scorecard
-from jobs.stack import Stack, answers, any_port, private_home
 from jobs.state import TERMINAL, JobState
 
 if TYPE_CHECKING:

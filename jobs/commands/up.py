@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jobs.client_http import HttpClient
-from jobs.demo import follow
+from jobs.commands.demo import follow
+from jobs.commands.scorecard import scorecard
+from jobs.commands.stack import Stack
 from jobs.errors import Conflict, CrossViewError
-from jobs.scorecard import scorecard
 from jobs.settings import Settings
-from jobs.stack import Stack
 from jobs.state import JobState
 
 DONE, BAD_USE, NOT_REACHABLE = 0, 2, 4

@@ -1,0 +1,1 @@
+"""What finished jobs hold, read for pages and clients: tables, values, searches."""
