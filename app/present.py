@@ -319,10 +319,16 @@ def dataset_line(data: DatasetView) -> str:
 
 
 def dataset_notes(data: DatasetView) -> list[str]:
-    """Where the counts were found and what intake had to say."""
-    found = data.summary.get("counts_from")
-    said = [f"Counts were found in {found}."] if found and found != "X" else []
-    return [*said, *(str(note) for note in data.summary.get("notes", ()))]
+    """What intake had to say, but for what is as it should be."""
+    return [str(note) for note in data.summary.get("notes", ()) if note != _USUAL]
+
+
+_USUAL = "Counts were read from X."
+
+
+def plan_notes(plan: PreflightView) -> list[str]:
+    """Each note once, but for what is as it should be."""
+    return [note for note in dict.fromkeys(plan.notes) if note != _USUAL]
 
 
 _IMPORTS = {
@@ -371,14 +377,19 @@ def verdict(plan: PreflightView) -> Tag:
     return Tag(word, colour, icon, False)
 
 
+ENOUGH = 0.5  # of a model's genes or peaks: what a translation asks for unless told otherwise
+
+
 def coverage_lines(plan: PreflightView) -> list[str]:
-    """18,203 of the model's 18,666 genes were found (98 %)."""
+    """18,203 of the model's 18,666 genes found (98 %); where too few were, an issue says so instead."""
     lines = []
     for which, found in plan.coverage.items():
         numbers = found if isinstance(found, dict) else {}
         if "found" not in numbers or "of" not in numbers:
             continue
         share = numbers.get("share", numbers["found"] / max(numbers["of"], 1))
+        if share < ENOUGH:
+            continue
         kind = row(Modality(which))
         lines.append(f"{count(numbers['found'])} of the model's {plural(numbers['of'], kind)} found ({percent(share)})")
     return lines

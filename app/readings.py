@@ -121,6 +121,13 @@ class Reading:
         return MEANINGS.get(self.name) or Meaning(self.name.replace("_", " "), "", 0.0, "correlation")
 
     @property
+    def label(self) -> str:
+        """per-peak AUROC: 0.591 (0.572–0.610); short enough to stand over its dots on a phone."""
+        low, high = number(self.low, digits=3), number(self.high, digits=3)
+        interval = f" ({low}–{high})" if self.low is not None else ""
+        return f"{self.meaning.label}: {number(self.value, digits=3)}{interval}"
+
+    @property
     def sentence(self) -> str:
         """per-peak AUROC: 0.591 (0.572 to 0.610); average 0.500."""
         interval = f" ({number(self.low, digits=3)} to {number(self.high, digits=3)})" if self.low is not None else ""
@@ -160,7 +167,7 @@ def marks(chosen: Sequence[Reading]) -> list[dict[str, Any]]:
     """The rows of the score chart: each score's own mark, then its nulls and ceiling."""
     rows: list[dict[str, Any]] = []
     for reading in chosen:
-        label = reading.sentence
+        label = reading.label
         rows.append(_mark(label, "this translation", reading.value, reading.low, reading.high))
         rows += [_mark(label, NULLS[k], v) for k, v in reading.nulls.items() if k in NULLS]
         if reading.ceiling is not None:

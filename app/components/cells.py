@@ -83,14 +83,15 @@ def _bring(param: str, source: str, *, name: str = "") -> None:
 
 @st.fragment(run_every=1.0)
 def _importing(id: str, param: str) -> None:
-    data = current_client().dataset(id)
-    if data.state != "importing":
-        st.rerun()
-    with st.container(border=True):
-        st.markdown(f"**{present.plain(data.name)}**")
-        progress.bar(present.import_step(data))
-        st.caption("The file is opened apart from everything else, and only clean counts are kept.")
-        _other(param, "Choose other cells")
+    with failure.shown("These cells cannot be followed"):
+        data = current_client().dataset(id)
+        if data.state != "importing":
+            st.rerun()
+        with st.container(border=True):
+            st.markdown(f"**{present.plain(data.name)}**")
+            progress.bar(present.import_step(data))
+            st.caption("The file is opened apart from everything else, and only clean counts are kept.")
+            _other(param, "Choose other cells")
 
 
 def _failed(data: DatasetView, param: str) -> None:

@@ -77,11 +77,12 @@ def figure(chart: Any, *, key: str, alt: str, table: pd.DataFrame | None = None,
 
     table: what it was drawn from, offered as CSV up to MOST_ROWS rows.
     """
-    dark = st.context.theme.type == "dark"
-    st.altair_chart(charts.dressed(chart, dark=dark), key=key, alt=alt, width="stretch")
     svg = str((chart.usermeta or {}).get("embedOptions", {}).get("renderer", "svg")) == "svg"
     csv = to_csv(table) if table is not None and len(table) <= MOST_ROWS else None
-    _exports(key=f"{key}-exports", data={"chart": key, "file": file or key, "svg": svg, "title": alt, "csv": csv})
+    dressed = charts.dressed(chart, dark=st.context.theme.type == "dark")
+    with st.container(key=key, gap="small"):  # the class by which the buttons find their chart
+        st.altair_chart(dressed, key=f"{key}-chart", alt=alt, width="stretch")
+        _exports(key=f"{key}-exports", data={"chart": key, "file": file or key, "svg": svg, "title": alt, "csv": csv})
 
 
 def to_csv(table: pd.DataFrame) -> str:

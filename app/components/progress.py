@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import present
+from app.components import failure
 from jobs.bootstrap import current_client
 from jobs.state import JobState
 from jobs.views import JobView
@@ -21,21 +22,26 @@ def bar(step: present.Step, *, beside: str = "") -> None:
 @st.fragment(run_every=1.0)
 def live(job_id: str) -> None:
     """A running job, refreshed every second; when it ends the whole page is drawn again."""
-    job = current_client().job(job_id)
-    if not present.tag(job.state).live:
-        st.rerun()
+    with failure.shown("This job cannot be followed"):
+        job = current_client().job(job_id)
+        if not present.tag(job.state).live:
+            st.rerun()
+        with st.container(border=True):
+            _running(job)
+
+
+def _running(job: JobView) -> None:
     tag = present.tag(job.state)
-    with st.container(border=True):
-        st.badge(tag.word, icon=tag.icon, color=tag.colour)
-        bar(present.job_step(job), beside=present.job_eta(job))
-        st.caption(_standing(job))
-        _stages(job)
-        _last_words(job)
-        if job.state is not JobState.CANCELLING and st.button(
-            "Cancel this job", key=f"cancel-{job.id}", icon=":material/block:"
-        ):
-            current_client().cancel(job.id)
-            st.rerun(scope="fragment")
+    st.badge(tag.word, icon=tag.icon, color=tag.colour)
+    bar(present.job_step(job), beside=present.job_eta(job))
+    st.caption(_standing(job))
+    _stages(job)
+    _last_words(job)
+    if job.state is not JobState.CANCELLING and st.button(
+        "Cancel this job", key=f"cancel-{job.id}", icon=":material/block:"
+    ):
+        current_client().cancel(job.id)
+        st.rerun(scope="fragment")
 
 
 def _standing(job: JobView) -> str:

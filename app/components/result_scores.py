@@ -102,7 +102,7 @@ def _every_feature(result: Result) -> None:
     )
     main = next((c for c in readings.COLUMNS[result.direction] if c in table), None)
     shown = table.sort_values(main, ascending=False) if main else table
-    columns = [c for c in shown.columns if c != "position" and not c.endswith("_se")]
+    columns = _shown_columns(shown, main)
     event = st.dataframe(
         shown[columns], hide_index=True, key="features", alt=f"Scores of every {thing}", placeholder="–", height=420,
         on_select="rerun", selection_mode="single-row", column_config=_columns(shown[columns], main),
@@ -116,6 +116,13 @@ def _every_feature(result: Result) -> None:
             "Download all columns (CSV)", lambda: to_csv(shown), f"{_file(result, thing + 's')}.csv", "text/csv",
             on_click="ignore", icon=":material/download:", key="features-csv",
         )  # fmt: skip
+
+
+def _shown_columns(table: pd.DataFrame, main: str | None) -> list[str]:
+    """The main score beside the name, then the others; what only specialists ask for is in the download."""
+    first = ["name", *([main] if main else [])]
+    rest = [c for c in table.columns if c not in (*first, "position") and not c.endswith(("_se", "_variance", "_mean"))]
+    return [*first, *rest, *(["truth_mean"] if "truth_mean" in table else [])]
 
 
 def _columns(table: pd.DataFrame, main: str | None) -> dict[str, Any]:

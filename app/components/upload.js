@@ -242,4 +242,9 @@ export default function ({ parentElement, data, setTriggerValue }) {
   state.data = data;
   state.finish = setTriggerValue;
   state.ui.title.textContent = data.label;
+  return () => { // the widget left the page: what was sent stays on the server, to be resumed
+    state.stopped = true;
+    if (state.abort) state.abort.abort();
+    uploads.delete(parentElement);
+  };
 }

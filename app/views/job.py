@@ -146,4 +146,5 @@ def _turn(key: str) -> None:
     st.query_params["direction"] = Direction(st.session_state[key]).value
 
 
-page()
+with failure.shown("This page cannot be shown"):
+    page()

@@ -182,6 +182,7 @@ def _confirm_job(id: str) -> None:
                 st.rerun()
 
 
-page()
+with failure.shown("This page cannot be shown"):
+    page()
 if asked := st.session_state.pop("delete-job", None):
     _confirm_job(asked)

@@ -77,4 +77,5 @@ def _facts(model: ModelView) -> None:
         )  # fmt: skip
 
 
-page()
+with failure.shown("This page cannot be shown"):
+    page()

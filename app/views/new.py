@@ -162,7 +162,7 @@ def _verdict(plan: PreflightView, health: Health | None) -> None:
             st.markdown(f"{icon} **{present.plain(issue.message)}** {present.plain(issue.hint)}")
         for line in present.coverage_lines(plan):
             st.markdown(f":material/check: {line}")
-        for note in plan.notes:
+        for note in present.plan_notes(plan):
             st.markdown(f":material/info: {present.plain(note)}")
         if plan.verdict != "refused":
             for line in present.plan_lines(plan, health):
@@ -190,4 +190,5 @@ def _open(job: JobView) -> None:
     st.switch_page("views/job.py", query_params={"id": job.id})
 
 
-page()
+with failure.shown("This page cannot be shown"):
+    page()

@@ -165,10 +165,10 @@ def test_a_failure_keeps_its_words_apart() -> None:
 def test_cells_are_described_in_one_line() -> None:
     data = DatasetView(
         id="x", name="a.h5ad", state="ready", modality=Modality.RNA, cells=8412, features=36601, genome="hg38",
-        summary={"counts_from": 'layers["counts"]', "notes": ["3 names repeated."]},
+        summary={"notes": ["Counts were read from X.", "3 names repeated."]},
     )  # fmt: skip
     assert present.dataset_line(data) == "8,412 cells × 36,601 genes · human (hg38)"
-    assert present.dataset_notes(data) == ['Counts were found in layers["counts"].', "3 names repeated."]
+    assert present.dataset_notes(data) == ["3 names repeated."]
 
 
 def test_a_download_is_counted_in_bytes_and_a_copy_in_cells() -> None:
@@ -193,6 +193,12 @@ def test_the_plan_says_what_runs_how_long_and_where_the_data_go() -> None:
     for part in ("148 cells", "140 cells", "20–70 s", "900 MB", "this machine", "until you delete it"):
         assert part in text
     assert present.coverage_lines(plan) == ["18,203 of the model's 18,666 genes found (98 %)"]
+
+
+def test_too_few_genes_are_no_tick() -> None:
+    plan = PreflightView(verdict="refused", coverage={"rna": {"found": 0, "of": 18666, "share": 0.0}}, notes=("a", "a"))
+    assert present.coverage_lines(plan) == []
+    assert present.plan_notes(plan) == ["a"]
 
 
 def test_a_cluster_is_named_as_where_the_data_go() -> None:

@@ -1,0 +1,244 @@
+"""What a person does: the example from the first click to the downloaded report, and a large file of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+import psutil
+import pytest
+
+from jobs.client_http import HttpClient
+from jobs.commands.stack import Stack
+from tests.labs import free_port
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+    from jobs.runners.ray.cluster import LocalRay
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.cluster,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    # the compiler of the maps outlives Stack.start on purpose, and its handle with it
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <function Popen:pytest.PytestUnraisableExceptionWarning"),
+]
+
+CHROMIUM = Path(os.environ.get("CROSSVIEW_CHROMIUM", "/usr/bin/chromium"))
+MIB = 2**20
+SOON, LATER = 30_000, 600_000  # milliseconds: a page; a whole job on a busy machine
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+GENES, CELLS = 4_000, 14_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium. Where there is none the tests are skipped, but never in CI."""
+    from playwright.sync_api import sync_playwright
+
+    if not CHROMIUM.exists() and os.environ.get("CI") != "true":
+        pytest.skip(f"there is no {CHROMIUM}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def stack(local_ray: LocalRay, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The server as `crossview up` starts it, with the bundled model, on the Ray of these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CROSSVIEW_RAY_ADDRESS", local_ray.address)
+        patch.setenv("CROSSVIEW_RAY_TOKEN_PATH", str(local_ray.token_path))
+        stack = Stack.start(home=tmp_path_factory.mktemp("lab"), port=free_port())
+        yield stack
+        stack.stop()
+
+
+@pytest.fixture
+def page(browser: Browser, stack: Stack) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1440, "height": 1000}, accept_downloads=True)
+    page = context.new_page()
+    page.set_default_timeout(SOON)
+    yield page
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def example(browser: Browser, stack: Stack) -> str:
+    """The address of the finished example, started by the button and watched until its scorecard shows."""
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    page = context.new_page()
+    page.goto(stack.url)
+    page.get_by_role("button", name="Try the example").click()
+    page.wait_for_url("**/job?id=*", timeout=SOON)
+    page.get_by_text("You may close this tab").wait_for(timeout=SOON)
+    page.get_by_role("heading", name="Can I trust it?").wait_for(timeout=LATER)
+    address = page.url
+    context.close()
+    return address
+
+
+def test_the_example_is_watched_until_it_says_whether_to_trust_it(page: Page, example: str) -> None:
+    page.goto(example)
+    page.get_by_text("the average profile on").first.wait_for()
+    page.locator(".st-key-scores-axis svg.marks").wait_for()
+    for kind in ("truth", "prediction"):
+        page.locator(f".st-key-map-{kind} svg.marks").wait_for()
+
+
+def test_a_gene_is_searched_and_survives_a_reload(page: Page, example: str) -> None:
+    page.goto(example)
+    page.get_by_text("ATAC → RNA", exact=True).click()
+    page.wait_for_url("**direction=atac-to-rna**")
+    page.get_by_label("Search a gene").fill("VIM")
+    page.get_by_label("Search a gene").press("Enter")
+    page.get_by_text("better predicted than").wait_for(timeout=120_000)  # the first decode loads the model
+    assert "gene=VIM" in page.url
+    page.reload()
+    page.get_by_text("better predicted than").wait_for(timeout=SOON)
+    page.locator(".st-key-groups svg.marks").wait_for()
+
+
+def test_the_roc_curve_is_one_tab_away_and_a_chart_can_be_saved(page: Page, example: str) -> None:
+    page.goto(f"{example}&direction=rna-to-atac")
+    page.get_by_role("tab", name="Scores").click()
+    page.locator(".st-key-roc svg.marks").wait_for()
+    page.locator(".st-key-histogram svg.marks").wait_for()
+    assert "tab=Scores" in page.url
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save this chart as SVG: ROC curve").click()
+    text = saved.value.path().read_text(encoding="utf-8")
+    assert text.startswith("<?xml")
+    assert "false positive rate" in text
+    with page.expect_download() as picture:
+        page.get_by_role("button", name="Save this chart as PNG: ROC curve").click()
+    assert picture.value.path().read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_report_is_downloaded_whole(page: Page, example: str, stack: Stack) -> None:
+    page.goto(example)
+    page.get_by_role("button", name="Download", exact=False).first.click()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="report.json").click()
+    report = json.loads(saved.value.path().read_text(encoding="utf-8"))
+    id = example.split("id=")[1].split("&")[0]
+    with HttpClient(stack.url) as client:
+        assert report == client.report(id)
+    assert set(report["directions"]) == {"rna-to-atac", "atac-to-rna"}
+
+
+def test_every_page_fits_a_phone(browser: Browser, example: str, stack: Stack) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    for address in (stack.url, f"{stack.url}/jobs", f"{stack.url}/models", example, f"{example}&tab=Scores"):
+        page.goto(address)
+        page.get_by_role("heading", level=1).first.wait_for(timeout=SOON)
+        page.wait_for_timeout(1500)
+        width = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
+        assert width <= 390, address
+    context.close()
+
+
+def test_200_mb_are_uploaded_while_the_server_hardly_grows(page: Page, stack: Stack, tmp_path: Path) -> None:
+    file = large_h5ad(tmp_path / "large_rna.h5ad")
+    assert file.stat().st_size >= 200 * 10**6
+    page.goto(stack.url)
+    page.locator("input[type=file]").first.wait_for(state="attached")
+    with Growth(stack.server.pid) as growth:
+        page.locator("input[type=file]").first.set_input_files(file)
+        page.get_by_text(f"{CELLS:,} cells × {GENES:,} genes").wait_for(timeout=LATER)
+    assert growth.bytes < 100 * MIB, f"{growth.bytes / MIB:.0f} MiB"
+    assert "cells=" in page.url
+    with HttpClient(stack.url) as client:
+        data = client.dataset(page.url.split("cells=")[1].split("&")[0])
+    assert (data.state, data.cells, data.features, data.name) == ("ready", CELLS, GENES, "large_rna.h5ad")
+
+
+def test_an_upload_that_is_no_anndata_file_is_told_what_to_do(page: Page, stack: Stack, tmp_path: Path) -> None:
+    file = tmp_path / "notes.h5ad"
+    file.write_text("these are my notes", encoding="utf-8")
+    page.goto(stack.url)
+    page.locator("input[type=file]").first.set_input_files(file)
+    page.get_by_text("What to do").wait_for(timeout=60_000)
+    page.get_by_role("button", name="Choose another file").click()
+    page.locator("input[type=file]").first.wait_for(state="attached")
+
+
+def test_an_interrupted_upload_goes_on_where_it_stopped(page: Page, stack: Stack, tmp_path: Path) -> None:
+    file = large_h5ad(tmp_path / "resumed_rna.h5ad", cells=4_000)
+    page.goto(stack.url)
+    page.locator("input[type=file]").first.wait_for(state="attached")
+    page.route("**/api/v1/uploads/*?offset=16777216", lambda route: route.abort())  # the third slice never arrives
+    page.locator("input[type=file]").first.set_input_files(file)
+    page.get_by_text("trying again").wait_for()
+    page.unroute("**/api/v1/uploads/*?offset=16777216")
+    page.reload()
+    offsets: list[str] = []
+    page.on("request", lambda request: offsets.append(request.url) if request.method == "PUT" else None)
+    page.locator("input[type=file]").first.set_input_files(file)
+    page.get_by_text(f"4,000 cells × {GENES:,} genes").wait_for(timeout=120_000)
+    assert offsets[0].endswith("offset=16777216")
+
+
+def large_h5ad(path: Path, *, cells: int = 0) -> Path:
+    """Random counts of human gene names as CSR, uncompressed, written block by block: some 15 kB a cell."""
+    cells, per_cell = cells or CELLS, 1_900
+    rng = np.random.default_rng(0)
+    with h5py.File(path, "w") as file:
+        file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+        x = file.create_group("X")
+        x.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": [cells, GENES]})
+        x["indptr"] = np.arange(cells + 1, dtype=np.int64) * per_cell
+        data = x.create_dataset("data", shape=(cells * per_cell,), dtype="f4", chunks=(per_cell * 100,))
+        indices = x.create_dataset("indices", shape=(cells * per_cell,), dtype="i4", chunks=(per_cell * 100,))
+        for start in range(0, cells, 100):
+            here = slice(start * per_cell, (start + 100) * per_cell)
+            data[here] = rng.integers(1, 9, per_cell * 100)
+            rows = [np.sort(rng.choice(GENES, per_cell, replace=False)) for _ in range(100)]
+            indices[here] = np.concatenate(rows)
+        _frame(file, "obs", [f"CELL{i:06d}-1" for i in range(cells)])
+        _frame(file, "var", [f"GENE{i}" for i in range(GENES)])
+        for name in ("layers", "obsm", "obsp", "varm", "varp", "uns"):
+            file.create_group(name).attrs.update({"encoding-type": "dict", "encoding-version": "0.1.0"})
+    return path
+
+
+def _frame(file: h5py.File, name: str, index: list[str]) -> None:
+    frame = file.create_group(name)
+    frame.attrs.update({"encoding-type": "dataframe", "encoding-version": "0.2.0", "_index": "_index"})
+    frame.attrs.create("column-order", np.array([], dtype=h5py.string_dtype()))
+    column = frame.create_dataset("_index", data=np.array(index, dtype=object), dtype=h5py.string_dtype())
+    column.attrs.update({"encoding-type": "string-array", "encoding-version": "0.2.0"})
+
+
+@dataclass
+class Growth:
+    """How far a process alone, without its children, grew beyond where it stood."""
+
+    pid: int
+    bytes: int = 0
+
+    def __enter__(self) -> Growth:
+        self._process, self._end = psutil.Process(self.pid), threading.Event()
+        self._start = self._process.memory_info().rss
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._end.wait(0.02):
+            self.bytes = max(self.bytes, self._process.memory_info().rss - self._start)
