@@ -21,7 +21,7 @@ from tests.builders import paired, split_of
 SETTINGS: dict[str, dict[str, str]] = {
     "knn": {"neighbours": "10", "components": "5"},
     "ridge": {"components": "8", "target_components": "8"},
-    "crossmp": {"epochs": "60", "batch": "16", "patience": "20", "learning_rate": "0.01", "significant_genes": "20"},
+    "crossmp": {"epochs": "25", "batch": "16", "patience": "20", "learning_rate": "0.02", "significant_genes": "20"},
 }
 
 
