@@ -49,14 +49,15 @@ def write_scores(attempt: Attempt, direction: Direction, *, device: str) -> dict
         coverage=coverage_of(attempt, direction),
         seed=attempt.spec.seed,
     )
-    curve = found.scores.curve.as_dict() if found.scores.curve else {}
     table = columns_of(found.scores.features)
     word = "gene" if direction.target is Modality.RNA else "peak"
     artifacts = [
         _put_json(attempt, direction, "features.json", table, f"Scores of each {word}."),
-        _put_json(attempt, direction, "roc.json", columns_of(curve), "Curve of true against false positives."),
         _put(attempt, direction, "scores.csv", csv_of(table), CSV, f"Scores of each {word}."),
     ]
+    if found.scores.curve:
+        curve = columns_of(found.scores.curve.as_dict())
+        artifacts.append(_put_json(attempt, direction, "roc.json", curve, "Curve of true against false positives."))
     # Scores of cells join the other columns of the cells when the direction is published.
     rows_m = match_barcodes(encoded.barcodes, truth.barcodes, what=("predicted", "true")).index_a
     by_cell = {name: values for name, values in found.scores.cells.items() if name != "name"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 
 import pandas as pd
@@ -10,6 +11,7 @@ import streamlit as st
 from app import present
 from app.components import failure
 from jobs.bootstrap import current_client
+from jobs.names import CrossViewError
 from jobs.views import ArtifactView, EventView, JobView
 
 IN_MEMORY = 25 * 10**6  # bytes; larger files are streamed by the server's own route
@@ -60,7 +62,7 @@ def _command(job: JobView) -> None:
     st.subheader("Get it again", anchor=False)
     lines = []
     for direction in job.directions:
-        given = shlex.quote(job.input_names.get(direction.source.value, f"{direction.source.value}.h5ad"))
+        given = shlex.quote(_input(job, direction.source.value))
         out = f"{direction.value}.h5ad"
         lines.append(
             f"crossview translate --model {job.model} --input {given} --direction {direction.value} --out {out}"
@@ -69,6 +71,15 @@ def _command(job: JobView) -> None:
     st.caption(
         "Same cells, model digest, settings and seed give the same prediction. This page's address can be shared."
     )
+
+
+def _input(job: JobView, which: str) -> str:
+    """What the command line calls the same cells: their address where they have one, else the file's name."""
+    with contextlib.suppress(CrossViewError):  # a dataset may have been deleted since
+        origin = current_client().dataset(str(job.spec.get(which))).origin
+        if origin.startswith(("s3://", "example:")):
+            return origin
+    return job.input_names.get(which, f"{which}.h5ad")
 
 
 def _events(events: list[EventView]) -> None:

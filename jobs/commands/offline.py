@@ -40,13 +40,13 @@ class Taken:
 
 @contextmanager
 def taken(source: str, *, modality: Modality | None = None, say: Say = to_stderr) -> Iterator[Taken]:
-    """The canonical copy of INPUT (a path or s3://bucket/key), gone when the block ends.
+    """The canonical copy of INPUT (a path, s3://bucket/key or example:MODEL/rna), gone when the block ends.
 
     Raises what intake and the source raise; nothing is left behind.
     """
     with tempfile.TemporaryDirectory(prefix="crossview-") as folder:
         name = Path(source).name or source
-        path = Path(source).expanduser()
+        path = _example(source) or Path(source).expanduser()
         if "://" in source:
             path = Path(folder) / "fetched.h5ad"
             say(f"Fetching {source} …")
@@ -55,6 +55,13 @@ def taken(source: str, *, modality: Modality | None = None, say: Say = to_stderr
             raise BadInput(f"There is no file {source}.", hint="Check the path.")
         out = Path(folder) / "cells.h5ad"
         yield Taken(out, run_in_child(path, out, modality=modality, source=name))
+
+
+def _example(source: str) -> Path | None:
+    """The file of `example:MODEL/rna` or `example:MODEL/atac`; None for any other source. Raises UnknownModel."""
+    kind, _, rest = source.partition(":")
+    model, _, modality = rest.partition("/")
+    return resolve(model) / "example" / f"{modality}.h5ad" if kind == "example" else None
 
 
 def _fetch(source: str, into: Path) -> None:

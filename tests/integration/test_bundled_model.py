@@ -119,3 +119,11 @@ def test_peaks_of_another_build_are_refused_with_the_reason(tmp_path: Path, caps
 def test_every_gene_and_peak_of_the_published_matrices_can_be_asked_for() -> None:
     assert len(read_space(FOLDER, Modality.RNA)) == 18_666
     assert len(read_space(FOLDER, Modality.ATAC)) == 136_771
+
+
+def test_the_example_can_be_named_as_an_input(tmp_path: Path) -> None:
+    out = tmp_path / "some.h5ad"
+    assert main(["translate", "--model", MODEL, "--input", f"example:{MODEL}/atac", "--direction", "atac-to-rna",
+                 "--out", str(out), "--features", "COL1A2,THBS1"]) == 0  # fmt: skip
+    with h5py.File(out, "r") as file:
+        assert file["X"].shape == (148, 2)
