@@ -22,8 +22,8 @@ def overview(result: Result, hit: FeatureHit | None) -> None:
     if hit is None:
         maps(result, cells, colour=label)
         st.caption(
-            "Maps are laid out from the measured and from the predicted profiles on their own: cells that lie together "
-            "on both are told apart by the prediction too."
+            "Each map is laid out on its own: where kinds of cells that lie apart on the left lie apart on the right too, "
+            "the prediction tells them apart."
         )
         return
     table = one_feature(result.values([hit.name]), cells)
