@@ -22,8 +22,8 @@ def overview(result: Result, hit: FeatureHit | None) -> None:
     if hit is None:
         maps(result, cells, colour=label)
         st.caption(
-            "Each map is laid out on its own: where kinds of cells that lie apart on the left lie apart on the right too, "
-            "the prediction tells them apart."
+            "Each map is laid out on its own: where kinds of cells that lie apart on the left lie apart on the right "
+            "too, the prediction tells them apart."
         )
         return
     table = one_feature(result.values([hit.name]), cells)
