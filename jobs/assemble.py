@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from engine.types import Direction, Modality, Names
 from jobs import layout
+from jobs.export import BLOCK, write_dense, write_latent
 from jobs.plan import ARROW
 from jobs.work import Attempt, bundle_of, coverage_of, encoded_of, matched_truth, scratch
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 H5AD, JSON, CSV = "application/x-hdf5", "application/json", "text/csv"
-EXPORT_BLOCK = 2**24  # values decoded at once for the dense file (64 MB)  # ours
 Columns = Mapping[str, Iterable[Any]]
 
 
@@ -135,7 +135,7 @@ def _means(bundle: Bundle, encoded: Encoded, direction: Direction) -> dict[str, 
 
     source = DecodedSource(bundle, encoded, direction.target)
     n, f = source.shape
-    step = max(1, min(n, EXPORT_BLOCK // max(f, 1)))
+    step = max(1, min(n, BLOCK // max(f, 1)))
     total_f = np.zeros(f)
     for start in range(0, n, step):
         total_f += source.rows(start, min(n, start + step)).sum(axis=0, dtype=np.float64)
@@ -162,70 +162,6 @@ def provenance(attempt: Attempt, bundle: Bundle, direction: Direction) -> dict[s
         "seed": spec.seed,
         "licence": manifest.licence,
     }
-
-
-def write_latent(
-    path: Path,
-    encoded: Encoded,
-    *,
-    labels: Mapping[str, Names],
-    maps: Mapping[str, NDArray[Any]],
-    provenance: Mapping[str, Any],
-) -> None:
-    """An AnnData of cells without features: obsm["X_crossview"] is the latent, shape (n, k)."""
-    import anndata as ad
-
-    adata = ad.AnnData(obs=_frame(encoded, labels), uns={"crossview": dict(provenance)})
-    adata.obsm["X_crossview"] = np.asarray(encoded.latent.values, dtype=np.float32)
-    for name, xy_n2 in maps.items():
-        adata.obsm["X_umap" if name == "prediction" else f"X_umap_{name}"] = xy_n2
-    adata.write_h5ad(path)
-
-
-def write_dense(
-    path: Path,
-    bundle: Bundle,
-    encoded: Encoded,
-    direction: Direction,
-    *,
-    labels: Mapping[str, Names],
-    provenance: Mapping[str, Any],
-) -> None:
-    """An AnnData whose X is the prediction, float32, shape (n, f); written by rows, never held whole."""
-    import anndata as ad
-    import h5py
-    import pandas as pd
-
-    from engine.translate import DecodedSource
-
-    space = bundle.space(direction.target)
-    source = DecodedSource(bundle, encoded, direction.target)
-    n, f = source.shape
-    adata = ad.AnnData(
-        obs=_frame(encoded, labels),
-        var=pd.DataFrame(index=pd.Index(list(space.names), dtype=object)),
-        uns={"crossview": dict(provenance)},
-    )
-    adata.obsm["X_crossview"] = np.asarray(encoded.latent.values, dtype=np.float32)
-    adata.write_h5ad(path)
-    step = max(1, min(n, EXPORT_BLOCK // max(f, 1)))
-    with h5py.File(path, "a") as file:
-        if "X" in file:
-            del file["X"]
-        chunk = (min(n, 16), min(f, 16_384))
-        x = file.create_dataset("X", shape=(n, f), dtype="f4", chunks=chunk, compression="gzip", compression_opts=1)
-        x.attrs["encoding-type"], x.attrs["encoding-version"] = "array", "0.2.0"
-        for start in range(0, n, step):
-            x[start : start + step] = source.rows(start, min(n, start + step))
-
-
-def _frame(encoded: Encoded, labels: Mapping[str, Names]) -> Any:
-    """Cell names and labels in the encodings that older readers and R know."""
-    import pandas as pd
-
-    columns: dict[str, Any] = {name: pd.Categorical([str(v) for v in column]) for name, column in labels.items()}
-    columns["source_depth"] = np.asarray(encoded.source_depth_n, dtype=np.float32)
-    return pd.DataFrame(columns, index=pd.Index([str(name) for name in encoded.barcodes], dtype=object))
 
 
 def _labels(attempt: Attempt, direction: Direction) -> dict[str, Names]:

@@ -19,7 +19,8 @@ from engine.preprocess.steps import (
     prefixed,
     unprefixed,
 )
-from engine.types import Cells, Direction, FeatureSpace, Floats, Modality, Scale
+from engine.translators.base import require_source
+from engine.types import CellBatch, Cells, Direction, FeatureSpace, Floats, Latent, Modality, Scale
 
 BOTH = frozenset(Direction)
 PROBABILITY_FLOOR = 1e-4  # ours
@@ -38,6 +39,22 @@ class Spaces:
 
     def scale(self, target: Modality) -> Scale:
         return Scale.LOG_NORMALISED if target is Modality.RNA else Scale.PROBABILITY
+
+
+class Viewed(Spaces):
+    """A model whose latent is the cell's coordinates in its own modality's view."""
+
+    def __init__(self, views: dict[Modality, SourceView], rna: FeatureSpace, atac: FeatureSpace) -> None:
+        super().__init__(rna, atac)
+        self._views = views
+
+    def encode(self, batch: CellBatch) -> Latent:
+        """shape (b, k + 1); with both modalities present, RNA is used"""
+        require_source(batch, self.directions)
+        source = Modality.RNA if batch.rna is not None else Modality.ATAC
+        counts = batch.of(source)
+        assert counts is not None
+        return Latent(self._views[source].coordinates(counts), frozenset({source}))
 
 
 def as_probability(values: Floats) -> Floats:

@@ -11,13 +11,13 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from engine.preprocess.steps import DepthScale, prefixed, unprefixed
-from engine.translators.base import Hooks, feature_positions, require_source
-from engine.translators.baselines.common import SourceView, Spaces, target_matrix
+from engine.translators.base import Hooks, feature_positions
+from engine.translators.baselines.common import SourceView, Viewed, target_matrix
 from engine.translators.state import State, csr_arrays, csr_from
-from engine.types import CellBatch, Features, FeatureSpace, Floats, Latent, Modality, PairedCells, Prediction, Split
+from engine.types import Features, FeatureSpace, Floats, Latent, Modality, PairedCells, Prediction, Split
 
 
-class KnnTranslator(Spaces):
+class KnnTranslator(Viewed):
     """The latent is the cell's coordinates in its own modality's SVD space; the decoder looks up neighbours."""
 
     key: ClassVar[str] = "knn"
@@ -31,17 +31,9 @@ class KnnTranslator(Spaces):
         rna: FeatureSpace,
         atac: FeatureSpace,
     ) -> None:
-        super().__init__(rna, atac)
-        self._views, self._train_nk, self._targets, self._neighbours = views, train_nk, targets, neighbours
+        super().__init__(views, rna, atac)
+        self._train_nk, self._targets, self._neighbours = train_nk, targets, neighbours
         self._columns = {m: sp.csc_matrix(x) for m, x in targets.items()}
-
-    def encode(self, batch: CellBatch) -> Latent:
-        """shape (b, k + 1); with both modalities present, RNA is used"""
-        require_source(batch, self.directions)
-        source = Modality.RNA if batch.rna is not None else Modality.ATAC
-        counts = batch.of(source)
-        assert counts is not None
-        return Latent(self._views[source].coordinates(counts), frozenset({source}))
 
     def decode(self, latent: Latent, target: Modality, features: Features = None) -> Prediction:
         space = self.space(target)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.preprocess.steps import DepthScale, Projection, prefixed, unprefixed
-from engine.translators.base import Hooks, feature_positions, require_source
-from engine.translators.baselines.common import SourceView, Spaces, as_probability, target_matrix
+from engine.translators.base import Hooks, feature_positions
+from engine.translators.baselines.common import SourceView, Viewed, as_probability, target_matrix
 from engine.translators.state import State
-from engine.types import CellBatch, Features, FeatureSpace, Floats, Latent, Modality, PairedCells, Prediction, Split
+from engine.types import Features, FeatureSpace, Floats, Latent, Modality, PairedCells, Prediction, Split
 
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)  # ours; × the number of training cells / 1000
 
@@ -39,7 +39,7 @@ class Head:
         return cls(arrays["weight"].astype(np.float32), arrays["offset"].astype(np.float32), basis)
 
 
-class RidgeTranslator(Spaces):
+class RidgeTranslator(Viewed):
     """The latent is the source's SVD coordinates and log depth; both heads are linear in it."""
 
     key: ClassVar[str] = "ridge"
@@ -52,16 +52,8 @@ class RidgeTranslator(Spaces):
         rna: FeatureSpace,
         atac: FeatureSpace,
     ) -> None:
-        super().__init__(rna, atac)
-        self._views, self._heads, self.penalties = views, heads, penalties
-
-    def encode(self, batch: CellBatch) -> Latent:
-        """shape (b, k + 1); with both modalities present, RNA is used"""
-        require_source(batch, self.directions)
-        source = Modality.RNA if batch.rna is not None else Modality.ATAC
-        counts = batch.of(source)
-        assert counts is not None
-        return Latent(self._views[source].coordinates(counts), frozenset({source}))
+        super().__init__(views, rna, atac)
+        self._heads, self.penalties = heads, penalties
 
     def decode(self, latent: Latent, target: Modality, features: Features = None) -> Prediction:
         """Linear in the latent. Genes may come out slightly below zero; peaks are mapped to probabilities."""
