@@ -38,6 +38,7 @@ def card(manifest: Manifest, report: Mapping[str, Any], *, about: str = "", limi
         f"- Licence: {manifest.licence or 'not stated'}",
         f"- Digest: `{manifest.digest}`; made by CrossView {manifest.code_version}",
     ]
+    lines += [f"- {note}" for note in manifest.notes]
     if manifest.contains_cells:
         lines.append("- Holds training cells: do not share it where the cells may not be shared.")
     lines += ["", "## How well it does", ""]

@@ -242,6 +242,7 @@ def train(
         settings={k: v for k, v in asdict(chosen).items() if k != "key"},  # type: ignore[call-overload]
         filters=filtered.kept,
         licence=licence,
+        notes=getattr(fitted, "notes", ()),
     )
     manifest = save_bundle(out, fitted, Nulls.fit(train_cells), manifest)
     write_json(out / "split.json", {k: list(getattr(cut, k)) for k in ("train", "valid", "test")})

@@ -70,6 +70,15 @@ class CrossMPTranslator(Spaces):
         self._feeder = Feeder(rna_inputs, atac_inputs, self._blocks, device)
         self._folded_ph: torch.Tensor | None = None
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What its card must say of how it was made."""
+        count = len(self._rna.significant_g)
+        return (
+            f"Significant genes: the {count:,} most variable of the training cells, since no spliced and unspliced counts "
+            "were given for the paper's velocity ranking.",
+        )
+
     @torch.no_grad()
     def encode(self, batch: CellBatch) -> Latent:
         """shape (b, 16)"""
