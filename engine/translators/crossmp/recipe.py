@@ -75,8 +75,8 @@ class CrossMPTranslator(Spaces):
         """What its card must say of how it was made."""
         count = len(self._rna.significant_g)
         return (
-            f"Significant genes: the {count:,} most variable of the training cells, since no spliced and unspliced counts "
-            "were given for the paper's velocity ranking.",
+            f"Significant genes: the {count:,} most variable of the training cells, since no spliced and unspliced "
+            "counts were given for the paper's velocity ranking.",
         )
 
     @torch.no_grad()
