@@ -60,7 +60,12 @@ def scores(rows: pd.DataFrame, *, title: str, neutral: float, quantity: str) -> 
         "value:Q", title=quantity, scale=alt.Scale(domain=domain, nice=False, zero=False), axis=alt.Axis(tickCount=6)
     )
     base = alt.Chart(rows)
-    chance = alt.Chart(pd.DataFrame({"value": [neutral]})).mark_rule(color=NULL, strokeDash=[3, 3]).encode(x=x)
+    # A stroke a row, not a line down the chart: that would run through the names.
+    chance = (
+        alt.Chart(pd.DataFrame({"value": neutral, "label": order}))
+        .mark_tick(color=NULL, orient="vertical", size=24, thickness=1)
+        .encode(x=x, y=y)
+    )
     interval = (
         base.transform_filter("isValid(datum.low)")
         .mark_rule(color=PREDICTION, strokeWidth=3, strokeCap="round", opacity=0.55)

@@ -1,8 +1,11 @@
 """The dashboard's pages and their addresses; nothing else."""
 
+from pathlib import Path
+
 import streamlit as st
 
-st.set_page_config(page_title="CrossView", page_icon=":material/swap_horiz:", layout="wide")
+ICON = Path(__file__).with_name("icon.svg")  # drawn here: a Material icon in the tab would be fetched from elsewhere
+st.set_page_config(page_title="CrossView", page_icon=ICON, layout="wide")
 st.navigation(
     [
         st.Page("views/new.py", title="New translation", icon=":material/add_circle:", default=True),

@@ -207,6 +207,12 @@ def job_heading(job: JobView) -> str:
     return " · ".join([*parts, plural(job.cells, "cell")] if job.cells else parts)
 
 
+def job_took(job: JobView) -> str:
+    """What job_timing says, to stand beside the state: 3 min 12 s."""
+    said = job_timing(job)
+    return said.removeprefix(f"{tag(job.state).word} in ")
+
+
 def job_timing(job: JobView, now: datetime | None = None) -> str:
     """Succeeded in 3 min 12 s; running for 40 s; waiting, place 2 in the queue."""
     now = now or datetime.now(UTC)
@@ -353,9 +359,9 @@ def import_step(data: DatasetView) -> Step:
 
 
 def model_line(model: ModelView) -> str:
-    """One line that tells models apart: tissue, genome, how many genes and peaks."""
+    """One line that tells models apart: what it knows, genome, how many genes and peaks."""
     spaces = [plural(n, row(Modality(which))) for which, n in sorted(model.spaces.items(), reverse=True)]
-    return " · ".join([model.tissue, genome(model.genome), *spaces])
+    return " · ".join([f"Knows: {model.tissue}", genome(model.genome), *spaces])
 
 
 def ranked_models(models: Sequence[ModelView], *, genome_name: str | None) -> list[ModelView]:

@@ -100,6 +100,7 @@ COLUMNS: Mapping[Direction, Mapping[str, str]] = {
     Direction.RNA_TO_ATAC: {"auroc_depth_adjusted": "peak_auroc_depth_adjusted", "auroc": "peak_auroc"},
     Direction.ATAC_TO_RNA: {"pearson": "gene_pearson", "spearman": "gene_spearman"},
 }
+SEEN = 0.05  # share of training cells among the scored above which no score is believed  # ours
 SMOOTH = 0.25  # share of the measured variance below which a prediction is called smooth  # ours
 NULLS: Mapping[str, str] = {"mean": "average profile", "depth": "depth alone"}
 
@@ -219,7 +220,19 @@ def verdict(report: Mapping[str, Any]) -> Verdict:
     level, sentence = _LEVELS.get(given.get("level", ""), ("unknown", ""))
     if level == "unknown":
         return Verdict("unknown", given["headline"]) if given.get("headline") else _UNSCORED
-    return Verdict(level, sentence, str(given.get("headline", "")))
+    return _not_for_seen_cells(report) or Verdict(level, sentence, str(given.get("headline", "")))
+
+
+def _not_for_seen_cells(report: Mapping[str, Any]) -> Verdict | None:
+    """A score on the cells a model was trained on answers nothing, however high."""
+    seen, of = (report.get("split") or {}).get("scored_in_training") or 0, report.get("n_cells") or 0
+    if not of or seen / of < SEEN:
+        return None
+    return Verdict(
+        "mixed",
+        f"These scores cannot tell: {seen:,} of the {of:,} scored cells trained this model, which flatters it.",
+        "Score cells it has never seen.",
+    )
 
 
 def of_direction(report: Mapping[str, Any], which: Direction) -> Mapping[str, Any]:

@@ -125,7 +125,7 @@ def preflight(
         if problem is not None:
             blocked.add(modality)
             issues.append(Issue.of(problem))
-        issues += _notes_on(one, found)
+        issues += _notes_on(one, None if problem else found)  # what is refused for it needs no note of it
     paired, said = _paired(given, issues)
     runnable = [d for d in Direction if d in directions and d.source in given and d.source not in blocked]
     issues += _direction_issues(given, directions, wanted)

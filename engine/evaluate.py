@@ -113,7 +113,7 @@ def evaluate(
         scale_to=median_depth(truth.counts) if target is Modality.RNA else None,
     )
     leaked = _training_cells(bundle, predicted.barcodes[matching.index_a])
-    notes = [matching.note] if matching.note else []
+    notes = [matching.note] if matching.told else []
     if leaked:
         notes.append(
             f"{leaked:,} of the {len(depth_n):,} scored cells trained this model: the scores flatter it. "

@@ -21,13 +21,15 @@ class Matching:
     """Which cell of one list is which of the other, in the order of the first.
 
     index_a, index_b: positions, shape (m,) each. share: m over the length of the shorter list.
-    note: what was done to the names, in words.
+    note: what was done to the names, in words. told: whether that is worth a reader's while, because names were
+    changed or cells left out.
     """
 
     index_a: NDArray[np.int64]
     index_b: NDArray[np.int64]
     note: str
     share: float
+    told: bool
 
     def __len__(self) -> int:
         return len(self.index_a)
@@ -106,7 +108,7 @@ def _matched(keys_a: list[str], keys_b: list[str], said: str, what: tuple[str, s
     note = f"{m:,} cells are in both files" + (f", their names compared {said}" if said else "") + "."
     if only_a or only_b:
         note += f" Left out: {only_a:,} only in {what[0]}, {only_b:,} only in {what[1]}."
-    return Matching(index_a, index_b, note, m / max(1, min(len(keys_a), len(keys_b))))
+    return Matching(index_a, index_b, note, m / max(1, min(len(keys_a), len(keys_b))), bool(said or only_a or only_b))
 
 
 def _examples(names: Sequence[str] | Names) -> str:

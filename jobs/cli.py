@@ -132,7 +132,8 @@ def _translate(a: Arguments) -> int:
     if a.json:
         _print(document)
     else:
-        print(f"Wrote {a.out}: {document['cells']:,} cells × {document['features']:,} features ({document['scale']})")
+        of = "their latents" if a.latent else f"{document['features']:,} features ({document['scale']})"
+        print(f"Wrote {a.out}: {document['cells']:,} cells × {of}")
     return DONE
 
 

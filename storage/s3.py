@@ -177,8 +177,9 @@ def explain(error: Exception, where: S3Uri, profile: S3Profile) -> StorageError:
         return _explain_answer(code_of(error), status_of(error), where, profile)
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
         return AccessRefused(
-            f"S3 profile {profile.name!r} has no credentials.",
-            hint="Ask the operator to give it an access key and a secret key.",
+            f"{where} cannot be reached: S3 profile {profile.name!r} has no credentials.",
+            hint="Where CrossView runs, set CROSSVIEW_S3_ACCESS_KEY_ID and CROSSVIEW_S3_SECRET_ACCESS_KEY or sign in with "
+            "AWS, and start it again.",
         )
     if is_fault(error):
         return Unreachable(

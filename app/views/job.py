@@ -61,7 +61,7 @@ def _facts(job: JobView) -> str:
     parts = [present.directions(job.directions), *([present.plural(job.cells, "cell")] if job.cells else [])]
     parts.append(f"model {present.plain(job.model)}")
     if not present.tag(job.state).live:
-        parts += [present.job_timing(job), present.ago(job.finished_at or job.updated_at)]
+        parts += [present.job_took(job), present.ago(job.finished_at or job.updated_at)]
     return " · ".join(parts)
 
 
@@ -113,6 +113,7 @@ def _finished(job: JobView) -> None:
     with failure.shown("The result cannot be read"):
         scorecard(result)
         hit = finder(result)
+        _spell_tab()
         tabs = dict(zip(TABS, st.tabs(TABS, key="tab", bind="query-params"), strict=True))
         shows = {
             "Overview": lambda: overview(result, hit),
@@ -125,6 +126,13 @@ def _finished(job: JobView) -> None:
             if tab.open:  # only what is looked at is computed
                 with tab, failure.shown(f"{name} cannot be shown"):
                     shows[name]()
+
+
+def _spell_tab() -> None:
+    """An address typed by hand, such as tab=scores, opens that tab too."""
+    asked = st.query_params.get("tab", "")
+    if asked not in TABS and asked.capitalize() in TABS:
+        st.query_params["tab"] = asked.capitalize()
 
 
 def _direction(job: JobView) -> Direction:

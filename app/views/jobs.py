@@ -132,7 +132,7 @@ def _do(what: str, job: JobView) -> None:
 def _files() -> None:
     """The cells that were brought in: where they are, and how to be rid of them."""
     with failure.shown("The files cannot be listed"):
-        files = current_client().datasets()
+        files = [data for data in current_client().datasets() if data.state != "failed"]  # nothing of those is kept
         if not files:
             return
         st.subheader("Your cells")

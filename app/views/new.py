@@ -31,6 +31,11 @@ def page() -> None:
     if first is None:
         return
     second = _second(first)
+    if second is None and "other" in st.query_params:
+        st.caption(
+            "Model and submission follow once the second file is ready. To go on without it, take it away above."
+        )
+        return
     given = _by_modality(first, second)
     if given is None:
         return
@@ -88,12 +93,13 @@ def _model(models: list[ModelView], first: DatasetView) -> ModelView:
     st.subheader("3 · Model")
     ranked = present.ranked_models(models, genome_name=first.genome)
     by_id = {m.id: m for m in ranked}
+    titles = [m.title for m in ranked]
     asked = st.query_params.get("model", "")
     picked = st.selectbox(
         "Model",
         list(by_id),
         index=list(by_id).index(asked) if asked in by_id else 0,
-        format_func=lambda id: f"{by_id[id].title} — knows {by_id[id].tissue}",
+        format_func=lambda id: by_id[id].title if titles.count(by_id[id].title) == 1 else f"{by_id[id].title} ({id})",
         key="model-choice",
         label_visibility="collapsed",
     )

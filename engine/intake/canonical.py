@@ -49,12 +49,12 @@ def canonicalise(
     """
     limits = limits or Limits()
     partial, scratch = out.with_name(out.name + ".partial"), out.with_name(out.name + ".scratch")
-    require_hdf5(path)
+    require_hdf5(path, called=source)
     if out.exists() and os.path.samefile(path, out):
         raise BadSetting(f"{path.name} would be read and written at once: input and copy are the same file.")
     try:
         scratch.mkdir(parents=True, exist_ok=True)
-        with open_hdf5(path) as file:
+        with open_hdf5(path, called=source) as file:
             plan = plan_for(file, look_at(file, limits), limits, modality, clean(source or path.name))
             summary = _write(file, plan, partial, scratch, limits, progress or (lambda done, of: None))
         _settle(partial, out)

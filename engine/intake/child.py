@@ -66,7 +66,7 @@ def run_in_child(
         with tempfile.TemporaryFile() as stderr, _process(limits, stderr) as (process, timed_out):
             answer = _talk(process, request, progress or (lambda done, of: None))
             process.wait()
-            return _settle(answer, process.returncode, timed_out.is_set(), limits, path.name, _tail(stderr))
+            return _settle(answer, process.returncode, timed_out.is_set(), limits, source or path.name, _tail(stderr))
     finally:
         out.with_name(out.name + ".partial").unlink(missing_ok=True)
         shutil.rmtree(out.with_name(out.name + ".scratch"), ignore_errors=True)

@@ -119,34 +119,35 @@ def look(path: Path, limits: Limits | None = None) -> Layout:
         return look_at(file, limits or Limits())
 
 
-def open_hdf5(path: Path) -> Any:
-    """The file, opened to read. Raises NotHDF5 when it breaks off."""
+def open_hdf5(path: Path, *, called: str | None = None) -> Any:
+    """The file, opened to read. called: what its owner calls it. Raises NotHDF5 when it breaks off."""
     try:
         return h5py.File(path, "r", locking=False)
     except OSError as error:
         raise NotHDF5(
-            f"{path.name} begins as HDF5 but cannot be opened: it is truncated or damaged.",
+            f"{called or path.name} begins as HDF5 but cannot be opened: it is truncated or damaged.",
             hint="Copy or upload it again, and compare the file size with the original.",
         ) from error
 
 
-def require_hdf5(path: Path) -> None:
-    """Raises NotHDF5, saying what the file looks like instead."""
+def require_hdf5(path: Path, *, called: str | None = None) -> None:
+    """Raises NotHDF5, saying what the file looks like instead. called: what its owner calls it."""
+    name = called or path.name
     if not path.exists():
-        raise NotHDF5(f"There is no file {path.name}.", hint="Check the path.")
+        raise NotHDF5(f"There is no file {name}.", hint="Check the path.")
     if path.is_dir():
         raise NotHDF5(
-            f"{path.name} is a folder, not an .h5ad file.",
+            f"{name} is a folder, not an .h5ad file.",
             hint="A .zarr store can be written as .h5ad: anndata.read_zarr(folder).write_h5ad(file).",
         )
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise NotHDF5(f"{path.name} is not a regular file.", hint="Give an .h5ad file.")
+        raise NotHDF5(f"{name} is not a regular file.", hint="Give an .h5ad file.")
     if not os.access(path, os.R_OK):
-        raise BadInput(f"{path.name} may not be read by this account.", hint="Change its rights (chmod +r).")
+        raise BadInput(f"{name} may not be read by this account.", hint="Change its rights (chmod +r).")
     if h5py.is_hdf5(path):
         return
     what, hint = _sniff(path)
-    raise NotHDF5(f"{path.name} is not an HDF5 file: it looks like {what}.", hint=hint)
+    raise NotHDF5(f"{name} is not an HDF5 file: it looks like {what}.", hint=hint)
 
 
 def _sniff(path: Path) -> tuple[str, str]:

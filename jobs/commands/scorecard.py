@@ -41,7 +41,9 @@ def _direction(name: str, report: Mapping[str, Any]) -> list[str]:
     low, high = _axis([score for score in shown.values() if score["value"] is not None])
     label = max(map(len, shown), default=0)
     scale = f"  {'':<{label}}  {low:<{WIDTH // 2}.2f}{high:>{WIDTH // 2}.2f}"
-    return [head, *(f"  {sentence}" for sentence in verdict), scale, *_rows(shown, low, high, label)]
+    notes = (f"  note: {note}" for note in report.get("notes", ()))
+    said = (f"  {sentence}" for sentence in verdict)
+    return [head, *said, *notes, scale, *_rows(shown, low, high, label)]
 
 
 def _rows(shown: Mapping[str, Mapping[str, Any]], low: float, high: float, label: int) -> list[str]:

@@ -72,7 +72,7 @@ def _upload(client: Client, path: Path, say: Callable[[str], None]) -> str:
             seen.update(block)
             upload = client.append_upload(upload.id, offset=offset, chunks=_once(block))
             offset = upload.received
-            say(f"Sent {offset / 1e6:,.0f} of {size / 1e6:,.0f} MB of {path.name}")
+            say(f"Sent {offset / 1e6:,.1f} of {size / 1e6:,.1f} MB of {path.name}")
     return client.finish_upload(upload.id, sha256=seen.hexdigest()).id
 
 

@@ -153,7 +153,7 @@ def _finish(conn: DuckDBPyConnection, row: JobRow, to: JobState, **changes: Any)
         _running(conn, row)
     now = table.get(conn, row.id)
     assert now is not None  # read in this transaction
-    move(conn, now, to, reason="the attempt said so", message="", **changes)
+    move(conn, now, to, reason="reported by the attempt", message="", **changes)
 
 
 def _running(conn: DuckDBPyConnection, row: JobRow) -> None:

@@ -37,6 +37,12 @@ def test_suffixes_and_prefixes_are_reconciled_and_said(spelling: str, said: str)
     assert matching.share == 1
 
 
+def test_only_what_was_changed_or_left_out_is_worth_telling() -> None:
+    assert not match_barcodes(BARCODES, list(reversed(BARCODES))).told
+    assert match_barcodes(BARCODES, BARCODES[:3]).told
+    assert match_barcodes(BARCODES, [f"{name}-1" for name in BARCODES]).told
+
+
 def test_case_is_reconciled() -> None:
     matching = match_barcodes(BARCODES, [name.lower() for name in BARCODES])
     assert len(matching) == 4

@@ -118,6 +118,7 @@ def test_a_heading_says_direction_file_and_cells() -> None:
 def test_a_finished_job_says_how_long_it_took() -> None:
     job = a_job(state=JobState.SUCCEEDED, finished_at=NOW - timedelta(seconds=48))
     assert present.job_timing(job) == "Succeeded in 3 min 12 s"
+    assert present.job_took(job) == "3 min 12 s"
 
 
 def test_a_waiting_job_says_its_place() -> None:
@@ -239,6 +240,14 @@ def test_the_verdict_answers_whether_to_trust_it(level: str, shown: str, begins:
     assert verdict.level == shown
     assert verdict.sentence.startswith(begins)
     assert "812" in verdict.because
+
+
+def test_scores_on_the_cells_a_model_was_trained_on_are_never_called_good() -> None:
+    verdict = readings.verdict({**a_report("better"), "n_cells": 148, "split": {"scored_in_training": 104}})
+    assert verdict.level == "mixed"
+    assert "104 of the 148" in verdict.sentence
+    by_chance = readings.verdict({**a_report("better"), "n_cells": 5000, "split": {"scored_in_training": 30}})
+    assert by_chance.level == "good"
 
 
 def test_without_truth_the_verdict_says_that_nothing_was_scored() -> None:

@@ -45,3 +45,9 @@ def test_what_is_not_defined_is_said_and_not_drawn() -> None:
 
 def test_without_truth_the_card_says_why_there_is_none() -> None:
     assert "not given" in scorecard(report())[1]
+
+
+def test_what_a_reader_must_know_first_stands_between_verdict_and_scores() -> None:
+    given = report(peak_auroc=score(0.6, 0.57, 0.63))
+    given["directions"]["rna-to-atac"]["notes"] = ["104 of the 148 scored cells trained this model."]
+    assert scorecard(given)[2] == "  note: 104 of the 148 scored cells trained this model."
