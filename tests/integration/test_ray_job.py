@@ -165,6 +165,23 @@ def test_a_job_stopped_by_ray_leaves_no_last_word(runner: RayRunner, tiny_model:
     assert runner.status(job.submission).state in {RunnerState.STOPPED, RunnerState.FAILED}
 
 
+def test_a_ray_that_goes_in_mid_job_leaves_no_last_word(tiny_model: Path, tmp_path: Path) -> None:
+    from jobs.runners.ray.cluster import LocalRay as Ray
+    from jobs.runners.ray.runner import RayRunner
+
+    ordered = order(tmp_path, tiny_model, chunk_cells=1, umap=False)
+    ray = Ray.start(tmp_path, cpus=1)
+    try:
+        runner = RayRunner(ray.address, token_path=ray.token_path)
+        submit(runner, ordered, "goes-1")
+        wait_for(lambda: busy_workers(ray), what="a busy worker")
+    finally:
+        ray.stop()
+    kinds = [event["kind"] for event in ordered.events()]
+    assert kinds[0] == "started"
+    assert not set(kinds) & driver.TERMINAL
+
+
 def test_the_runner_tells_what_the_cluster_has(runner: RayRunner) -> None:
     capacity = runner.capacity()
     assert (capacity.cpus, capacity.nodes) == (2, 1)

@@ -8,11 +8,16 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobs.driver import Stopped, drained, run_attempt
 from jobs.runners.base import Receipt, Task
 from jobs.work import open_store, run_task
+
+if TYPE_CHECKING:
+    from ray.exceptions import RayError
+
+log = logging.getLogger(__name__)
 
 TRIES = 3  # again, after a worker died  # ours
 ON_GPU = frozenset({"translate", "score", "map", "publish"})  # all of them decode or encode
@@ -75,15 +80,30 @@ def _run(store_uri: str, task: dict[str, Any], device: str) -> dict[str, Any]:
 
 def _receipt(reference: Any, task: Task) -> Receipt:
     import ray
-    from ray.exceptions import OutOfMemoryError, RayError
+    from ray.exceptions import RayError
 
     try:
         return Receipt(task, ray.get(reference))
-    except OutOfMemoryError:
-        return drained(task, times=TRIES + 1, why="the machine ran out of memory")
     except RayError as error:
-        first = (str(error).strip().splitlines() or ["no reason given"])[0]
-        return drained(task, times=TRIES + 1, why=first[:300].rstrip("."))
+        return receipt_of(error, task)
+
+
+def receipt_of(error: RayError, task: Task) -> Receipt:
+    """What it means that Ray gave an error for a result. Raises Stopped when Ray itself goes: nothing failed then."""
+    from ray.exceptions import OutOfDiskError, OutOfMemoryError, RayTaskError, WorkerCrashedError
+
+    if isinstance(error, OutOfMemoryError):
+        return drained(task, times=TRIES + 1, why="the machine ran out of memory")
+    if isinstance(error, WorkerCrashedError):
+        return drained(task, times=TRIES + 1, why=_first_line(error))
+    if isinstance(error, (RayTaskError, OutOfDiskError)):
+        raise error
+    log.warning("“%s” was lost with the Ray it ran on: %s", task.label, _first_line(error))
+    raise Stopped from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or ["no reason given"])[0][:300].rstrip(".")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,38 @@
+"""What an error that Ray gives for a task means for the attempt."""
+
+from __future__ import annotations
+
+import pytest
+from ray.exceptions import (
+    LocalRayletDiedError,
+    NodeDiedError,
+    OutOfDiskError,
+    OutOfMemoryError,
+    RayError,
+    RaySystemError,
+    WorkerCrashedError,
+)
+
+from jobs.driver import Stopped
+from jobs.runners.base import Task
+from jobs.runners.ray.driver import receipt_of
+
+TASK = Task("translate", {}, label="cells 1–8")
+
+
+@pytest.mark.parametrize("error", [WorkerCrashedError(), OutOfMemoryError("node ran low")])
+def test_a_worker_that_died_again_and_again_fails_the_job_with_a_reason(error: RayError) -> None:
+    failure = receipt_of(error, TASK).result["failure"]
+    assert failure["code"] == "worker-died"
+    assert "cells 1–8" in failure["message"]
+
+
+@pytest.mark.parametrize("error", [LocalRayletDiedError(), NodeDiedError("gone"), RaySystemError("no connection")])
+def test_a_ray_that_goes_is_no_failure_of_the_job(error: RayError) -> None:
+    with pytest.raises(Stopped):
+        receipt_of(error, TASK)
+
+
+def test_a_full_disk_of_ray_is_said_as_it_is() -> None:
+    with pytest.raises(OutOfDiskError):
+        receipt_of(OutOfDiskError("full"), TASK)
