@@ -6,6 +6,7 @@ that an attempt is over, does.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 QUIET_S = 3.0  # without an event before the runner is asked; drivers speak every 2 s  # ours
 STOP_AFTER_S = 10.0  # from the cancel mark to asking the runner  # ours
 FORCE_AFTER_S = 40.0  # and to insisting  # ours
+TELL_EVERY_S = 60.0  # that the runner is away: a log is read, not filled  # ours
 WAITING = frozenset({RunnerState.PENDING, RunnerState.RUNNING})
 TRANSIENT = frozenset({"source-unreachable", "store-full"})  # the store may be back in a minute
 ALL = 10_000
@@ -54,6 +56,7 @@ class Reconciler:
     period_s: float = 0.5
     clock: Callable[[], float] = time.monotonic
     _cancelled_at: dict[tuple[str, int], float] = field(default_factory=dict)
+    _tell_after: float = 0.0  # by the clock, that the runner does not answer
     _wake: threading.Event = field(default_factory=threading.Event)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -102,7 +105,9 @@ class Reconciler:
         try:
             step(row)
         except RunnerUnreachable as error:
-            log.warning("Job %s: the runner does not answer (%s); nothing follows from that.", row.id, error)
+            if self.clock() >= self._tell_after:
+                log.warning("Job %s: the runner does not answer (%s); nothing follows from that.", row.id, error)
+                self._tell_after = self.clock() + TELL_EVERY_S
         except Exception:
             log.exception("Job %s could not be looked at; trying again.", row.id)
 
@@ -156,7 +161,14 @@ class Reconciler:
         if (utcnow() - (here.heartbeat_at or here.updated_at)).total_seconds() < QUIET_S:
             return
         assert here.ray_submission is not None  # set with SUBMITTED
-        status = self.runner.status(here.ray_submission)
+        try:
+            status = self.runner.status(here.ray_submission)
+        except RunnerUnreachable:
+            if self._pressed_s(here) < STOP_AFTER_S:
+                raise
+            # Whoever still works there finds the mark, and nothing of this attempt can become visible any more.
+            self._vanished(here, "cancelled while the runner does not answer")
+            return
         if status.state in WAITING:
             return
         # What it said before it ended lies in the store by now: read once more before deciding.
@@ -177,6 +189,7 @@ class Reconciler:
         return row
 
     def _vanished(self, row: JobRow, reason: str) -> None:
+        self._cancelled_at.pop((row.id, row.attempt), None)
         if state_of(row) is JobState.CANCELLING:
             self.database.write_now(lambda conn: move(conn, row, JobState.CANCELLED, reason=reason))
         else:
@@ -186,9 +199,16 @@ class Reconciler:
     def _press(self, row: JobRow) -> None:
         """The mark first; then the runner is asked, and at last told."""
         self._mark(row)
-        since = self.clock() - self._cancelled_at.setdefault((row.id, row.attempt), self.clock())
-        if since >= STOP_AFTER_S and row.ray_submission is not None:
-            self.runner.stop(row.ray_submission, force=since >= FORCE_AFTER_S)
+        self._cancelled_at.setdefault((row.id, row.attempt), self.clock())
+        since = self._pressed_s(row)
+        patience = STOP_AFTER_S if row.started_at else 0.0  # nobody is there yet to see the mark
+        if since >= patience and row.ray_submission is not None:
+            with contextlib.suppress(RunnerUnreachable):
+                self.runner.stop(row.ray_submission, force=since >= FORCE_AFTER_S)
+
+    def _pressed_s(self, row: JobRow) -> float:
+        """Seconds since this process marked the attempt as cancelled; 0 when it did not."""
+        return self.clock() - self._cancelled_at.get((row.id, row.attempt), self.clock())
 
     def _mark(self, row: JobRow) -> None:
         self.store.put_once(layout.cancel_mark(row.id, row.attempt), b"cancel\n")

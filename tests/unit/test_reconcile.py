@@ -14,7 +14,7 @@ import pytest
 from jobs import layout
 from jobs.reconcile import outbox
 from jobs.reconcile.moves import move
-from jobs.reconcile.reconciler import FORCE_AFTER_S, QUIET_S, STOP_AFTER_S, Reconciler
+from jobs.reconcile.reconciler import FORCE_AFTER_S, QUIET_S, STOP_AFTER_S, TELL_EVERY_S, Reconciler
 from jobs.runners.base import Capacity, RunnerState, RunnerStatus, RunnerUnreachable
 from jobs.spec import TranslateSpec
 from jobs.state import JobState
@@ -332,6 +332,50 @@ def test_a_deaf_attempt_is_asked_and_then_told_to_stop(scene: Scene) -> None:
     scene.silence()
     scene.tick()
     assert scene.row().state == JobState.CANCELLED
+
+
+def test_an_attempt_that_did_not_start_yet_is_asked_to_stop_at_once(scene: Scene) -> None:
+    scene.queue()
+    scene.tick()
+    scene.cancel()
+    scene.tick()
+    assert scene.runner.stopped == [("job-1-1", False)]
+
+
+def test_a_cancel_ends_also_where_the_runner_is_gone(scene: Scene) -> None:
+    scene.running()
+    scene.cancel()
+    scene.runner.away = True
+    scene.silence()
+    scene.tick()
+    assert scene.row().state == JobState.CANCELLING
+    scene.now = STOP_AFTER_S
+    scene.tick()
+    assert scene.row().state == JobState.CANCELLED
+    assert scene.store.exists(layout.cancel_mark("job-1", 1))
+
+
+def test_a_cancelled_attempt_that_still_speaks_is_waited_for_although_the_runner_is_gone(scene: Scene) -> None:
+    scene.running()
+    scene.cancel()
+    scene.runner.away = True
+    scene.tick()
+    scene.now = STOP_AFTER_S
+    scene.say("stage", stage="translate", done=1, total=3, message="")
+    scene.tick()
+    assert scene.row().state == JobState.CANCELLING
+
+
+def test_an_absent_runner_is_told_once_a_minute_and_not_at_every_look(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.queue()
+    scene.runner.away = True
+    scene.tick(20)
+    assert len(caplog.records) == 1
+    scene.now = TELL_EVERY_S
+    scene.tick(20)
+    assert len(caplog.records) == 2
 
 
 def test_a_success_that_came_before_the_cancel_stands(scene: Scene) -> None:
