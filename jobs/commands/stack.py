@@ -43,12 +43,13 @@ class Stack:
     mark: str
     server: subprocess.Popen[bytes]
     ray: LocalRay | None
+    compiling: subprocess.Popen[bytes] = field(repr=False)
     environ: dict[str, str] = field(repr=False)
 
     @classmethod
     def start(cls, *, home: Path, port: int, say: Say = lambda line: None) -> Stack:
         """Ray, then the server, both answering. Raises Unreachable with the reason and where to read more."""
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)  # cells of people may lie there
         _end_leftovers(home, say)
         mark = uuid.uuid4().hex
         port = free_port(port)
@@ -67,17 +68,14 @@ class Stack:
                 environ["CROSSVIEW_RAY_TOKEN_PATH"] = str(ray.token_path)
             say("Starting CrossView …")
             server = _start_server(home, port, environ)
-            stack = cls(home, f"http://127.0.0.1:{port}", mark, server, ray, environ)
+            stack = cls(home, f"http://127.0.0.1:{port}", mark, server, ray, compiling, environ)
             stack._remember()
             stack._wait_for_server()
         except BaseException:
-            _end(server, mark)
+            _end(server, compiling, mark)
             if ray is not None:
                 ray.stop()
             raise
-        finally:
-            # Reaped in passing; when it still compiles, the first job waits for it and profits.
-            compiling.poll()
         return stack
 
     @property
@@ -85,6 +83,7 @@ class Stack:
         return self.home / "logs" / "server.log"
 
     def server_alive(self) -> bool:
+        self.compiling.poll()  # reaped in passing, here where somebody looks now and then
         return self.server.poll() is None
 
     def ray_alive(self) -> bool:
@@ -100,7 +99,7 @@ class Stack:
 
     def stop(self) -> None:
         """Everything that was started, and nothing else."""
-        _end(self.server, self.mark)
+        _end(self.server, self.compiling, self.mark)
         if self.ray is not None:
             self.ray.stop()
         (self.home / "up.json").unlink(missing_ok=True)
@@ -190,7 +189,10 @@ def _start_server(home: Path, port: int, environ: dict[str, str]) -> subprocess.
 
 
 def _compile_maps(environ: dict[str, str]) -> subprocess.Popen[bytes]:
-    """The first UMAP of a machine compiles for half a minute: meanwhile, and behind everything else."""
+    """The first UMAP of a machine compiles for half a minute: meanwhile, and behind everything else.
+
+    When it still compiles, the first job waits for it and profits.
+    """
     return subprocess.Popen(
         [sys.executable, "-m", "engine.maps"],
         env={**environ, "OMP_NUM_THREADS": "1"},
@@ -206,15 +208,16 @@ def _modest() -> None:
     os.nice(10)
 
 
-def _end(server: subprocess.Popen[bytes] | None, mark: str) -> None:
-    """The server is asked; what is left of its children is killed, known by its mark."""
+def _end(server: subprocess.Popen[bytes] | None, compiling: subprocess.Popen[bytes], mark: str) -> None:
+    """The server is asked; what is left, its children and the compiler, is killed, known by its mark."""
     if server is not None and server.poll() is None:
         server.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             server.wait(STOP_S)
     _kill_marked(MARK, mark)
-    if server is not None:
-        server.wait()
+    for child in (server, compiling):
+        if child is not None:
+            child.wait()
 
 
 def _kill_marked(variable: str, mark: str) -> int:
