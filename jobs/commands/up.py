@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jobs.client_http import HttpClient
-from jobs.commands.demo import follow
+from jobs.commands.demo import see_through
 from jobs.commands.scorecard import scorecard
 from jobs.commands.stack import Stack
 from jobs.errors import Conflict, CrossViewError
@@ -54,7 +54,7 @@ def _show_example(url: str) -> None:
     """The example's progress and scorecard; its trouble is told, and leaves the dashboard as it is."""
     try:
         with HttpClient(url) as client:
-            job = follow(client, client.submit_example().id, say=lambda line: _say(f"  example · {line}"))
+            job = see_through(client, client.submit_example(), say=lambda line: _say(f"  example · {line}"))
             if job.state is JobState.SUCCEEDED:
                 _say("\n".join(["", *scorecard(client.report(job.id)), ""]))
             _say(f"CrossView is at {url} · Ctrl-C stops it")
