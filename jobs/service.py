@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import re
 import secrets
 import time
 import unicodedata
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import WrongDirection, WrongModality
 from engine.types import Direction, Modality
 from jobs import estimate, layout, preflight
-from jobs.errors import Conflict, NoCapacity, NotFound, NotReady
+from jobs.errors import BadRequest, Conflict, NoCapacity, NotFound, NotReady
 from jobs.failures import error_of, scrub
 from jobs.imports import Importer
 from jobs.models import Models
@@ -29,6 +31,7 @@ from jobs.spec import TranslateSpec
 from jobs.state import ACTIVE, TERMINAL, JobState
 from jobs.version import code_version
 from jobs.views import DatasetView, EventView, Failure, Health, JobView, PreflightView, UploadView
+from storage.errors import StorageError
 from storage.tables import datasets as dataset_table
 from storage.tables import jobs as job_table
 from storage.tables.datasets import DatasetRow
@@ -42,10 +45,13 @@ if TYPE_CHECKING:
     from storage.database import Database
     from storage.uploads import UploadArea
 
+log = logging.getLogger(__name__)
+
 OWNER = "local"  # single-user mode
 EXAMPLE_WAIT_S = 120.0  # for the example's import, seconds on an idle machine  # ours
 UPLOAD_IDLE = timedelta(days=2)  # before an unfinished upload is swept  # ours
 HEALTH_S = 2.0  # for which an answer of the runner is shown again  # ours
+SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 HISTORY = 200  # finished jobs looked at for an estimate  # ours
 
 
@@ -103,6 +109,8 @@ class JobService:
     # -- uploads and datasets ------------------------------------------------------------------------------------
 
     def create_upload(self, *, name: str, size: int | None = None) -> UploadView:
+        if size is not None and size < 0:
+            raise BadRequest(f"The size is {size}.", hint="Give the file's bytes, or leave it out.")
         self.uploads.sweep(UPLOAD_IDLE)
         return self.upload(self.uploads.create(name, size))
 
@@ -114,6 +122,9 @@ class JobService:
         return self.upload(id)
 
     def finish_upload(self, id: str, *, sha256: str | None = None) -> UploadView:
+        if sha256 is not None and not SHA256.fullmatch(sha256):
+            # A slip of the sender's: what arrived is as good as before.
+            raise BadRequest("This is not a SHA-256.", hint="Send 64 hexadecimal digits, or leave it out.")
         self.uploads.finish(id, sha256)
         return self.upload(id)
 
@@ -250,8 +261,18 @@ class JobService:
             )
             if not moved:
                 return self.cancel(id)  # it moved on between our look and our step: look again
+            if to is JobState.CANCELLED:
+                self._mark_ordered(row)
             self.reconciler.wake()
         return self.job(id)
+
+    def _mark_ordered(self, row: JobRow) -> None:
+        """A queued attempt may be in the runner's hands: by a step that was cut short before it could say so."""
+        try:
+            if self.store.exists(layout.order(row.id, row.attempt)):
+                self.store.put_once(layout.cancel_mark(row.id, row.attempt), b"cancel\n")
+        except StorageError as error:  # it then runs to its end, and nobody sees what it does
+            log.warning("Job %s is cancelled, but its mark could not be left: %s", row.id, error)
 
     def retry(self, id: str) -> JobView:
         with self.database.read() as conn:
@@ -275,7 +296,12 @@ class JobService:
         # Files first: a store that does not answer leaves a row that can be deleted again.
         self.store.delete_prefix(layout.job_prefix(id))
         self.results.shelf.forget(layout.job_prefix(id))
-        self.database.write_now(lambda conn: job_table.delete(conn, id))
+
+        def forget(conn: DuckDBPyConnection) -> bool:
+            return state_of(_job(conn, id)) in TERMINAL and job_table.delete(conn, id)
+
+        if not self.database.write_now(forget):
+            raise Conflict("The job was asked to run again meanwhile.", hint="Cancel it first.")
 
     # -- pieces --------------------------------------------------------------------------------------------------
 

@@ -127,6 +127,15 @@ class TestClient:
         assert client.upload(upload.id).received == 0
         assert client.append_upload(upload.id, offset=0, chunks=[b"whole"]).received == 5
 
+    def test_a_slip_in_the_checksum_does_not_cost_the_upload(self, client: Client) -> None:
+        with refused("bad-request"):
+            client.create_upload(name="mine.h5ad", size=-1)
+        upload = client.create_upload(name="mine.h5ad")
+        client.append_upload(upload.id, offset=0, chunks=[b"whole"])
+        with refused("bad-request"):
+            client.finish_upload(upload.id, sha256="sha256:abc")
+        assert client.finish_upload(upload.id).received == 5
+
     def test_a_slice_at_the_wrong_place_is_refused(self, client: Client) -> None:
         upload = client.create_upload(name="mine.h5ad")
         with refused("offset-mismatch"):
