@@ -55,6 +55,7 @@ def test_one_signal_ends_everything_it_started(
 ) -> None:
     process, home, url = started
     assert answers(url)
+    assert home.stat().st_mode & 0o777 == 0o700
     ours = belongings(home)
     assert len(ours) > 5
     began = time.monotonic()
