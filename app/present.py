@@ -227,6 +227,14 @@ def job_timing(job: JobView, now: datetime | None = None) -> str:
     return tag(job.state).word
 
 
+_RUNNERS_OWN = re.compile(r"^Running entrypoint for job |^[\d-]+ [\d:,]+\s+(INFO|WARNING) ")
+
+
+def last_words(log: str) -> str:
+    """The last line of a log that the job itself said; the runner's own lines are for the unfolded log."""
+    return next((line for line in reversed(log.splitlines()) if line.strip() and not _RUNNERS_OWN.match(line)), "")
+
+
 @dataclass(frozen=True)
 class Step:
     """One line of live progress. share: of the whole job, 0 to 1."""

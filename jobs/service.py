@@ -445,5 +445,5 @@ def _durations(conn: DuckDBPyConnection, model: str, directions: int) -> list[tu
 
 def _title(spec: TranslateSpec, inputs: Mapping[Modality, DatasetRow]) -> str:
     arrow = {Direction.RNA_TO_ATAC: "RNA → ATAC", Direction.ATAC_TO_RNA: "ATAC → RNA"}
-    asked = "RNA ↔ ATAC" if len(spec.directions) == 2 else arrow[spec.directions[0]]
+    asked = "RNA ⇄ ATAC" if len(spec.directions) == 2 else arrow[spec.directions[0]]
     return f"{asked} · {inputs[spec.directions[0].source].name}"

@@ -178,8 +178,8 @@ def explain(error: Exception, where: S3Uri, profile: S3Profile) -> StorageError:
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
         return AccessRefused(
             f"{where} cannot be reached: S3 profile {profile.name!r} has no credentials.",
-            hint="Where CrossView runs, set CROSSVIEW_S3_ACCESS_KEY_ID and CROSSVIEW_S3_SECRET_ACCESS_KEY or sign in with "
-            "AWS, and start it again.",
+            hint="Where CrossView runs, set CROSSVIEW_S3_ACCESS_KEY_ID and CROSSVIEW_S3_SECRET_ACCESS_KEY, "
+            "or an AWS profile, and start it again.",
         )
     if is_fault(error):
         return Unreachable(

@@ -61,7 +61,7 @@ def _stages(job: JobView) -> None:
 
 def _last_words(job: JobView) -> None:
     said = current_client().logs(job.id, tail=LOG_LINES).strip()
-    last = said.splitlines()[-1] if said else job.progress.message or "Nothing said yet"
-    st.text(last[:160])
+    words = present.last_words(said) or job.progress.message or "Nothing said yet"
+    st.caption(present.plain(words[:160]))
     with st.expander("Log", key=f"log-{job.id}"):
         st.code(said or "Nothing said yet.", language=None, wrap_lines=True, height=220)

@@ -132,7 +132,7 @@ def _spell_tab() -> None:
     """An address typed by hand, such as tab=scores, opens that tab too."""
     asked = st.query_params.get("tab", "")
     if asked not in TABS and asked.capitalize() in TABS:
-        st.query_params["tab"] = asked.capitalize()
+        st.session_state["tab"] = asked.capitalize()
 
 
 def _direction(job: JobView) -> Direction:

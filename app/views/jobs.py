@@ -145,7 +145,8 @@ def _file(data: DatasetView) -> None:
     with st.container(border=True, horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         with st.container(width="content", gap="small"):
             st.markdown(f"**{present.plain(data.name)}**")
-            st.caption(present.dataset_line(data) or data.state)
+            brought = f"brought in {present.ago(data.created_at)}" if data.created_at else ""
+            st.caption(" · ".join(part for part in (present.dataset_line(data) or data.state, brought) if part))
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
             if data.state == "ready":
                 st.page_link(

@@ -290,3 +290,9 @@ def test_every_headline_score_is_explained() -> None:
 def test_null_columns_are_named_after_what_they_are() -> None:
     assert readings.column_words("auroc_null_mean") == "AUROC of average profile"
     assert readings.column_words("pearson_se") == "correlation (Pearson), standard error"
+
+
+def test_the_last_words_of_a_running_job_are_its_own_and_not_the_runners() -> None:
+    started = "2026-11-21 09:14:59,648\tINFO job_manager.py:581 -- Setting up.\nRunning entrypoint for job x"
+    assert present.last_words(started) == ""
+    assert present.last_words(f"{started}\nScoring 148 cells\n") == "Scoring 148 cells"
