@@ -35,16 +35,17 @@ def demo(*, as_json: bool = False, model: str | None = None, url: str | None = N
             job = see_through(client, client.submit_example(model), say=_say)
             report = client.report(job.id) if job.state is JobState.SUCCEEDED else None
             seconds = round(time.monotonic() - began, 2)
+            # Said before a private stack is stopped, which takes seconds and may be cut short.
+            if as_json:
+                print(json.dumps(document(job, report, seconds=seconds), ensure_ascii=False), flush=True)
+            elif report is not None:
+                print("\n".join(scorecard(report)), flush=True)
+            return DONE if report is not None else JOB_FAILED
     except CrossViewError as error:
         _say(str(error))
         if as_json:
             print(json.dumps({"state": "NOT_RUN", "failure": failure_of(error).model_dump(mode="json")}))
         return NOT_REACHABLE if isinstance(error, Unreachable) else JOB_FAILED
-    if as_json:
-        print(json.dumps(document(job, report, seconds=seconds), ensure_ascii=False))
-    elif report is not None:
-        print("\n".join(scorecard(report)))
-    return DONE if report is not None else JOB_FAILED
 
 
 def document(job: JobView, report: dict[str, Any] | None, *, seconds: float) -> dict[str, Any]:
