@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Rebuild pretrained/human-cell-lines-snareseq: the pair from scPECA 2.0, then CrossMP on the split's training cells.
-# Settings were chosen on the validation cells; the test cells are only scored, for the card.
+# Where the settings come from: infra/decisions/0004; the test cells are scored for the card.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
