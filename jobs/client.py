@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine.types import Direction, Modality
-from jobs.spec import TranslateSpec
+from jobs.spec import AnySpec, BenchmarkSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
     DatasetView,
@@ -17,6 +17,8 @@ from jobs.views import (
     JobView,
     ModelView,
     PreflightView,
+    RecipeView,
+    TrainingView,
     UploadView,
     Values,
 )
@@ -29,6 +31,14 @@ class Client(Protocol):
 
     def models(self) -> list[ModelView]: ...
     def model(self, id: str) -> ModelView: ...
+
+    def recipes(self) -> list[RecipeView]:
+        """What can be trained, simplest first."""
+        ...
+
+    def delete_model(self, id: str) -> None:
+        """A model trained here; those of the catalog stay. Raises Conflict while a job uses it."""
+        ...
 
     # Data. Imports run in the background: poll `dataset` until its state is ready or failed.
     def create_upload(self, *, name: str, size: int | None = None) -> UploadView: ...
@@ -50,8 +60,12 @@ class Client(Protocol):
         self, *, model: str, rna: str | None = None, atac: str | None = None, directions: Sequence[Direction] = ()
     ) -> PreflightView: ...
 
+    def pair_preflight(self, spec: TrainSpec | BenchmarkSpec) -> PreflightView:
+        """Pairing, split and leak checks, filters, and how long and how much memory; nothing is submitted."""
+        ...
+
     # Jobs.
-    def submit(self, spec: TranslateSpec, *, title: str = "", fresh: bool = False) -> JobView:
+    def submit(self, spec: AnySpec, *, title: str = "", fresh: bool = False) -> JobView:
         """Same cells, spec, bundle and code as a finished job: that job is returned, unless `fresh`."""
         ...
 
@@ -64,7 +78,15 @@ class Client(Protocol):
     def retry(self, id: str) -> JobView: ...
     def delete_job(self, id: str) -> None: ...
 
+    def training(self, id: str) -> TrainingView:
+        """The curve of a training job, while it runs and afterwards."""
+        ...
+
     # Results, of SUCCEEDED jobs.
+    def benchmark(self, id: str) -> dict[str, Any]:
+        """benchmark.json of a benchmark job (engine.benchmark.report says what is in it)."""
+        ...
+
     def report(self, id: str) -> dict[str, Any]:
         """The whole report.json: {"schema", "job", "bundle", "directions": {"rna-to-atac": Report.as_dict()}, …}."""
         ...

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from engine.types import Direction, Modality
 
@@ -58,9 +59,79 @@ class TranslateSpec(Spec):
         return self.dataset(direction.target) is not None
 
 
-AnySpec = TranslateSpec  # TrainSpec, EvaluateSpec and BenchmarkSpec join this union when they exist
+class HoldOut(Spec):
+    """How cells are parted. One of: whole batches held out, names given, or by chance (70/15/15).
+
+    column, test, valid: cells whose `column` is one of these values; valid may be empty (a tenth of the rest).
+    names: barcodes of each side.
+    """
+
+    column: str = ""
+    test: tuple[str, ...] = ()
+    valid: tuple[str, ...] = ()
+    names: dict[Literal["train", "valid", "test"], tuple[str, ...]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.names and self.column:
+            raise ValueError("Give the names of each side, or a column and its values; not both.")
+        if bool(self.column) != bool(self.test):
+            raise ValueError("A column to hold out by needs the values to hold out, and they need a column.")
+        return self
+
+
+class PairSpec(Spec):
+    """What training and benchmarks share. rna, atac: ids of ready datasets, of the same cells."""
+
+    rna: str
+    atac: str
+    split: HoldOut = HoldOut()
+    genome: str | None = None
+    filters: dict[str, str] = Field(default_factory=dict)  # of FilterSettings; {"filters": "none"} keeps every feature
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def dataset(self, modality: Modality) -> str:
+        return self.rna if modality is Modality.RNA else self.atac
+
+
+class TrainSpec(PairSpec):
+    """Train a model on one's own pair. model: a key of the registry; settings: of its recipe, as text."""
+
+    kind: Literal["train"] = "train"
+    model: str
+    settings: dict[str, str] = Field(default_factory=dict)
+    name: str = ""  # what the finished model is called
+    seed: int = 0
+
+
+class Contender(Spec):
+    """One line of a benchmark: a model and its settings. label: what the table calls it."""
+
+    model: str
+    settings: dict[str, str] = Field(default_factory=dict)
+    label: str = ""
+
+
+class BenchmarkSpec(PairSpec):
+    """Several models on one split with several seeds, scored side by side."""
+
+    kind: Literal["benchmark"] = "benchmark"
+    contenders: tuple[Contender, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    batch_column: str = ""  # test cells are also scored by each value of this column
+
+
+AnySpec = TranslateSpec | TrainSpec | BenchmarkSpec  # EvaluateSpec joins this union when it exists
 
 
 def parse_spec(document: str) -> AnySpec:
-    """The spec a job row holds, from its JSON."""
-    return TranslateSpec.model_validate_json(document)
+    """The spec a job row holds, from its JSON; without a kind it is a translation."""
+    return read_spec(json.loads(document))
+
+
+def read_spec(document: Mapping[str, Any]) -> AnySpec:
+    """Raises pydantic.ValidationError naming the field."""
+    return _SPECS.validate_python({"kind": "translate", **document})
+
+
+_SPECS: TypeAdapter[AnySpec] = TypeAdapter(Annotated[AnySpec, Field(discriminator="kind")])

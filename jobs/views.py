@@ -172,3 +172,43 @@ class Values(View):
     scale: str
     predicted: list[list[float]] | None = None
     truth: list[list[float]] | None = None
+
+
+class SettingView(View):
+    """One setting of a recipe. kind: "int" | "float" | "bool" | "str"; default and values travel as text."""
+
+    name: str
+    kind: str
+    default: str
+    what: str = ""
+
+
+class RecipeView(View):
+    """A model that can be trained here. missing: the extra to install first, where it is not."""
+
+    key: str
+    title: str
+    what: str
+    source: str = ""  # the paper
+    settings: tuple[SettingView, ...] = ()
+    missing: str = ""
+    holds_cells: bool = False  # its bundle carries training cells
+
+
+class EpochView(View):
+    stage: str = ""
+    number: int
+    of: int
+    train: dict[str, float]
+    valid: dict[str, float]
+    seconds: float = 0.0
+
+
+class TrainingView(View):
+    """The curve of a training so far. resumed: epochs after which an attempt went on from a checkpoint."""
+
+    epochs: tuple[EpochView, ...] = ()
+    resumed: tuple[int, ...] = ()
+    device: str = ""
+    split: dict[str, int] = {}  # cells on each side
+    notes: tuple[str, ...] = ()

@@ -33,17 +33,30 @@ class Epoch:
     of: int
     train: dict[str, float]
     valid: dict[str, float]
+    stage: str = ""  # of models trained in several stages
+    seconds: float = 0.0  # this epoch took
+
+
+class Checkpoints(Protocol):
+    """Where a training leaves what it needs to go on after a kill; bytes by name, the last kept."""
+
+    def load(self, name: str) -> bytes | None: ...
+    def save(self, name: str, data: bytes) -> None:
+        """Whole or not at all: a kill in the middle leaves the one before."""
+        ...
 
 
 @dataclass(frozen=True)
 class Hooks:
-    """What training tells the outside, and how the outside stops it."""
+    """What training tells the outside, how the outside stops it, and where it goes on from after a kill."""
 
     on_epoch: Callable[[Epoch], None] = lambda epoch: None
     should_stop: Callable[[], bool] = lambda: False
     seed: int = 0
     device: str = "cpu"
     threads: int | None = None
+    checkpoints: Checkpoints | None = None
+    checkpoint_s: float = 20.0  # seconds between two checkpoints, at least
     extra: dict[str, Any] = field(default_factory=dict)
 
 
