@@ -134,3 +134,9 @@ class BadSetting(BadInput):
     """A setting has no such name or an impossible value."""
 
     code = "bad-setting"
+
+
+class MissingExtra(BadInput):
+    """An optional package that this model or option needs is not installed."""
+
+    code = "missing-extra"
