@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -10,15 +12,30 @@ import numpy as np
 import torch
 from torch import nn
 
+from engine.checkpoint import (
+    module_tensors,
+    optimiser_tensors,
+    pack,
+    restore_optimiser,
+    unpack,
+    with_prefix,
+)
 from engine.errors import BadSetting
 from engine.translators.base import Epoch, Hooks
+from engine.types import Split
+
+log = logging.getLogger(__name__)
 
 Parts = dict[str, float]
+PLATEAU_FACTOR = 0.1  # the authors' script
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """epochs: at most. patience: epochs without a better validation loss before stopping."""
+    """epochs: at most. patience: epochs without a better validation loss before stopping.
+
+    clip: largest norm of a gradient; 0: any.
+    """
 
     epochs: int
     patience: int
@@ -26,6 +43,7 @@ class Schedule:
     learning_rate: float
     weight_decay: float = 0.0
     clip: float = 5.0
+    plateau: int = 0  # epochs without a better loss after which the learning rate falls to a tenth; 0: never
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 2 or self.learning_rate <= 0:
@@ -77,36 +95,135 @@ def train(
     validate: Callable[[], Parts],
     rng: np.random.Generator,
     hooks: Hooks,
+    stage: str = "",
+    parameters: Iterable[nn.Parameter] | None = None,
 ) -> Trained:
     """Adam with early stopping; the weights of the best validation loss are put back.
 
     step: rows of a batch → (loss to descend, named parts). validate: named parts on held-out cells, with "total".
+    stage: name of this training among several of one model. parameters: those trained, all of the network's if None.
+    With `hooks.checkpoints` it goes on where a killed run stopped, and gives what an undisturbed run gives.
     """
-    optimiser = torch.optim.Adam(network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
-    best, best_epoch, kept, epoch = float("inf"), 0, _copy(network), 0
-    for epoch in range(1, schedule.epochs + 1):
-        network.train()
-        sums: Parts = {}
-        batches = _batches(cells, schedule.batch, rng)
-        for rows in batches:
-            optimiser.zero_grad(set_to_none=True)
-            loss, parts = step(rows)
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(network.parameters(), schedule.clip)
-            optimiser.step()
-            for name, value in parts.items():
-                sums[name] = sums.get(name, 0.0) + value / len(batches)
+    run = _Run(network, schedule, rng, stage, parameters)
+    run.resume(hooks)
+    saved = time.monotonic()
+    while not run.finished:
+        started = time.monotonic()
+        sums = _epoch(run, cells, step)
         network.eval()
         with torch.no_grad():
             held = validate()
-        hooks.on_epoch(Epoch(epoch, schedule.epochs, sums, held))
-        if held["total"] < best - 1e-7:
-            best, best_epoch, kept = held["total"], epoch, _copy(network)
-        if epoch - best_epoch >= schedule.patience or hooks.should_stop():
+        run.note(held["total"])
+        seconds = time.monotonic() - started
+        hooks.on_epoch(Epoch(run.epoch, schedule.epochs, sums, held, stage, round(seconds, 3)))
+        run.finished = run.exhausted
+        if hooks.checkpoints is not None and (run.finished or time.monotonic() - saved >= hooks.checkpoint_s):
+            hooks.checkpoints.save(run.name, run.packed())
+            saved = time.monotonic()
+        if hooks.should_stop():
             break
-    network.load_state_dict(kept)
+    network.load_state_dict(run.kept)
     network.eval()
-    return Trained(epoch, best_epoch, best, epoch < schedule.epochs)
+    return Trained(run.epoch, run.best_epoch, run.best, run.epoch < schedule.epochs)
+
+
+def _epoch(run: _Run, cells: int, step: Callable[[np.ndarray], tuple[torch.Tensor, Parts]]) -> Parts:
+    run.network.train()
+    sums: Parts = {}
+    batches = _batches(cells, run.schedule.batch, run.rng)
+    for rows in batches:
+        run.optimiser.zero_grad(set_to_none=True)
+        loss, parts = step(rows)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if run.schedule.clip:
+            nn.utils.clip_grad_norm_(run.parameters, run.schedule.clip)
+        run.optimiser.step()
+        for name, value in parts.items():
+            sums[name] = sums.get(name, 0.0) + value / len(batches)
+    return sums
+
+
+class _Run:
+    """Everything one training changes as it goes: what a checkpoint must hold."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        schedule: Schedule,
+        rng: np.random.Generator,
+        stage: str,
+        parameters: Iterable[nn.Parameter] | None,
+    ) -> None:
+        self.network, self.schedule, self.rng = network, schedule, rng
+        self.name = stage or "network"
+        self.parameters = [p for p in (network.parameters() if parameters is None else parameters) if p.requires_grad]
+        self.optimiser = torch.optim.Adam(
+            self.parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True
+        )
+        self.epoch, self.best_epoch, self.best, self.waited = 0, 0, float("inf"), 0
+        self.kept = _copy(network)
+        self.finished = False
+
+    @property
+    def exhausted(self) -> bool:
+        return self.epoch >= self.schedule.epochs or self.epoch - self.best_epoch >= self.schedule.patience
+
+    def note(self, held: float) -> None:
+        """The epoch is over with this validation loss: keep the weights if best, slow down if asked to."""
+        self.epoch += 1
+        if held < self.best - 1e-7:
+            self.best, self.best_epoch, self.waited, self.kept = held, self.epoch, 0, _copy(self.network)
+            return
+        self.waited += 1
+        if self.schedule.plateau and self.waited > self.schedule.plateau:
+            self.waited = 0
+            for group in self.optimiser.param_groups:
+                group["lr"] *= PLATEAU_FACTOR
+
+    def packed(self) -> bytes:
+        tensors = {
+            **module_tensors(self.network, "network"),
+            **{f"kept.{name}": value for name, value in self.kept.items()},
+            **optimiser_tensors(self.optimiser),
+            "torch": torch.get_rng_state(),
+        }
+        meta = {
+            "epoch": self.epoch, "best_epoch": self.best_epoch, "best": self.best, "waited": self.waited,
+            "rate": self.optimiser.param_groups[0]["lr"], "rng": self.rng.bit_generator.state,
+            "finished": self.finished,
+        }  # fmt: skip
+        return pack(tensors, meta)
+
+    def resume(self, hooks: Hooks) -> None:
+        """From the checkpoint of this name, where there is a readable one."""
+        data = hooks.checkpoints.load(self.name) if hooks.checkpoints is not None else None
+        if data is None:
+            return
+        try:
+            tensors, meta = unpack(data)
+        except ValueError as problem:
+            log.warning("The checkpoint %s cannot be read (%s): training starts anew.", self.name, problem)
+            return
+        self.network.load_state_dict(with_prefix(tensors, "network"))
+        device = next(self.network.parameters()).device
+        self.kept = {name: value.to(device) for name, value in with_prefix(tensors, "kept").items()}
+        restore_optimiser(self.optimiser, tensors)
+        for group in self.optimiser.param_groups:
+            group["lr"] = meta["rate"]
+        torch.set_rng_state(tensors["torch"])
+        self.rng.bit_generator.state = meta["rng"]
+        self.epoch, self.best_epoch, self.best = meta["epoch"], meta["best_epoch"], meta["best"]
+        self.waited, self.finished = meta["waited"], meta["finished"]
+        hooks.on_resume(self.name, self.epoch)
+
+
+def validation(split: Split, rng: np.random.Generator) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the cells to train on and to stop by: a tenth of the training cells where no validation was given."""
+    if split.valid:
+        return split.train, split.valid
+    order = rng.permutation(len(split.train))
+    cut = max(1, len(order) // 10)
+    return tuple(split.train[i] for i in np.sort(order[cut:])), tuple(split.train[i] for i in np.sort(order[:cut]))
 
 
 def _batches(cells: int, size: int, rng: np.random.Generator) -> list[np.ndarray]:

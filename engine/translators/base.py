@@ -51,6 +51,7 @@ class Hooks:
     """What training tells the outside, how the outside stops it, and where it goes on from after a kill."""
 
     on_epoch: Callable[[Epoch], None] = lambda epoch: None
+    on_resume: Callable[[str, int], None] = lambda stage, epoch: None  # went on after this epoch of this stage
     should_stop: Callable[[], bool] = lambda: False
     seed: int = 0
     device: str = "cpu"

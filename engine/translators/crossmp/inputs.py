@@ -10,7 +10,6 @@ from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 from numpy.typing import NDArray
 
 from engine.preprocess.filters import chromosomes_of
@@ -29,6 +28,7 @@ from engine.types import FeatureSpace, Modality, PairedCells, empty_csr
 
 CLIP_PERCENTILES = (0.5, 99.5)  # CrossMP §2.1
 OTHER = "other"
+HOW_BEFORE = "the most variable of the training cells"  # the only way bundles of before were made
 SPREAD_FLOOR = 0.25  # of the median gene's spread  # ours
 
 
@@ -70,56 +70,23 @@ def _chromosome_rank(name: str) -> tuple[int, str]:
 
 
 @dataclass(frozen=True, eq=False)
-class Bags:
-    """Sparse rows as bags of features: index, weight and where each bag starts; one bag a row, or a row and block.
-
-    Sums of weighted rows of a first layer's matrix over a bag are its product with the sparse row.
-    """
-
-    index: torch.Tensor
-    weight: torch.Tensor
-    offsets: torch.Tensor
-
-    @classmethod
-    def of(cls, x_nf: sp.csr_matrix, device: torch.device) -> Self:
-        return cls(
-            torch.from_numpy(x_nf.indices.astype(np.int64)).to(device),
-            torch.from_numpy(x_nf.data.astype(np.float32)).to(device),
-            torch.from_numpy(x_nf.indptr[:-1].astype(np.int64)).to(device),
-        )
-
-    @classmethod
-    def by_block(cls, x_nf: sp.csr_matrix, blocks: Blocks, device: torch.device) -> Self:
-        """One bag for each cell and chromosome; features are read in the order of `blocks.order_f`."""
-        n = x_nf.shape[0]
-        row = np.repeat(np.arange(n), np.diff(x_nf.indptr))
-        bag = row * len(blocks) + blocks.block_f[x_nf.indices]
-        order = np.argsort(bag, kind="stable")
-        offsets = np.searchsorted(bag[order], np.arange(n * len(blocks)))
-        return cls(
-            torch.from_numpy(x_nf.indices[order].astype(np.int64)).to(device),
-            torch.from_numpy(x_nf.data[order].astype(np.float32)).to(device),
-            torch.from_numpy(offsets).to(device),
-        )
-
-
-@dataclass(frozen=True, eq=False)
 class RnaInputs:
-    """scale → log1p → z-score → clip, as a constant row plus a sparse difference. significant_g: positions."""
+    """scale → log1p → z-score → clip, as a constant row plus a sparse difference.
+
+    significant_g: positions of the significant genes; how: in words, how they were found.
+    """
 
     scale: DepthScale
     zscore: ZScore
     significant_g: NDArray[np.int64]
+    how: str = HOW_BEFORE
 
     @classmethod
-    def fit(cls, train: PairedCells, *, significant: int) -> Self:
+    def fit(cls, train: PairedCells, *, significant: int, method: str = "auto", rng: np.random.Generator) -> Self:
         scale = DepthScale.fit(train.rna.counts)
         x_ng = scale.log_normalised(train.rna.counts)
-        return cls(
-            scale,
-            ZScore.fit(x_ng, percentiles=CLIP_PERCENTILES),
-            highly_variable(scale.scaled(train.rna.counts), count=significant),
-        )
+        chosen = highly_variable(scale.scaled(train.rna.counts), count=significant)
+        return cls(scale, ZScore.fit(x_ng, percentiles=CLIP_PERCENTILES), chosen)
 
     def difference(self, counts_ng: sp.csr_matrix) -> sp.csr_matrix:
         return self.zscore.difference(self.scale.log_normalised(counts_ng))
@@ -129,6 +96,7 @@ class RnaInputs:
             **prefixed("scale", self.scale.arrays()),
             **prefixed("zscore", self.zscore.arrays()),
             "significant": self.significant_g,
+            "how": np.array(self.how),
         }
 
     @classmethod
@@ -137,6 +105,7 @@ class RnaInputs:
             DepthScale.from_arrays(unprefixed("scale", arrays)),
             ZScore.from_arrays(unprefixed("zscore", arrays)),
             arrays["significant"].astype(np.int64),
+            str(arrays["how"]) if "how" in arrays else HOW_BEFORE,
         )
 
 

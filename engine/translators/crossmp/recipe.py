@@ -5,204 +5,46 @@ Source: Lyu, Dahal, Zeng, Wang, Xu & Joshi 2024, §2.1–2.3. Where the paper is
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-import scipy.sparse as sp
 import torch
-from numpy.typing import NDArray
 
-from engine.preprocess.steps import binarised, prefixed, unprefixed
-from engine.training import Parts, Schedule, Trained, pick_device, seeded, train
-from engine.translators.base import Hooks, feature_positions, require_source
-from engine.translators.baselines.common import Spaces
-from engine.translators.crossmp.inputs import AtacInputs, Bags, Blocks, RnaInputs, blocks_of, regulatory_potential
-from engine.translators.crossmp.losses import (
-    LOG_MEAN_BOUND,
-    Loss,
-    SparseTarget,
-    binary_cross_entropy,
-    latent_divergence,
-    negative_binomial,
-)
+from engine.errors import BadSetting
+from engine.preprocess.steps import binarised
+from engine.training import Parts, Schedule, Trained, pick_device, seeded, train, validation
+from engine.translators.base import Hooks
+from engine.translators.crossmp.feed import Feeder, Prepared
+from engine.translators.crossmp.inputs import AtacInputs, Blocks, RnaInputs, blocks_of, regulatory_potential
+from engine.translators.crossmp.losses import Loss, four_paths
 from engine.translators.crossmp.network import CrossMPNetwork, Sizes
-from engine.translators.state import State
-from engine.types import (
-    CellBatch,
-    Features,
-    FeatureSpace,
-    Floats,
-    Latent,
-    Modality,
-    PairedCells,
-    Prediction,
-    Split,
+from engine.translators.crossmp.translator import HALF_ABOVE, CrossMPTranslator
+from engine.types import PairedCells, Split
+
+__all__ = ["CrossMPRecipe", "CrossMPTranslator"]
+
+METHODS = ("auto", "velocity", "variable")
+PAPER_COMPAT = (
+    "paper_compat: size factors, z-scores, clipping and the activity's scale were fitted on all cells, those it is "
+    "scored on too, as in the authors' released script.",
+    "paper_compat: training was stopped by the test cells, and the validation cells were not used, as in the released "
+    "script. Scores on these test cells are not honest.",
+    "Not copied from the released script: its split without a seed (every split here is recorded). Its negative "
+    "binomial on scaled, non-integer counts is also this one's.",
 )
-
-HALF_ABOVE = 4096  # smaller tensors are kept in full precision whatever the setting
-
-
-class CrossMPTranslator(Spaces):
-    """The latent is z_r, z_a or, with both modalities present, their mean: 16 numbers a cell."""
-
-    key: ClassVar[str] = "crossmp"
-
-    def __init__(
-        self,
-        network: CrossMPNetwork,
-        rna_inputs: RnaInputs,
-        atac_inputs: AtacInputs,
-        *,
-        recipe: CrossMPRecipe,
-        rna: FeatureSpace,
-        atac: FeatureSpace,
-        device: torch.device,
-        trained: Trained | None = None,
-    ) -> None:
-        super().__init__(rna, atac)
-        self._network = network.to(device).eval()
-        self._rna, self._atac, self._recipe, self._device = rna_inputs, atac_inputs, recipe, device
-        self._blocks = blocks_of(atac)
-        self._place_p = np.argsort(self._blocks.order_f, kind="stable")
-        self.trained = trained
-        self._feeder = Feeder(rna_inputs, atac_inputs, self._blocks, device)
-        self._folded_ph: torch.Tensor | None = None
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What its card must say of how it was made."""
-        count = len(self._rna.significant_g)
-        return (
-            f"Significant genes: the {count:,} most variable of the training cells, since no spliced and unspliced "
-            "counts were given for the paper's velocity ranking.",
-        )
-
-    @torch.no_grad()
-    def encode(self, batch: CellBatch) -> Latent:
-        """shape (b, 16)"""
-        require_source(batch, self.directions)
-        found = []
-        if batch.rna is not None:
-            found.append(self._feeder.encode_rna(self._network, batch.rna))
-        if batch.atac is not None:
-            if self._folded_ph is None:
-                self._folded_ph = self._feeder.folded(self._network)
-            found.append(self._feeder.encode_atac(self._network, binarised(batch.atac), self._folded_ph))
-        z_bk = torch.stack(found).mean(dim=0).cpu().numpy().astype(np.float32)
-        return Latent(z_bk, frozenset(m for m in Modality if batch.of(m) is not None))
-
-    @torch.no_grad()
-    def decode(self, latent: Latent, target: Modality, features: Features = None) -> Prediction:
-        """log1p of the expected size-normalised counts, or the probability of each peak being open."""
-        space = self.space(target)
-        positions = feature_positions(space, features)
-        z_nk = torch.from_numpy(np.ascontiguousarray(latent.values, dtype=np.float32)).to(self._device)
-        values = self._genes(z_nk, positions) if target is Modality.RNA else self._peaks(z_nk, positions)
-        return Prediction(values, target, self.scale(target), space.names[positions])
-
-    def _genes(self, z_nk: torch.Tensor, positions: NDArray[np.int64]) -> Floats:
-        decoder = self._network.to_rna
-        chosen = torch.from_numpy(positions).to(self._device)
-        log_mean = torch.addmm(decoder.mean.bias[chosen], decoder.trunk(z_nk), decoder.mean.weight[chosen].T)
-        out: Floats = torch.log1p(log_mean.clamp(-LOG_MEAN_BOUND, LOG_MEAN_BOUND).exp()).cpu().numpy()
-        return out
-
-    def _peaks(self, z_nk: torch.Tensor, positions: NDArray[np.int64]) -> Floats:
-        decoder = self._network.to_atac
-        h_nck = decoder.trunk(z_nk)
-        out = np.empty((len(z_nk), len(positions)), dtype=np.float32)
-        block_f = self._blocks.block_f[positions]
-        for c in np.unique(block_f):
-            where = np.flatnonzero(block_f == c)
-            place = torch.from_numpy(self._place_p[positions[where]]).to(self._device)
-            logit = torch.addmm(decoder.bias_p[place], h_nck[:, int(c)], decoder.weight_pk[place].T)
-            out[:, where] = torch.sigmoid(logit).cpu().numpy()
-        return out
-
-    def save(self, into: Path) -> None:
-        weights: dict[str, NDArray[Any]] = {}
-        for name, value in self._network.state_dict().items():
-            array = value.cpu().numpy()
-            half = self._recipe.half and array.size > HALF_ABOVE and array.dtype == np.float32
-            weights[name] = array.astype(np.float16) if half else array
-        steps = {**prefixed("rna", self._rna.arrays()), **prefixed("atac", self._atac.arrays())}
-        settings = {"recipe": asdict(self._recipe), "trained": asdict(self.trained) if self.trained else None}
-        State(settings, steps, weights).write(into)
-
-    @classmethod
-    def load(cls, source: Path, *, rna: FeatureSpace, atac: FeatureSpace, device: str = "cpu") -> Self:
-        state = State.read(source)
-        recipe = CrossMPRecipe(**state.settings["recipe"])
-        rna_inputs = RnaInputs.from_arrays(unprefixed("rna", state.steps))
-        atac_inputs = AtacInputs.from_arrays(unprefixed("atac", state.steps))
-        network = recipe.network(rna_inputs, blocks_of(atac), genes=len(rna))
-        network.load_state_dict(
-            {
-                name: torch.from_numpy(array.astype(np.float32) if array.dtype == np.float16 else array)
-                for name, array in state.weights.items()
-            }
-        )
-        trained = Trained(**state.settings["trained"]) if state.settings["trained"] else None
-        return cls(
-            network, rna_inputs, atac_inputs, recipe=recipe, rna=rna, atac=atac, device=pick_device(device),
-            trained=trained,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class Feeder:
-    """Turns sparse rows into what the encoders read, on the right device."""
-
-    rna: RnaInputs
-    atac: AtacInputs
-    blocks: Blocks
-    device: torch.device
-
-    def encode_rna(self, network: CrossMPNetwork, counts_bg: sp.csr_matrix) -> torch.Tensor:
-        return self.encode_difference(network, self.rna.difference(counts_bg))
-
-    def encode_difference(self, network: CrossMPNetwork, difference_bg: sp.csr_matrix) -> torch.Tensor:
-        zero_g = self.rna.zscore.zero_f
-        chosen = self.rna.significant_g
-        return network.encode_rna(
-            Bags.of(difference_bg, self.device),
-            torch.from_numpy(zero_g).to(self.device),
-            Bags.of(sp.csr_matrix(difference_bg[:, chosen]), self.device),
-            torch.from_numpy(zero_g[chosen]).to(self.device),
-        )
-
-    def folded(self, network: CrossMPNetwork) -> torch.Tensor:
-        """The activity encoder's first layer seen from the peaks, shape (p, 32)."""
-        out: torch.Tensor = network.activity.first(Bags.of(self.atac.potential_pg, self.device))
-        return out
-
-    def encode_atac(
-        self, network: CrossMPNetwork, open_bp: sp.csr_matrix, folded_ph: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        bags = Bags.by_block(open_bp, self.blocks, self.device)
-        factor_b = torch.from_numpy(self.atac.factor(open_bp)).to(self.device)
-        return network.encode_atac(bags, self.folded(network) if folded_ph is None else folded_ph, factor_b)
-
-    def genes(self, scaled_bg: sp.csr_matrix) -> SparseTarget:
-        return self._target(sp.coo_matrix(scaled_bg))
-
-    def peaks(self, open_bp: sp.csr_matrix) -> SparseTarget:
-        """Columns in the decoder's order, chromosome by chromosome."""
-        return self._target(sp.coo_matrix(open_bp[:, self.blocks.order_f]))
-
-    def _target(self, x: sp.coo_matrix) -> SparseTarget:
-        row, column = (torch.from_numpy(v.astype(np.int64)).to(self.device) for v in (x.row, x.col))
-        return SparseTarget(row, column, torch.from_numpy(x.data.astype(np.float32)).to(self.device))
 
 
 @dataclass(frozen=True)
 class CrossMPRecipe:
     """Settings with the paper's defaults.
 
-    significant_genes: how many genes the second RNA encoder reads. half: keep wide weights in 16 bits when saved.
+    significant: how the second RNA encoder's genes are found: auto | velocity | variable; significant_genes: how many.
+    half: keep wide weights in 16 bits when saved. norm_to_rna: BatchNorm in the RNA decoder, which the paper lacks.
     start_from_mean: decoders' last biases begin at the training average, which the paper does not say.
+    released_architecture: the network of the authors' released script instead of the paper's.
+    paper_compat: fit and stop as the released script does, on cells that should have been held out; only to compare
+    with published numbers. `notes` names each difference.
     """
 
     key: ClassVar[str] = "crossmp"
@@ -217,23 +59,48 @@ class CrossMPRecipe:
     patience: int = 25  # CrossMP §2.3
     epochs: int = 300  # the authors' script
     weight_decay: float = 0.0
+    plateau: int = 0  # 15 in the authors' script; not in the paper
+    significant: str = "auto"
     significant_genes: int = 2000  # ours: the paper gives no number
+    norm_to_rna: bool = False  # ours
+    released_architecture: bool = False
+    paper_compat: bool = False
     start_from_mean: bool = True  # ours
     half: bool = False  # ours
 
+    def __post_init__(self) -> None:
+        if self.significant not in METHODS:
+            raise BadSetting(
+                f"significant={self.significant!r} is no way to find genes.", hint=f"One of: {', '.join(METHODS)}."
+            )
+
     def network(self, rna_inputs: RnaInputs, blocks: Blocks, *, genes: int) -> CrossMPNetwork:
-        sizes = Sizes(self.hidden_rna, self.hidden_chromosome, self.per_chromosome, self.latent)
+        widths = (self.hidden_rna, self.hidden_chromosome, self.per_chromosome, self.latent)
+        sizes = Sizes(*widths, norm_to_rna=self.norm_to_rna)
+        if self.released_architecture:
+            sizes = Sizes.released(*widths)
         return CrossMPNetwork(genes=genes, significant=len(rna_inputs.significant_g), blocks=blocks, sizes=sizes)
+
+    def notes(self, rna_inputs: RnaInputs) -> tuple[str, ...]:
+        """What the card must say of how the model was made."""
+        found = [f"Significant genes: {rna_inputs.how}."]
+        if self.released_architecture:
+            found = [
+                "Network of the authors' released script, as described in words: no significant genes, no KL term, "
+                "BatchNorm in every encoder and decoder, 16 → 32 → peaks, gene activity without chromosomes."
+            ]
+        return (*found, *(PAPER_COMPAT if self.paper_compat else ()))
 
     def fit(self, pair: PairedCells, split: Split, hooks: Hooks) -> CrossMPTranslator:
         """Everything is fitted on `split.train`; `split.valid` stops the training (a tenth of train, where empty)."""
         with seeded(hooks) as rng:
-            fitting, held = _validation(split, rng)
+            fitting, held = self._validation(split, rng)
             cells = pair.named(fitting)
-            rna_inputs = RnaInputs.fit(cells, significant=self.significant_genes)
+            seen = pair.named((*split.train, *split.valid, *split.test)) if self.paper_compat else cells
+            rna_inputs = RnaInputs.fit(seen, significant=self.significant_genes, method=self.significant, rng=rng)
             genome = pair.rna.space.genome or pair.atac.space.genome
             potential = regulatory_potential(pair.atac.space, pair.rna.space, genome)
-            atac_inputs = _rounded(AtacInputs.fit(cells, potential))
+            atac_inputs = _rounded(AtacInputs.fit(seen, potential))
             blocks = blocks_of(pair.atac.space)
             device = pick_device(hooks.device)
             network = self.network(rna_inputs, blocks, genes=len(pair.rna.space))
@@ -249,6 +116,14 @@ class CrossMPRecipe:
             trained=trained,
         )  # fmt: skip
 
+    def _validation(self, split: Split, rng: np.random.Generator) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        if self.paper_compat and split.test:
+            return (
+                split.train,
+                split.test,
+            )  # the released script stops on the test cells; its validation set goes unused
+        return validation(split, rng)
+
     def _train(
         self,
         network: CrossMPNetwork,
@@ -258,60 +133,40 @@ class CrossMPRecipe:
         rng: np.random.Generator,
         hooks: Hooks,
     ) -> Trained:
-        schedule = Schedule(self.epochs, self.patience, self.batch, self.learning_rate, self.weight_decay)
-        seen, unseen = Prepared.of(cells, feeder), Prepared.of(held, feeder)
+        schedule = Schedule(
+            self.epochs, self.patience, self.batch, self.learning_rate, self.weight_decay, plateau=self.plateau
+        )
+        seen, unseen = feeder.prepare(cells), feeder.prepare(held)
 
         def step(rows: np.ndarray) -> tuple[torch.Tensor, Parts]:
             loss = self.loss(network, feeder, seen.rows(rows))
             return loss.total, loss.parts()
 
         def validate() -> Parts:
-            sums: Parts = {}
+            folded_ph, sums = feeder.folded(network), Parts()
             for start in range(0, len(held), self.batch):
                 rows = np.arange(start, min(start + self.batch, len(held)))
-                for name, value in self.loss(network, feeder, unseen.rows(rows)).parts().items():
+                for name, value in self.loss(network, feeder, unseen.rows(rows), folded_ph).parts().items():
                     sums[name] = sums.get(name, 0.0) + value * len(rows) / len(held)
             return sums
 
         return train(network, cells=len(cells), schedule=schedule, step=step, validate=validate, rng=rng, hooks=hooks)
 
-    def loss(self, network: CrossMPNetwork, feeder: Feeder, cells: Prepared) -> Loss:
+    def loss(
+        self, network: CrossMPNetwork, feeder: Feeder, cells: Prepared, folded_ph: torch.Tensor | None = None
+    ) -> Loss:
         """The four paths: each latent decoded into both modalities (CrossMP §2.3)."""
-        z_r = feeder.encode_difference(network, cells.difference)
-        z_a = feeder.encode_atac(network, cells.open)
-        genes, peaks = feeder.genes(cells.scaled), feeder.peaks(cells.open)
-        nb_rr = negative_binomial(network.to_rna(z_r), genes)
-        nb_ar = negative_binomial(network.to_rna(z_a), genes)
-        bce_aa = binary_cross_entropy(network.to_atac(z_a), peaks)
-        bce_ra = binary_cross_entropy(network.to_atac(z_r), peaks)
-        kl = latent_divergence(z_r, z_a)
-        total = nb_rr + nb_ar + self.weight_bce * (bce_aa + bce_ra) + self.weight_kl * kl
-        return Loss(total, nb_rr, nb_ar, bce_aa, bce_ra, kl)
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """A pair preprocessed once: sparse z-score differences, size-normalised counts, open peaks."""
-
-    difference: sp.csr_matrix
-    scaled: sp.csr_matrix
-    open: sp.csr_matrix
-
-    @classmethod
-    def of(cls, pair: PairedCells, feeder: Feeder) -> Self:
-        counts = pair.rna.counts
-        return cls(feeder.rna.difference(counts), feeder.rna.scale.scaled(counts), binarised(pair.atac.counts))
-
-    def rows(self, rows: np.ndarray) -> Prepared:
-        return Prepared(self.difference[rows], self.scaled[rows], self.open[rows])
-
-
-def _validation(split: Split, rng: np.random.Generator) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    if split.valid:
-        return split.train, split.valid
-    order = rng.permutation(len(split.train))
-    cut = max(1, len(order) // 10)
-    return tuple(split.train[i] for i in np.sort(order[cut:])), tuple(split.train[i] for i in np.sort(order[:cut]))
+        folded_ph = feeder.folded(network) if folded_ph is None else folded_ph
+        return four_paths(
+            network.encode_rna(feeder.rna_batch(cells.difference, cells.significant)),
+            network.encode_atac(feeder.atac_batch(cells.ordered, cells.factor_n, folded_ph)),
+            network.to_rna,
+            network.to_atac,
+            genes=feeder.target(cells.scaled),
+            peaks=feeder.target(cells.ordered),
+            weight_bce=self.weight_bce,
+            weight_kl=0.0 if self.released_architecture else self.weight_kl,
+        )
 
 
 def _start_from_mean(network: CrossMPNetwork, feeder: Feeder, cells: PairedCells) -> None:
