@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from engine.errors import CellsDoNotMatch, DuplicateNames, WrongModality
 from engine.types import Cells, Modality, Names, PairedCells, duplicated
 
 _SUFFIX = re.compile(r"([-_.](\d{1,3}|rna|atac|gex|RNA|ATAC|GEX))+$")  # 10x lane or modality: AAAC-1, AAAC_rna
+_VELOCYTO = re.compile(r"(?<=[ACGTN]{6})x$")  # velocyto ends every barcode so: sample:AAACAGCCx
 _PREFIX = re.compile(r"^.*[#:/|]|^.*_(?=[ACGTNacgtn]{6,}(\W|_|$))")  # ArchR sample#AAAC, sample:AAAC, 09A_AAAC
 
 
@@ -40,7 +41,7 @@ def _same(name: str) -> str:
 
 
 def _bare(name: str) -> str:
-    return _SUFFIX.sub("", name)
+    return _VELOCYTO.sub("", _SUFFIX.sub("", name))
 
 
 def _unprefixed(name: str) -> str:
@@ -153,5 +154,4 @@ def pair(rna: Cells, atac: Cells, *, min_share: float = 0.5) -> tuple[PairedCell
             hint="Check that both files come from the same sample and keep their barcodes.",
         )
     kept_rna, kept_atac = rna.rows(matching.index_a), atac.rows(matching.index_b)
-    renamed = Cells(kept_atac.space, kept_atac.counts, kept_rna.barcodes, kept_atac.obs)
-    return PairedCells(kept_rna, renamed), matching
+    return PairedCells(kept_rna, replace(kept_atac, barcodes=kept_rna.barcodes)), matching

@@ -18,10 +18,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from engine.errors import CellsDoNotMatch, DuplicateNames, LeakedCells, NoCells
+from engine.errors import BadSetting, CellsDoNotMatch, DuplicateNames, LeakedCells, NoCells
 
 Floats = NDArray[np.float32]
 Names = NDArray[np.object_]
+LAYERS = ("spliced", "unspliced")  # the only ones kept beside the counts: RNA velocity needs both
 
 
 class Modality(StrEnum):
@@ -119,12 +120,14 @@ class Cells:
 
     counts: shape (n, f), CSR, float32, finite and non-negative.
     barcodes: cell names, shape (n,), unique. obs: label columns by name, each of shape (n,).
+    layers: spliced and unspliced counts where the file had them and they were asked for, in the form of `counts`.
     """
 
     space: FeatureSpace
     counts: sp.csr_matrix
     barcodes: Names
     obs: Mapping[str, Names] = field(default_factory=dict)
+    layers: Mapping[str, sp.csr_matrix] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n, f = self.counts.shape
@@ -140,6 +143,14 @@ class Cells:
                 f"{len(twice)} cell names occur twice, such as {twice[0]}.",
                 hint="Make the names unique, for example by prefixing each sample's barcodes.",
             )
+        for name, layer in self.layers.items():
+            if name not in LAYERS:
+                raise BadSetting(f"There is no place for a layer {name!r}.", hint=f"Layers kept: {', '.join(LAYERS)}.")
+            if layer.shape != (n, f):
+                raise CellsDoNotMatch(
+                    f"The {name} layer is {layer.shape[0]:,} × {layer.shape[1]:,} beside counts of {n:,} × {f:,}.",
+                    hint="Write the file again from a consistent AnnData object.",
+                )
 
     @property
     def modality(self) -> Modality:
@@ -155,6 +166,7 @@ class Cells:
             sp.csr_matrix(self.counts[which]),
             self.barcodes[which],
             {name: column[which] for name, column in self.obs.items()},
+            {name: sp.csr_matrix(layer[which]) for name, layer in self.layers.items()},
         )
 
     def named(self, barcodes: Iterable[str]) -> Cells:

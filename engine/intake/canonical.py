@@ -18,14 +18,15 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from engine.errors import BadSetting, NoCells, NotAnnData
-from engine.intake.counts import blocks
+from engine.intake.counts import Matrix, blocks
 from engine.intake.limits import Limits, as_problem
 from engine.intake.look import look_at, open_hdf5, require_hdf5
+from engine.intake.loom import plan_loom
 from engine.intake.names import clean
 from engine.intake.plan import Plan, plan_for
 from engine.intake.sink import FORMAT, RowSink, write_frame, write_rest
 from engine.intake.summary import QUANTILES, Summary
-from engine.types import Cells, FeatureSpace, Modality, Names, as_names
+from engine.types import LAYERS, Cells, FeatureSpace, Modality, Names, as_names
 
 __all__ = ["CanonicalCells", "Progress", "Summary", "canonicalise"]
 
@@ -55,7 +56,9 @@ def canonicalise(
     try:
         scratch.mkdir(parents=True, exist_ok=True)
         with open_hdf5(path, called=source) as file:
-            plan = plan_for(file, look_at(file, limits), limits, modality, clean(source or path.name))
+            layout = look_at(file, limits)
+            decide = plan_loom if layout.is_loom else plan_for
+            plan = decide(file, layout, limits, modality, clean(source or path.name))
             summary = _write(file, plan, partial, scratch, limits, progress or (lambda done, of: None))
         _settle(partial, out)
         return summary
@@ -74,8 +77,7 @@ def _write(file: Any, plan: Plan, partial: Path, scratch: Path, limits: Limits, 
     progress(0, n)
     with h5py.File(partial, "w", libver=("v110", "v110")) as out:
         sink = RowSink(out, n, f)
-        for block in blocks(file, plan.layout, plan.found.matrix, limits, scratch):
-            kept = block if plan.columns is None else sp.csr_matrix(block[:, plan.columns])
+        for kept in _kept(file, plan, plan.found.matrix, limits, scratch):
             sink.append(kept)
             rows = slice(done, done + kept.shape[0])
             depth_n[rows] = np.asarray(kept.sum(axis=1, dtype=np.float64)).ravel()
@@ -84,12 +86,22 @@ def _write(file: Any, plan: Plan, partial: Path, scratch: Path, limits: Limits, 
             done += kept.shape[0]
             progress(done, n)
         sink.close()
+        for name, matrix in plan.layers.items():
+            layer = RowSink(out, n, f, at=f"layers/{name}")
+            for kept in _kept(file, plan, matrix, limits, scratch):
+                layer.append(kept)
+            layer.close()
         summary = _summary(plan, sink.nnz, largest, depth_n, detected_n)
         write_frame(out, "obs", plan.barcodes, plan.labels)
         write_frame(out, "var", plan.space.names, {})
         # Without the file's name: the same cells under another name are the same copy, and the same finished job.
         write_rest(out, replace(summary, source=""))
     return summary
+
+
+def _kept(file: Any, plan: Plan, matrix: Matrix, limits: Limits, scratch: Path) -> Iterator[sp.csr_matrix]:
+    for block in blocks(file, plan.layout, matrix, limits, scratch):
+        yield block if plan.columns is None else sp.csr_matrix(block[:, plan.columns])
 
 
 def _summary(
@@ -186,22 +198,37 @@ class CanonicalCells:
     def space(self) -> FeatureSpace:
         return FeatureSpace(self.modality, self.names, self.genome)
 
-    def rows(self, start: int, stop: int) -> Cells:
-        """Cells start … stop − 1, reading nothing else of the matrix. Raises BadSetting outside 0 … n_cells."""
+    @cached_property
+    def layer_names(self) -> tuple[str, ...]:
+        """`spliced` and `unspliced` where the upload had them, else nothing."""
+        return tuple(name for name in LAYERS if f"layers/{name}" in self._file)
+
+    def rows(self, start: int, stop: int, *, layers: bool = False) -> Cells:
+        """Cells start … stop − 1, reading nothing else of the matrix. layers: also spliced and unspliced counts.
+
+        Raises BadSetting outside 0 … n_cells.
+        """
         if not 0 <= start < stop <= self.n_cells:
             raise BadSetting(f"Cells {start}–{stop} were asked for; the file has {self.n_cells:,}.")
-        x = self._file["X"]
+        where = slice(start, stop)
+        return Cells(
+            self.space,
+            self._matrix("X", start, stop),
+            as_names(self._file["obs/_index"].asstr()[where]),
+            {name: self._label(name, where) for name in self.summary.labels},
+            {name: self._matrix(f"layers/{name}", start, stop) for name in self.layer_names} if layers else {},
+        )
+
+    def all(self, *, layers: bool = False) -> Cells:
+        """Every cell at once; for inputs known to fit into memory. layers: also spliced and unspliced counts."""
+        return self.rows(0, self.n_cells, layers=layers)
+
+    def _matrix(self, at: str, start: int, stop: int) -> sp.csr_matrix:
+        x = self._file[at]
         pointers = x["indptr"][start : stop + 1]
         a, b = int(pointers[0]), int(pointers[-1])
         parts = (x["data"][a:b], x["indices"][a:b], (pointers - a).astype(np.int32))
-        counts = sp.csr_matrix(parts, shape=(stop - start, self.summary.features))
-        where = slice(start, stop)
-        barcodes = as_names(self._file["obs/_index"].asstr()[where])
-        return Cells(self.space, counts, barcodes, {name: self._label(name, where) for name in self.summary.labels})
-
-    def all(self) -> Cells:
-        """Every cell at once; for inputs known to fit into memory."""
-        return self.rows(0, self.n_cells)
+        return sp.csr_matrix(parts, shape=(stop - start, self.summary.features))
 
     def _label(self, name: str, where: slice) -> Names:
         column = self._file[f"obs/{name}"]

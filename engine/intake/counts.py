@@ -23,25 +23,41 @@ LARGEST = float(1 << 24)  # float32 holds whole numbers exactly up to here
 WINDOW = 50_000  # values looked at in each of three places to choose a matrix
 AGAIN = "Write the file again from AnnData: adata.X = scipy.sparse.csr_matrix(adata.X); adata.write_h5ad(path)."
 
-Storage = Literal["csr", "csc", "dense"]
+AGAIN_LOOM = "Write the loom file again with velocyto or loompy, or copy it again if it broke off."
+KEEP = 'Keep the counts before normalising: adata.layers["counts"] = adata.X.copy(), then write again.'
+
+Storage = Literal["csr", "csc", "dense", "transposed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """A cells × features matrix in the file. features: the table its columns belong to, `var` or `raw/var`."""
+    """A cells × features matrix in the file. features: the table its columns belong to, `var` or `raw/var`.
+
+    A transposed one (loom) is stored dense as features × cells. plus: the path of a second one to be added to it.
+    """
 
     path: str
     storage: Storage
     shape: tuple[int, int]
     features: str
     stored: int  # values kept in the file
+    plus: str = ""
 
     @property
     def origin(self) -> str:
         """As a user would write it: X, layers["counts"], raw.X."""
-        if self.path.startswith("layers/"):
-            return f'layers["{self.path.removeprefix("layers/")}"]'
-        return self.path.replace("/", ".")
+        return " + ".join(_written(path) for path in (self.path, self.plus) if path)
+
+    @property
+    def again(self) -> str:
+        """How to write it anew."""
+        return AGAIN_LOOM if self.storage == "transposed" else AGAIN
+
+
+def _written(path: str) -> str:
+    if path.startswith("layers/"):
+        return f'layers["{path.removeprefix("layers/")}"]'
+    return path.replace("/", ".")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +78,7 @@ def find_counts(file: Any, layout: Layout) -> Found:
     for path, features in _candidates(layout):
         try:
             matrix = matrix_at(layout, path, features)
-            seen = _glance(file, layout, matrix)
+            seen = glance(file, layout, matrix)
         except NoCells:
             raise
         except BadInput as problem:
@@ -80,7 +96,7 @@ def find_counts(file: Any, layout: Layout) -> Found:
     if refused:
         raise NotCounts(
             f"Only normalised values were found where raw counts are needed ({'; '.join(refused)}).",
-            hint='Keep the counts before normalising: adata.layers["counts"] = adata.X.copy(), then write again.',
+            hint=KEEP,
         )
     raise NotAnnData("The file has no matrix: X, layers and raw.X are all missing.", hint=AGAIN)
 
@@ -147,16 +163,21 @@ def _sparse(layout: Layout, entry: Entry, path: str) -> tuple[Storage, tuple[int
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class Seen:
     """What a glance at some values says; both empty for counts."""
 
     corrupt: str = ""
     normalised: str = ""
 
 
-def _glance(file: Any, layout: Layout, matrix: Matrix) -> _Seen:
+def glance(file: Any, layout: Layout, matrix: Matrix) -> Seen:
     """Judge values at the beginning, middle and end."""
-    if matrix.storage == "dense":
+    if matrix.storage == "transposed":
+        n, f = matrix.shape
+        width = min(n, max(1, WINDOW // f))
+        starts = {0, (n - width) // 2, n - width}
+        pieces = [_columns(file, layout, matrix, start, start + width).ravel() for start in sorted(starts)]
+    elif matrix.storage == "dense":
         data = file[layout.resolve(matrix.path)]
         rows = max(1, WINDOW // max(matrix.shape[1], 1))
         starts = {0, max(0, matrix.shape[0] // 2 - rows // 2), max(0, matrix.shape[0] - rows)}
@@ -168,20 +189,20 @@ def _glance(file: Any, layout: Layout, matrix: Matrix) -> _Seen:
     return _judge(np.concatenate(pieces).astype(np.float64))
 
 
-def _judge(values: NDArray[np.float64]) -> _Seen:
+def _judge(values: NDArray[np.float64]) -> Seen:
     finite = values[np.isfinite(values)]
     whole = np.rint(finite)
     odd = finite[np.abs(finite - whole) > TOLERANCE]
     if odd.size:
         sign = "negative and " if finite.min() < 0 else ""
-        return _Seen(normalised=f"{sign}fractional values such as {odd[0]:.4g}, max {finite.max():.4g}")
+        return Seen(normalised=f"{sign}fractional values such as {odd[0]:.4g}, max {finite.max():.4g}")
     if finite.size < values.size:
-        return _Seen(corrupt=f"holds {values.size - finite.size:,} values that are not numbers (NaN or infinite)")
+        return Seen(corrupt=f"holds {values.size - finite.size:,} values that are not numbers (NaN or infinite)")
     if finite.size and finite.min() < 0:
-        return _Seen(corrupt=f"holds negative values such as {finite.min():.4g}, which counts cannot be")
+        return Seen(corrupt=f"holds negative values such as {finite.min():.4g}, which counts cannot be")
     if finite.size and finite.max() > LARGEST:
-        return _Seen(corrupt=f"holds a value of {finite.max():.4g}, more than any count of molecules")
-    return _Seen()
+        return Seen(corrupt=f"holds a value of {finite.max():.4g}, more than any count of molecules")
+    return Seen()
 
 
 def blocks(file: Any, layout: Layout, matrix: Matrix, limits: Limits, scratch: Path) -> Iterator[sp.csr_matrix]:
@@ -193,6 +214,8 @@ def blocks(file: Any, layout: Layout, matrix: Matrix, limits: Limits, scratch: P
     """
     if matrix.storage == "dense":
         source = _dense_blocks(file, layout, matrix, limits)
+    elif matrix.storage == "transposed":
+        source = _transposed_blocks(file, layout, matrix, limits)
     elif matrix.storage == "csr":
         source = _csr_blocks(file, layout, matrix, limits)
     else:
@@ -207,11 +230,11 @@ def _canonical(block: sp.csr_matrix, matrix: Matrix, start: int) -> sp.csr_matri
     seen = _judge(block.data.astype(np.float64, copy=False))
     where = f"{matrix.origin}, cells {start:,}–{start + block.shape[0] - 1:,},"
     if seen.corrupt:
-        raise CorruptMatrix(f"{where} {seen.corrupt}.", hint=AGAIN)
+        raise CorruptMatrix(f"{where} {seen.corrupt}.", hint=matrix.again)
     if seen.normalised:
         raise NotCounts(
             f"{where} holds {seen.normalised}; raw counts are needed.",
-            hint='Keep the counts before normalising: adata.layers["counts"] = adata.X.copy(), then write again.',
+            hint=KEEP,
         )
     block.data = np.rint(block.data)
     block.sum_duplicates()
@@ -230,6 +253,27 @@ def _dense_blocks(file: Any, layout: Layout, matrix: Matrix, limits: Limits) -> 
         if piece.dtype.kind == "f" and piece.dtype.itemsize not in (4, 8):
             piece = piece.astype(np.float32)  # scipy has no half-precision matrices
         yield sp.csr_matrix(piece)
+
+
+def _columns(file: Any, layout: Layout, matrix: Matrix, start: int, stop: int) -> NDArray[Any]:
+    """Cells start … stop − 1 of a transposed matrix, shape (f, stop − start), with what is to be added."""
+    piece = np.asarray(file[layout.resolve(matrix.path)][:, start:stop])
+    if piece.dtype.kind == "f" and piece.dtype.itemsize not in (4, 8):
+        piece = piece.astype(np.float32)
+    if not matrix.plus:
+        return piece
+    total: NDArray[Any] = piece.astype(np.float64) + file[layout.resolve(matrix.plus)][:, start:stop]
+    return total
+
+
+def _transposed_blocks(file: Any, layout: Layout, matrix: Matrix, limits: Limits) -> Iterator[sp.csr_matrix]:
+    n, f = matrix.shape
+    chunks = file[layout.resolve(matrix.path)].chunks
+    cells = max(1, limits.block_values // f)
+    if chunks and cells > chunks[1]:
+        cells -= cells % chunks[1]  # whole chunks, so that none is unpacked twice
+    for start in range(0, n, cells):
+        yield sp.csr_matrix(_columns(file, layout, matrix, start, start + cells).T)
 
 
 def _pointers(file: Any, layout: Layout, matrix: Matrix, *, minor: int) -> NDArray[np.int64]:

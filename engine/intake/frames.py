@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,17 +54,20 @@ def length(layout: Layout, frame: str) -> int:
     return entry.shape[0] if entry is not None and entry.shape else 0
 
 
-def label_columns(file: Any, layout: Layout, *, cells: int) -> tuple[dict[str, Labels], list[str]]:
+def label_columns(
+    file: Any, layout: Layout, *, cells: int, frame: str = "obs", columns: Sequence[str] | None = None
+) -> tuple[dict[str, Labels], list[str]]:
     """Text labels of cells worth keeping, and notes on those left out.
 
     Kept are categorical and string columns of at most 200 different values, at most 20 columns, known ones first.
+    columns: names of the columns to look at, where the table does not say itself which is its index.
     """
     kept: dict[str, Labels] = {}
     too_many: list[str] = []
     broken: list[str] = []
-    for name in _ordered(_columns(layout, "obs")):
+    for name in _ordered(_columns(layout, frame) if columns is None else list(columns)):
         try:
-            labels = _labels(file, layout, f"obs/{name}", cells=cells)
+            labels = _labels(file, layout, f"{frame}/{name}", cells=cells)
         except (CorruptMatrix, IndexError, TypeError):
             broken.append(name)
             continue

@@ -78,6 +78,12 @@ class Layout:
     links: Mapping[str, str]
     declared_bytes: int
 
+    @property
+    def is_loom(self) -> bool:
+        """Whether this is a loom file, as velocyto and loompy write: genes × cells, attributes of rows and columns."""
+        matrix, tables = self.get("matrix"), (self.get("row_attrs"), self.get("col_attrs"))
+        return matrix is not None and not matrix.is_group and all(t is not None and t.is_group for t in tables)
+
     def resolve(self, path: str) -> str | None:
         """The path of the object itself, following links inside the file; None where nothing is."""
         parts = [part for part in path.split("/") if part]
@@ -380,7 +386,7 @@ def _holds_reference(kind: Any) -> bool:
 def _not_anndata(layout: Layout) -> NotAnnData | None:
     """What the file is instead, when obs, var or any matrix is missing."""
     has = {name: layout.get(name) is not None for name in ("obs", "var", "X", "layers", "raw")}
-    if has["obs"] and has["var"] and (has["X"] or has["layers"] or has["raw"]):
+    if layout.is_loom or (has["obs"] and has["var"] and (has["X"] or has["layers"] or has["raw"])):
         return None
     present = ", ".join(layout.children("/")[:8]) or "nothing"
     message = f"This HDF5 file is not an AnnData file: it holds {present}, and needs obs, var and X."
@@ -389,7 +395,7 @@ def _not_anndata(layout: Layout) -> NotAnnData | None:
         message = "This is a MuData file (.h5mu) with several modalities."
         hint = "Write each modality alone: mdata['rna'].write_h5ad('rna.h5ad'), mdata['atac'].write_h5ad('atac.h5ad')."
     elif layout.get("row_attrs") is not None and layout.get("col_attrs") is not None:
-        message, hint = "This is a loom file.", "Convert it: anndata.io.read_loom(path).write_h5ad('file.h5ad')."
+        message, hint = "This is a loom file without its matrix.", "Write it again with velocyto or loompy."
     elif layout.get("matrix/barcodes") is not None:
         message = "This is a 10x Genomics .h5 matrix."
         hint = "Convert it: scanpy.read_10x_h5(path, gex_only=False).write_h5ad('file.h5ad')."

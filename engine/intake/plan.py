@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from engine.errors import BadInput, DuplicateNames, NoCells, TooLarge
 from engine.genome.detect import detect
-from engine.intake.counts import Found, find_counts
+from engine.intake.counts import Found, Matrix, find_counts
 from engine.intake.frames import Labels, index_names, label_columns, length, text_column
 from engine.intake.limits import Limits, Problems
 from engine.intake.look import Layout
 from engine.intake.names import ENSEMBL, choose_columns, make_unique, tidy_peaks
+from engine.intake.splicing import find_splicing
 from engine.types import FeatureSpace, Modality, Names, as_names, duplicated
 
 SYMBOLS = ("gene_symbols", "gene_symbol", "feature_name", "gene_name", "gene_names", "symbol")
@@ -23,7 +24,7 @@ SYMBOLS = ("gene_symbols", "gene_symbol", "feature_name", "gene_name", "gene_nam
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Everything decided before the first block is copied."""
+    """Everything decided before the first block is copied. layers: spliced and unspliced counts, or nothing."""
 
     layout: Layout
     found: Found
@@ -33,13 +34,14 @@ class Plan:
     labels: Mapping[str, Labels]
     source: str
     notes: tuple[str, ...]
+    layers: Mapping[str, Matrix] = field(default_factory=dict)
 
 
 def plan_for(file: Any, layout: Layout, limits: Limits, wanted: Modality | None, source: str) -> Plan:
     """Names, labels and the matrix to use; problems of all of them are told together."""
     problems = Problems()
     notes: list[str] = []
-    _check_size(layout, limits)
+    check_size(length(layout, "obs"), length(layout, "var"), limits)
     found = barcodes = space = columns = None
     try:
         found = find_counts(file, layout)
@@ -50,11 +52,13 @@ def plan_for(file: Any, layout: Layout, limits: Limits, wanted: Modality | None,
         problems.add(problem)
     try:
         barcodes = index_names(file, layout, "obs")
-        _require_unique(barcodes)
+        require_unique(barcodes)
     except BadInput as problem:
         problems.add(problem)
     try:
-        space, columns, said = _features(file, layout, found.matrix.features if found else "var", wanted)
+        frame = found.matrix.features if found else "var"
+        names = index_names(file, layout, frame)
+        space, columns, said = features_of(names, wanted, symbols=lambda names: _symbols(file, layout, frame, names))
         notes += said
     except BadInput as problem:
         problems.add(problem)
@@ -62,12 +66,13 @@ def plan_for(file: Any, layout: Layout, limits: Limits, wanted: Modality | None,
     assert found is not None
     assert barcodes is not None
     assert space is not None
+    layers, kept = find_splicing(file, layout, found.matrix, space.modality)
     labels, said = label_columns(file, layout, cells=len(barcodes))
-    return Plan(layout, found, barcodes, space, columns, labels, source, (*notes, *said))
+    return Plan(layout, found, barcodes, space, columns, labels, source, (*notes, *kept, *said), layers)
 
 
-def _check_size(layout: Layout, limits: Limits) -> None:
-    cells, features = length(layout, "obs"), length(layout, "var")
+def check_size(cells: int, features: int, limits: Limits) -> None:
+    """Raises TooLarge above the limits."""
     if cells > limits.cells or features > limits.features:
         raise TooLarge(
             f"The file has {cells:,} cells and {features:,} features; "
@@ -76,7 +81,8 @@ def _check_size(layout: Layout, limits: Limits) -> None:
         )
 
 
-def _require_unique(barcodes: Names) -> None:
+def require_unique(barcodes: Names) -> None:
+    """Raises DuplicateNames, naming a cell that occurs twice."""
     if twice := duplicated(barcodes):
         raise DuplicateNames(
             f"{len(twice):,} cell names occur more than once, such as {twice[0]!r}.",
@@ -84,19 +90,21 @@ def _require_unique(barcodes: Names) -> None:
         )
 
 
-def _features(
-    file: Any, layout: Layout, frame: str, wanted: Modality | None
+def features_of(
+    names: Names, wanted: Modality | None, *, symbols: Callable[[Names], tuple[Names, list[str]]] | None = None
 ) -> tuple[FeatureSpace, NDArray[np.int64] | None, list[str]]:
-    """Feature names as the engine writes them, the columns kept, and what was changed."""
-    names = index_names(file, layout, frame)
+    """Feature names as the engine writes them, the columns kept (None: all), and what was changed.
+
+    symbols: gives genes better names than those they came with, and says so.
+    """
     notes: list[str] = []
     if not len(names):
         raise NoCells("The file has no features.", hint="Check the filter that wrote it.")
     modality, columns, kept = choose_columns(names, wanted)
     if kept:
         notes.append(kept)
-    if modality is Modality.RNA:
-        names, said = _symbols(file, layout, frame, names)
+    if modality is Modality.RNA and symbols is not None:
+        names, said = symbols(names)
         notes += said
     if columns is not None:
         names = names[columns]

@@ -19,10 +19,10 @@ CHUNK = 65_536  # values; a chunk of 256 kB is read in one request from a store 
 
 
 class RowSink:
-    """X as AnnData writes a CSR matrix, grown block by block."""
+    """A matrix as AnnData writes CSR, grown block by block. at: X, layers/spliced …"""
 
-    def __init__(self, out: Any, n: int, f: int) -> None:
-        group = out.create_group("X")
+    def __init__(self, out: Any, n: int, f: int, *, at: str = "X") -> None:
+        group = out.create_group(at)
         _encode(group, "csr_matrix", "0.1.0", shape=np.array([n, f], dtype=np.int64))
         stored = {"maxshape": (None,), "chunks": (CHUNK,), "compression": "lzf", "shuffle": True}
         self.data = group.create_dataset("data", (0,), np.float32, **stored)
@@ -70,6 +70,6 @@ def write_frame(out: Any, frame: str, index: Names, columns: Mapping[str, Labels
 def write_rest(out: Any, summary: Summary) -> None:
     _encode(out, "anndata", "0.1.0")
     for name in ("layers", "obsm", "varm", "obsp", "varp", "uns"):
-        _encode(out.create_group(name), "dict", "0.1.0")
+        _encode(out.require_group(name), "dict", "0.1.0")
     document = json.dumps({"format": FORMAT, **summary.to_json()}, ensure_ascii=False, sort_keys=True)
     _encode(out["uns"].create_dataset("crossview", data=document, dtype=h5py.string_dtype()), "string", "0.2.0")

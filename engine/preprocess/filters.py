@@ -87,7 +87,9 @@ def _columns(cells: Cells, mask: NDArray[np.bool_]) -> Cells:
     if mask.all():
         return cells
     space = FeatureSpace(cells.space.modality, cells.space.names[mask], cells.space.genome)
-    return Cells(space, sp.csr_matrix(cells.counts[:, np.flatnonzero(mask)]), cells.barcodes, cells.obs)
+    where = np.flatnonzero(mask)
+    layers = {name: sp.csr_matrix(layer[:, where]) for name, layer in cells.layers.items()}
+    return Cells(space, sp.csr_matrix(cells.counts[:, where]), cells.barcodes, cells.obs, layers)
 
 
 def _on_kept_chromosomes(space: FeatureSpace, settings: FilterSettings) -> NDArray[np.bool_]:
