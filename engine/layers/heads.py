@@ -153,7 +153,8 @@ def _log_sum(x: Tensor) -> Tensor:
     parts = x[:, :whole].view(len(x), 4, -1)
     products = (parts[:, 0] * parts[:, 1]).mul_(parts[:, 2]).mul_(parts[:, 3])
     out: Tensor = products.log_().sum(dim=1).double()
-    return out.add_(x[:, whole:].log().sum(dim=1))
+    out += x[:, whole:].log().sum(dim=1)
+    return out
 
 
 def _squared(outputs: list[Tensor], where: Tensor, value: Tensor, wanted: bool) -> Tensor:
