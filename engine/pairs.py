@@ -61,6 +61,11 @@ _WAYS: tuple[tuple[str, Callable[[str], str]], ...] = (
 )
 
 
+def spellings(name: str) -> frozenset[str]:
+    """Every form under which `match_barcodes` would know this cell, in capitals."""
+    return frozenset(key(name).upper() for _, key in _WAYS)
+
+
 def match_barcodes(
     a: Sequence[str] | Names, b: Sequence[str] | Names, *, what: tuple[str, str] = ("RNA", "ATAC")
 ) -> Matching:
