@@ -166,7 +166,8 @@ class TfIdf:
 class Projection:
     """Projection of cells on the leading right singular vectors of the centred training matrix.
 
-    mean_f: shape (f,). v_fk: orthonormal columns, shape (f, k). s_k: singular values, shape (k,).
+    mean_f: shape (f,), zeros where it was not centred. v_fk: orthonormal columns, shape (f, k). s_k: singular
+    values, shape (k,).
     """
 
     mean_f: Floats
@@ -174,11 +175,13 @@ class Projection:
     s_k: Floats
 
     @classmethod
-    def fit(cls, x_nf: sp.csr_matrix, *, k: int, rng: np.random.Generator, power: int = 4) -> Self:
+    def fit(
+        cls, x_nf: sp.csr_matrix, *, k: int, rng: np.random.Generator, power: int = 4, centred: bool = True
+    ) -> Self:
         """Randomised SVD of the implicitly centred matrix (Halko, Martinsson & Tropp 2011, algorithm 4.4)."""
         n, f = x_nf.shape
         k = max(1, min(k, n - 1, f))
-        mean_f = np.asarray(x_nf.mean(axis=0), dtype=np.float32).ravel()
+        mean_f = np.asarray(x_nf.mean(axis=0), dtype=np.float32).ravel() * np.float32(centred)
         transposed = sp.csr_matrix(x_nf.T)
 
         def times(q_fk: NDArray[Any]) -> NDArray[Any]:

@@ -14,11 +14,20 @@ from engine.translators.base import Recipe, Translator
 MODELS: Mapping[str, tuple[str, str, str]] = {
     "mean": ("engine.translators.baselines.null", "MeanRecipe", "MeanTranslator"),
     "depth": ("engine.translators.baselines.null", "DepthRecipe", "DepthTranslator"),
+    "celltype-mean": (
+        "engine.translators.baselines.celltype",
+        "CelltypeMeanRecipe",
+        "CelltypeMeanTranslator",
+    ),
     "knn": ("engine.translators.baselines.knn", "KnnRecipe", "KnnTranslator"),
     "ridge": ("engine.translators.baselines.ridge", "RidgeRecipe", "RidgeTranslator"),
+    "svd-mlp": ("engine.translators.baselines.svd_mlp", "SvdMlpRecipe", "SvdMlpTranslator"),
+    "kernel-ridge": ("engine.translators.baselines.kernel_ridge", "KernelRidgeRecipe", "KernelRidgeTranslator"),
+    "scbutterfly": ("engine.translators.scbutterfly.recipe", "ScButterflyRecipe", "ScButterflyTranslator"),
     "crossmp": ("engine.translators.crossmp.recipe", "CrossMPRecipe", "CrossMPTranslator"),
+    "multivi": ("engine.translators.multivi.recipe", "MultiVIRecipe", "MultiVITranslator"),
 }
-HOLDS_CELLS = frozenset({"knn"})  # bundles that carry training cells
+HOLDS_CELLS = frozenset({"knn", "kernel-ridge"})  # bundles that carry training cells
 
 
 def translator_class(key: str) -> type[Translator]:

@@ -21,6 +21,9 @@ from tests.builders import paired, split_of
 SETTINGS: dict[str, dict[str, str]] = {
     "knn": {"neighbours": "10", "components": "5"},
     "ridge": {"components": "8", "target_components": "8"},
+    "celltype-mean": {"components": "8"},
+    "svd-mlp": {"components": "8", "target_components": "8", "hidden": "32", "learning_rate": "0.003"},
+    "kernel-ridge": {"rna_components": "8", "atac_components": "8", "genes_as": "8", "peaks_as": "8"},
     "crossmp": {"epochs": "25", "batch": "16", "patience": "20", "learning_rate": "0.02", "significant_genes": "20"},
 }
 

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from engine.errors import WrongDirection
 from engine.preprocess.steps import (
     Arrays,
     DepthScale,
@@ -20,7 +21,7 @@ from engine.preprocess.steps import (
     unprefixed,
 )
 from engine.translators.base import require_source
-from engine.types import CellBatch, Cells, Direction, FeatureSpace, Floats, Latent, Modality, Scale
+from engine.types import CellBatch, Cells, Direction, FeatureSpace, Floats, Latent, Modality, Scale, Split
 
 BOTH = frozenset(Direction)
 PROBABILITY_FLOOR = 1e-4  # ours
@@ -66,6 +67,36 @@ def as_probability(values: Floats) -> Floats:
     low = e * np.exp(np.clip((values - e) / e, -80.0, 0.0))
     high = 1 - e * np.exp(np.clip((1 - e - values) / e, -80.0, 0.0))
     return np.where(values < e, low, np.where(values > 1 - e, high, values)).astype(np.float32)
+
+
+def source_of(batch: CellBatch) -> tuple[Modality, sp.csr_matrix]:
+    """The modality a batch is translated from, and its counts; with both present, RNA."""
+    require_source(batch, BOTH)
+    source = Modality.RNA if batch.rna is not None else Modality.ATAC
+    counts = batch.of(source)
+    assert counts is not None
+    return source, counts
+
+
+def across(latent: Latent, target: Modality) -> Direction:
+    """The direction a latent is decoded in. Raises WrongDirection when it was encoded from the target itself."""
+    direction = Direction.to(target)
+    if latent.source != {direction.source}:
+        found = ", ".join(sorted(latent.source))
+        raise WrongDirection(
+            f"These cells were encoded from {found}; {target.value} is predicted from {direction.source.value} only.",
+            hint=f"Encode the cells from their {direction.source.value} counts.",
+        )
+    return direction
+
+
+def held_out(split: Split, rng: np.random.Generator) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Cells to fit on and cells to choose on; without validation cells a tenth of train is set aside."""
+    if split.valid:
+        return split.train, split.valid
+    order = rng.permutation(len(split.train))
+    cut = max(1, len(order) // 10)
+    return tuple(split.train[i] for i in np.sort(order[cut:])), tuple(split.train[i] for i in np.sort(order[:cut]))
 
 
 def target_matrix(cells: Cells, scale: DepthScale) -> sp.csr_matrix:
@@ -127,3 +158,42 @@ class SourceView:
             float(arrays["unit"]),
             (float(arrays["log_depth"][0]), float(arrays["log_depth"][1])),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class TargetView:
+    """Target cells as SVD coordinates in units of the first component's spread, and the way back to features."""
+
+    modality: Modality
+    scale: DepthScale
+    basis: Projection
+    unit: float
+
+    @classmethod
+    def fit(cls, cells: Cells, *, k: int, rng: np.random.Generator, centred: bool = True) -> Self:
+        scale = DepthScale.fit(cells.counts)
+        y_nf = target_matrix(cells, scale)
+        basis = Projection.fit(y_nf, k=k, rng=rng, centred=centred)
+        return cls(cells.modality, scale, basis, float(basis.transform(y_nf)[:, 0].std()) or 1.0)
+
+    def coordinates(self, cells: Cells) -> Floats:
+        """shape (n, k)"""
+        return (self.basis.transform(target_matrix(cells, self.scale)) / np.float32(self.unit)).astype(np.float32)
+
+    def values(self, y_nk: Floats, positions: NDArray[np.int64]) -> Floats:
+        """Chosen features on the declared scale, shape (n, len(positions)); peaks as probabilities."""
+        linear = y_nk @ (self.basis.v_fk[positions].T * np.float32(self.unit)) + self.basis.mean_f[None, positions]
+        return as_probability(linear) if self.modality is Modality.ATAC else linear.astype(np.float32)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        return {
+            **prefixed("scale", self.scale.arrays()),
+            **prefixed("basis", self.basis.arrays()),
+            "unit": np.array(self.unit, dtype=np.float64),
+        }
+
+    @classmethod
+    def from_arrays(cls, modality: Modality, arrays: Arrays) -> Self:
+        scale = DepthScale.from_arrays(unprefixed("scale", arrays))
+        basis = Projection.from_arrays(unprefixed("basis", arrays))
+        return cls(modality, scale, basis, float(arrays["unit"]))
