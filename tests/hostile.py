@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from tests.builders import gene_names
+from tests.splicing import switching, write_loom
 
 Writer = Callable[[Path], None]
 HOSTILE: dict[str, tuple[Writer, str]] = {}
@@ -357,6 +358,92 @@ def genes_and_peaks_in_one_file(path: Path) -> None:
         write_frame(file, "obs", [f"CELL{i}" for i in range(6)])
         write_frame(file, "var", [*gene_names(3), "chr1:10-20", "chr1:30-40"])
         write_csr(file, "X", counts_of())
+
+
+def loom(path: Path, **replaced: Any) -> None:
+    """A small loom file; `replaced` gives other content for a path, as in `tests.splicing.write_loom`."""
+    write_loom(path, switching(cells=6, moving=2, still=3, rng=np.random.default_rng(0)), **replaced)
+
+
+@attack("unsafe-file")
+def loom_layer_in_another_file(path: Path) -> None:
+    loom(path, layers__spliced=h5py.ExternalLink("/etc/hostname", "/"))
+
+
+@attack("too-large")
+def loom_declares_16_tb(path: Path) -> None:
+    loom(path, matrix=None)
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("matrix", (2_000_000, 2_000_000), np.float32, chunks=(64, 64), compression="gzip")
+
+
+@attack("corrupt-matrix")
+def loom_with_negative_counts(path: Path) -> None:
+    loom(path, matrix=np.full((5, 6), -3))
+
+
+@attack("corrupt-matrix")
+def loom_with_a_negative_layer(path: Path) -> None:
+    loom(path, layers__unspliced=np.full((5, 6), -3))
+
+
+@attack("corrupt-matrix")
+def loom_layer_of_another_shape(path: Path) -> None:
+    loom(path, layers__spliced=np.ones((5, 7)))
+
+
+@attack("corrupt-matrix")
+def loom_with_more_names_than_cells(path: Path) -> None:
+    loom(path, col_attrs__CellID=[f"CELL{i}" for i in range(9)])
+
+
+@attack("corrupt-matrix")
+def loom_matrix_of_text(path: Path) -> None:
+    loom(path, matrix=["counts"])
+
+
+@attack("corrupt-matrix")
+def loom_not_a_number_deep_inside(path: Path) -> None:
+    values = np.ones((1_000, 400), dtype=np.float32)
+    values[7, 100] = np.nan
+    cells = [f"CELL{i}" for i in range(400)]
+    names = {"row_attrs__Gene": list(gene_names(1_000)), "col_attrs__CellID": cells}
+    loom(path, matrix=values, layers__spliced=None, layers__unspliced=None, row_attrs__Accession=None, **names)
+
+
+@attack("no-cells")
+def loom_without_cells(path: Path) -> None:
+    loom(path, matrix=np.ones((5, 0)))
+
+
+@attack("duplicate-names")
+def loom_with_duplicate_barcodes(path: Path) -> None:
+    loom(path, col_attrs__CellID=["a", "b", "c", "a", "d", "e"])
+
+
+@attack("corrupt-matrix")
+def layer_of_another_shape(path: Path) -> None:
+    with skeleton(path) as file:
+        write_csr(file, "X", counts_of())
+        write_csr(file, "layers/spliced", counts_of())
+        write_csr(file, "layers/unspliced", counts_of(genes=4))
+
+
+@attack("corrupt-matrix")
+def layer_with_negative_counts(path: Path) -> None:
+    with skeleton(path) as file:
+        write_csr(file, "X", counts_of())
+        write_csr(file, "layers/spliced", counts_of())
+        write_csr(file, "layers/unspliced", -counts_of())
+
+
+@attack("corrupt-matrix")
+def layer_with_indices_out_of_range(path: Path) -> None:
+    x = counts_of()
+    with skeleton(path) as file:
+        write_csr(file, "X", x)
+        write_csr(file, "layers/spliced", x)
+        write_csr(file, "layers/unspliced", x, indices=x.indices + 10)
 
 
 MARKUP = "<img src=x onerror=alert(1)>"

@@ -82,7 +82,9 @@ class Layout:
     def is_loom(self) -> bool:
         """Whether this is a loom file, as velocyto and loompy write: genes × cells, attributes of rows and columns."""
         matrix, tables = self.get("matrix"), (self.get("row_attrs"), self.get("col_attrs"))
-        return matrix is not None and not matrix.is_group and all(t is not None and t.is_group for t in tables)
+        if matrix is None or matrix.is_group or self.get("obs") is not None:
+            return False
+        return all(table is not None and table.is_group for table in tables)
 
     def resolve(self, path: str) -> str | None:
         """The path of the object itself, following links inside the file; None where nothing is."""
