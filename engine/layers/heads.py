@@ -160,7 +160,7 @@ def _log_sum(x: Tensor) -> Tensor:
 def _squared(outputs: list[Tensor], where: Tensor, value: Tensor, wanted: bool) -> Tensor:
     (out,) = outputs
     out[:, where] -= value
-    loss_p = torch.linalg.vector_norm(out, dim=1).square().double()
+    loss_p: Tensor = torch.linalg.vector_norm(out, dim=1).square().double()
     if wanted:
         out.mul_(2.0)
     return loss_p
