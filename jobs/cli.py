@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from jobs.commands.benchmark_parser import add_benchmark
 from jobs.version import code_version
 
 DONE, BAD_INPUT, JOB_FAILED, NOT_REACHABLE = 0, 2, 3, 4
@@ -353,6 +354,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_running(commands)
     _add_offline(commands)
+    add_benchmark(commands, _command)
     _add_models(commands)
     _add_jobs(commands)
     return parser

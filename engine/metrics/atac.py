@@ -100,9 +100,9 @@ def score_atac(
     figures, null_figures = dict(mine.figures), {name: dict(m.figures) for name, m in theirs.items()}
     if "mean" in theirs and mine.probabilities.within:
         base = theirs["mean"].probabilities.brier_n
-        figures["brier_skill"] = _skill(mine.probabilities.brier_n, base)
+        figures["brier_skill"] = brier_skill(mine.probabilities.brier_n, base)
         for name, m in theirs.items():
-            null_figures[name]["brier_skill"] = _skill(m.probabilities.brier_n, base)
+            null_figures[name]["brier_skill"] = brier_skill(m.probabilities.brier_n, base)
     scores = with_intervals(figures, null_figures, rng=rng, resamples=resamples)
     features: Table = {
         "name": np.asarray(names, dtype=object)[truth.kept],
@@ -142,6 +142,8 @@ def score_atac(
         notes=_notes(truth, calibrated=calibration is not None),
         features=features,
         cells=by_cell,
+        pulls={name: figure.pull for name, figure in figures.items()},
+        brier_n=mine.probabilities.brier_n if mine.probabilities.within else None,
     )
 
 
@@ -244,7 +246,7 @@ def _mean(values: Doubles) -> float:
     return float(values.mean()) if len(values) else math.nan
 
 
-def _skill(brier_n: Doubles, base_n: Doubles) -> Figure:
+def brier_skill(brier_n: Doubles, base_n: Doubles) -> Figure:
     """1 − Brier over the mean null's Brier, with each cell's pull."""
     mine, base = float(brier_n.sum()), float(base_n.sum())
     if base <= 0:

@@ -93,6 +93,7 @@ def score_rna(
         notes=_notes(len(kept), g, n),
         features=features,
         cells=by_cell,
+        pulls={name: figure.pull for name, figure in mine.figures.items()},
     )
 
 

@@ -105,6 +105,8 @@ class Scores:
 
     counts: genes_scored, genes_undefined, nonfinite, base_rate … as in the bench script.
     features, cells: tables by column (one row a scored gene or peak; one row a cell); they do not travel in `as_dict`.
+    pulls: what each cell pulls on each score, shape (n,): differences between predictions of the same cells are paired
+    by them. brier_n: squared error of each cell summed over features, where all values were probabilities.
     spread: mean over features of predicted over true variance between cells; far below 1 means over-smoothed.
     """
 
@@ -120,6 +122,8 @@ class Scores:
     notes: tuple[str, ...] = ()
     features: Table = field(default_factory=dict, repr=False)
     cells: Table = field(default_factory=dict, repr=False)
+    pulls: Mapping[str, Doubles] = field(default_factory=dict, repr=False)
+    brier_n: Doubles | None = field(default=None, repr=False)
 
     @property
     def main(self) -> str:
