@@ -29,6 +29,7 @@ from engine.errors import BadSetting
 from engine.types import LAYERS, Cells
 
 EXTRA: Final = "crossview[velocity]"
+INSTEAD: Final = "train with `--set significant=variable`"
 SHARED_COUNTS = 20  # scVelo's tutorials
 PERCENTILES = [5, 95]  # scvelo.tl.velocity
 NEIGHBOURS = 30  # scvelo.pp.moments
@@ -58,15 +59,15 @@ def require_velocity(cells: Cells) -> None:
     if missing := [name for name in LAYERS if name not in cells.layers]:
         raise NoVelocity(
             f"The training cells have no {' and '.join(missing)} counts.",
-            hint="Give RNA with layers spliced and unspliced, or velocyto's .loom; or set method=variable.",
+            hint=f"Give RNA with layers spliced and unspliced, or velocyto's .loom; or {INSTEAD}.",
         )
     if len(cells) < FEWEST_CELLS:
         raise NoVelocity(
             f"There are {len(cells):,} training cells; at least {FEWEST_CELLS} are needed to see RNA velocity.",
-            hint="Set method=variable.",
+            hint=f"Give more cells, or {INSTEAD}.",
         )
     if scvelo_version() is None:
-        raise NoVelocity("scVelo is not installed.", hint=f"Install it: pip install '{EXTRA}'; or set method=variable.")
+        raise NoVelocity("scVelo is not installed.", hint=f"Install it: pip install '{EXTRA}'; or {INSTEAD}.")
 
 
 def velocity_genes(cells: Cells, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -122,7 +123,7 @@ def _ranked(scvelo: Any, adata: Any, count: int, *, seed: int) -> NDArray[np.int
     adata.obs["group"] = _groups(adata, seed=seed)
     if adata.obs["group"].nunique() < 2:
         raise NoVelocity(
-            "The training cells do not fall into groups that differ in RNA velocity.", hint="Set method=variable."
+            "The training cells do not fall into groups that differ in RNA velocity.", hint=f"Instead, {INSTEAD}."
         )
     try:
         scvelo.tl.rank_velocity_genes(adata, groupby="group", n_genes=adata.n_vars)
@@ -198,5 +199,5 @@ def _groups(adata: Any, *, seed: int) -> NDArray[Any]:
 def _too_few(genes: int, what: str) -> NoVelocity:
     return NoVelocity(
         f"{genes:,} genes {what}; at least {FEWEST_GENES} are needed to rank genes by RNA velocity.",
-        hint="Check that the layers are counts of the whole transcriptome; or set method=variable.",
+        hint=f"Check that the layers are counts of the whole transcriptome; or {INSTEAD}.",
     )

@@ -17,7 +17,7 @@ from engine.errors import BadInput, BadSetting, NoCells, TooLarge
 from engine.intake.canonical import CanonicalCells
 from engine.intake.child import run_in_child
 from engine.intake.summary import Summary
-from engine.types import Cells, Direction, FeatureSpace, Modality, Split
+from engine.types import Cells, Direction, Modality, Split
 from jobs.catalog import resolve
 from jobs.settings import Settings
 from jobs.version import code_version
@@ -286,10 +286,10 @@ def write_card(folder: Path, report: dict[str, Any]) -> None:
 
 
 def _cells(cells: Taken, genome: str | None) -> Cells:
+    from engine.fitting import with_genome
+
     with CanonicalCells.open(cells.path) as opened:
-        found = opened.all()
-    space = FeatureSpace(found.modality, found.space.names, genome or found.space.genome)
-    return Cells(space, found.counts, found.barcodes, found.obs)
+        return with_genome(opened.all(layers=True), genome)
 
 
 def _filters(settings: dict[str, str]) -> Any:

@@ -40,7 +40,7 @@ def test_velocity_demanded_without_layers_is_refused_with_what_to_do(cells: Cell
     half = replace(cells, layers={"spliced": cells.layers["spliced"]})
     with pytest.raises(BadSetting, match="no unspliced counts") as caught:
         significant_genes(half, count=20, method="velocity", rng=RNG(0))
-    assert "method=variable" in caught.value.hint
+    assert "significant=variable" in caught.value.hint
 
 
 def test_too_few_cells_are_told(cells: Cells) -> None:
