@@ -57,11 +57,26 @@ def prepare(
 
     Raises CellsDoNotMatch, LeakedCells, NoCells, BadSetting, BadInput.
     """
+    parted = part_pair(rna, atac, part=part, by=by)
+    filtered = filter_pair(parted.pair, parted.split, filters)
+    return Prepared(filtered.pair, parted.split, filtered.split, filtered.kept, parted.matching, parted.leaks)
+
+
+@dataclass(frozen=True, eq=False)
+class Parted:
+    """The cells of both files on their sides, before any filter."""
+
+    pair: PairedCells
+    split: Split
+    matching: Matching
+    leaks: Leaks
+
+
+def part_pair(rna: Cells, atac: Cells, *, part: Callable[[Cells], Split], by: str = "") -> Parted:
+    """As `prepare`, without the filters: names and labels are enough for it."""
     pair, matching = pair_up(rna, atac)
-    split = known_cells(pair.rna, part(_labelled(pair)))
-    leaks = check(split, _labels_of_both(pair), by=by)
-    filtered = filter_pair(pair, split, filters)
-    return Prepared(filtered.pair, split, filtered.split, filtered.kept, matching, leaks)
+    split = known_cells(pair.rna, part(_labels_of_both(pair).rna))
+    return Parted(pair, split, matching, check(split, _labels_of_both(pair), by=by))
 
 
 def fit_bundle(
@@ -141,10 +156,6 @@ def with_genome(cells: Cells, genome: str | None) -> Cells:
     if not genome or genome == cells.space.genome:
         return cells
     return replace(cells, space=FeatureSpace(cells.modality, cells.space.names, genome))
-
-
-def _labelled(pair: PairedCells) -> Cells:
-    return _labels_of_both(pair).rna
 
 
 def _labels_of_both(pair: PairedCells) -> PairedCells:

@@ -287,6 +287,19 @@ def _put(
     return {"name": name, "bytes": len(data), "sha256": digest, "media_type": media_type, "what": what}
 
 
+def put_output(attempt: Attempt, name: str, data: bytes, media_type: str, what: str) -> dict[str, Any]:
+    """An output of the attempt; the record its last event lists."""
+    return _put(attempt, None, name, data, media_type, what)
+
+
+def put_file(attempt: Attempt, name: str, path: Path, media_type: str, what: str) -> dict[str, Any]:
+    """A file as an output of the attempt; the record its last event lists."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    attempt.store.put_file(layout.output(attempt.job, attempt.number, name), path)
+    return {"name": name, "bytes": path.stat().st_size, "sha256": digest, "media_type": media_type, "what": what}
+
+
 def _put_json(
     attempt: Attempt, direction: Direction | None, name: str, document: Any, what: str, *, indent: int | None = None
 ) -> dict[str, Any]:
@@ -295,11 +308,7 @@ def _put_json(
 
 
 def _put_file(attempt: Attempt, direction: Direction, name: str, path: Path, what: str) -> dict[str, Any]:
-    name = f"{direction.value}/{name}"
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    attempt.store.put_file(layout.output(attempt.job, attempt.number, name), path)
-    return {"name": name, "bytes": path.stat().st_size, "sha256": digest, "media_type": H5AD, "what": what}
+    return put_file(attempt, f"{direction.value}/{name}", path, H5AD, what)
 
 
 def _put_piece(attempt: Attempt, direction: Direction, name: str, arrays: Mapping[str, Any]) -> None:

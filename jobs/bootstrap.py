@@ -81,6 +81,8 @@ def build_service(settings: Settings, *, runner: Runner | None = None) -> JobSer
     from jobs.results.read import Results
     from jobs.results.shelf import Shelf
     from jobs.service import JobService
+    from jobs.submitting import Desk
+    from jobs.training.shelf import with_trained
     from storage.database import Database
     from storage.uploads import UploadArea
 
@@ -88,10 +90,22 @@ def build_service(settings: Settings, *, runner: Runner | None = None) -> JobSer
     profile = s3_profile(settings)
     store = build_store(settings)
     uploads = UploadArea(settings.uploads, max_bytes=settings.max_upload_bytes)
-    models = Models(load=partial(load_catalog, settings.pretrained, settings.home / "models"))
     database = Database.open(settings.database)
     try:
         runner = runner or build_runner(settings)
+        shelf = Shelf(store, settings.cache)
+        catalog = partial(load_catalog, settings.pretrained, settings.home / "models")
+        models = Models(load=with_trained(catalog, database, shelf))
+        importer = Importer(settings, database, store, uploads, models, {profile.name: profile})
+        reconciler = Reconciler(
+            database,
+            store,
+            runner,
+            models.folder_of,
+            store.uri(),
+            limit=settings.concurrent_jobs,
+            period_s=settings.poll_seconds,
+        )
         return JobService(
             settings=settings,
             database=database,
@@ -99,17 +113,10 @@ def build_service(settings: Settings, *, runner: Runner | None = None) -> JobSer
             runner=runner,
             uploads=uploads,
             models=models,
-            importer=Importer(settings, database, store, uploads, models, {profile.name: profile}),
-            results=Results(database, Shelf(store, settings.cache), models.folder_of),
-            reconciler=Reconciler(
-                database,
-                store,
-                runner,
-                models.folder_of,
-                store.uri(),
-                limit=settings.concurrent_jobs,
-                period_s=settings.poll_seconds,
-            ),
+            importer=importer,
+            results=Results(database, shelf, models.folder_of),
+            reconciler=reconciler,
+            desk=Desk(database, shelf, runner, models, importer, reconciler.wake),
         )
     except BaseException:
         database.close()

@@ -26,6 +26,9 @@ class CatalogEntry:
     recommended_for: str = ""
     not_for: str = ""
     licence: str = ""
+    words: Path | None = None  # folder of card and report, where that is not the bundle's
+    job: str = ""  # that trained it here
+    datasets: tuple[str, ...] = ()
 
 
 def load_catalog(pretrained: Path | None = None, added: Path | None = None) -> dict[str, CatalogEntry]:

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from engine.types import Direction, Modality
 from jobs.errors import ChecksumMismatch, Unreachable
 from jobs.failures import error_of
-from jobs.spec import TranslateSpec
+from jobs.spec import AnySpec, BenchmarkSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
     DatasetView,
@@ -28,6 +28,8 @@ from jobs.views import (
     JobView,
     ModelView,
     PreflightView,
+    RecipeView,
+    TrainingView,
     UploadView,
     Values,
 )
@@ -69,6 +71,12 @@ class HttpClient:
     def model(self, id: str) -> ModelView:
         return ModelView.model_validate(self._get(f"models/{_part(id)}"))
 
+    def recipes(self) -> list[RecipeView]:
+        return TypeAdapter(list[RecipeView]).validate_python(self._get("recipes"))
+
+    def delete_model(self, id: str) -> None:
+        self._send("DELETE", f"models/{_part(id)}")
+
     def create_upload(self, *, name: str, size: int | None = None) -> UploadView:
         return UploadView.model_validate(self._post("uploads", {"name": name, "size": size}))
 
@@ -105,7 +113,10 @@ class HttpClient:
         asked = {"model": model, "rna": rna, "atac": atac, "directions": list(directions)}
         return PreflightView.model_validate(self._post("preflight", asked))
 
-    def submit(self, spec: TranslateSpec, *, title: str = "", fresh: bool = False) -> JobView:
+    def pair_preflight(self, spec: TrainSpec | BenchmarkSpec) -> PreflightView:
+        return PreflightView.model_validate(self._post("preflight/pair", {"spec": spec.model_dump(mode="json")}))
+
+    def submit(self, spec: AnySpec, *, title: str = "", fresh: bool = False) -> JobView:
         asked = {"spec": spec.model_dump(mode="json"), "title": title, "fresh": fresh}
         return JobView.model_validate(self._post("jobs", asked))
 
@@ -132,6 +143,13 @@ class HttpClient:
 
     def delete_job(self, id: str) -> None:
         self._send("DELETE", f"jobs/{_part(id)}")
+
+    def training(self, id: str) -> TrainingView:
+        return TrainingView.model_validate(self._get(f"jobs/{_part(id)}/training"))
+
+    def benchmark(self, id: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self._get(f"jobs/{_part(id)}/benchmark")
+        return answer
 
     def report(self, id: str) -> dict[str, Any]:
         answer: dict[str, Any] = self._get(f"jobs/{_part(id)}/report")

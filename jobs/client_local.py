@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.types import Direction, Modality
 from jobs.failures import typed_errors
-from jobs.spec import TranslateSpec
+from jobs.spec import AnySpec, BenchmarkSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
     DatasetView,
@@ -18,6 +18,8 @@ from jobs.views import (
     JobView,
     ModelView,
     PreflightView,
+    RecipeView,
+    TrainingView,
     UploadView,
     Values,
 )
@@ -43,6 +45,14 @@ class LocalClient:
     def model(self, id: str) -> ModelView:
         with typed_errors():
             return self._service.models.view(id)
+
+    def recipes(self) -> list[RecipeView]:
+        with typed_errors():
+            return self._service.recipes()
+
+    def delete_model(self, id: str) -> None:
+        with typed_errors():
+            self._service.delete_model(id)
 
     def create_upload(self, *, name: str, size: int | None = None) -> UploadView:
         with typed_errors():
@@ -80,15 +90,19 @@ class LocalClient:
         self, *, model: str, rna: str | None = None, atac: str | None = None, directions: Sequence[Direction] = ()
     ) -> PreflightView:
         with typed_errors():
-            return self._service.preflight(model=model, rna=rna, atac=atac, directions=directions)
+            return self._service.desk.preflight(model=model, rna=rna, atac=atac, directions=directions)
 
-    def submit(self, spec: TranslateSpec, *, title: str = "", fresh: bool = False) -> JobView:
+    def pair_preflight(self, spec: TrainSpec | BenchmarkSpec) -> PreflightView:
         with typed_errors():
-            return self._service.submit(spec, title=title, fresh=fresh)
+            return self._service.desk.pair_preflight(spec)
+
+    def submit(self, spec: AnySpec, *, title: str = "", fresh: bool = False) -> JobView:
+        with typed_errors():
+            return self._service.desk.submit(spec, title=title, fresh=fresh)
 
     def submit_example(self, model: str | None = None) -> JobView:
         with typed_errors():
-            return self._service.submit_example(model)
+            return self._service.desk.submit_example(model)
 
     def jobs(self, *, limit: int = 200) -> list[JobView]:
         with typed_errors():
@@ -117,6 +131,14 @@ class LocalClient:
     def delete_job(self, id: str) -> None:
         with typed_errors():
             self._service.delete_job(id)
+
+    def training(self, id: str) -> TrainingView:
+        with typed_errors():
+            return self._service.training(id)
+
+    def benchmark(self, id: str) -> dict[str, Any]:
+        with typed_errors():
+            return self._service.benchmark(id)
 
     def report(self, id: str) -> dict[str, Any]:
         with typed_errors():

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STAGES = ("prepare", "translate", "score", "map", "publish")
+STAGES_OF: Mapping[str, tuple[str, ...]] = {
+    "translate": STAGES,
+    "train": ("prepare", "train", "score", "publish"),
+    "benchmark": ("prepare", "measure", "publish"),
+}
 HEARTBEAT_S = 1.5  # between two words of a working driver at most, with POLL_S added  # ours
 POLL_S = 0.5  # between two looks for a cancel mark or a newer attempt  # ours
 QUIET_S = 0.25  # between two reports of progress at least  # ours
@@ -117,6 +122,7 @@ class Voice:
     outbox: Outbox
     on_stop: Callable[[], None]
     reason: str = ""  # "cancelled" or "superseded", once seen
+    watch: Callable[[], Mapping[str, Any]] | None = None  # what a task that runs for long leaves of where it stands
     _stage: dict[str, Any] = field(default_factory=lambda: {"stage": "prepare", "done": 0, "total": 0, "message": ""})
     _end: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -153,12 +159,26 @@ class Voice:
             self.reason = "superseded"
         return bool(self.reason)
 
+    def _watch(self) -> None:
+        """The stage as the watched task has it; a store that is slow costs no heartbeat."""
+        watch = self.watch
+        if watch is None:
+            return
+        try:
+            seen = watch()
+        except Exception:
+            log.warning("A task's progress could not be read; trying again.", exc_info=True)
+        else:
+            if self.watch is watch:  # the task may have ended meanwhile
+                self._stage = {**self._stage, **seen}
+
     def _loop(self) -> None:
         while not self._end.wait(POLL_S):
             try:
                 if not self.reason and self.look():
                     self.on_stop()
                 if time.monotonic() - self.outbox.last >= HEARTBEAT_S:
+                    self._watch()
                     self.outbox.write("stage", **self._stage)
             except OutboxTaken:
                 self.reason = "superseded"
@@ -230,6 +250,10 @@ def _work(attempt: Attempt, voice: Voice, executor: Executor, threads: int) -> d
             hint="Install the same version on every node, then run the job again.",
         )
     voice.say("prepare", done=0, total=1, message="Reading the input")
+    if attempt.asked.kind == "train":
+        from jobs.training.conduct import train
+
+        return train(attempt, voice, executor)
     tasks = _plan(attempt, threads)
     _translate(tasks, voice, executor)
     reports, notes, artifacts = _judge(tasks, voice, executor)
@@ -248,7 +272,7 @@ def _translate(tasks: Plan, voice: Voice, executor: Executor) -> None:
     total, done = sum(task.weight for task in tasks.translate), 0
     voice.say("translate", done=0, total=total, message="Starting the workers")
     for receipt in executor.run(tasks.translate):
-        _result(receipt)
+        result_of(receipt)
         done += receipt.task.weight
         voice.say("translate", done=done, total=total, message=receipt.task.label)
 
@@ -265,7 +289,7 @@ def _judge(
     if both:
         _say_left(voice, left, tasks)
     for receipt in executor.run(both):
-        result = _result(receipt)
+        result = result_of(receipt)
         left[receipt.task.kind] -= 1
         if receipt.task.kind == "score":
             reports[receipt.task.arguments["direction"]] = result["report"]
@@ -301,7 +325,7 @@ def _publish(
     total = len(tasks.publish)
     voice.say("publish", done=0, total=total, message="Writing the files")
     for done, receipt in enumerate(executor.run(tasks.publish), start=1):
-        result = _result(receipt)
+        result = result_of(receipt)
         artifacts.extend(result["artifacts"])
         if result["report"] is not None:
             reports[receipt.task.arguments["direction"]] = result["report"]
@@ -311,7 +335,7 @@ def _publish(
     return {"artifacts": sorted(artifacts, key=lambda a: str(a["name"])), "summary": summary_of(ordered)}
 
 
-def _result(receipt: Receipt) -> dict[str, Any]:
+def result_of(receipt: Receipt) -> dict[str, Any]:
     """Raises TaskFailed when that is what the receipt says."""
     if failure := receipt.result.get("failure"):
         raise TaskFailed(Failure.model_validate(failure))

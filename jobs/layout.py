@@ -6,8 +6,10 @@ results/<job>/<attempt>/cancel                     the cancel mark
 results/<job>/<attempt>/pieces/<direction>/<name>    what one task of the attempt leaves for the next
 results/<job>/<attempt>/out/<artifact>             outputs; visible once the job row names this attempt SUCCEEDED
 results/<job>/parts/<spec digest>/<direction>/…    finished parts, the same bytes whichever attempt wrote them
+results/<job>/training/<spec digest>/…             the curve, checkpoints and bundle of a training, of all attempts
 datasets/<digest>.h5ad                             canonical copies
 bundles/<digest>/…                                 models, as workers read them
+models/<id>/…                                      card and report of a model trained here
 """
 
 from __future__ import annotations
@@ -43,6 +45,14 @@ def outputs(job: str, attempt: int) -> str:
 
 def part(job: str, spec_digest: str, direction: str, start: int, stop: int) -> str:
     return f"results/{job}/parts/{spec_digest[:16]}/{direction}/{start:09d}-{stop:09d}.npz"
+
+
+def training(job: str, spec_digest: str, name: str) -> str:
+    return f"results/{job}/training/{spec_digest[:16]}/{name}"
+
+
+def model(id: str) -> str:
+    return f"models/{id}/"
 
 
 def job_prefix(job: str) -> str:

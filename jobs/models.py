@@ -83,8 +83,12 @@ class Models:
             recommended_for=entry.recommended_for,
             not_for=entry.not_for,
             licence=entry.licence or manifest.licence,
-            card=_text(entry.folder / "CARD.md"),
-            report=_document(entry.folder / "report.json"),
+            card=_text((entry.words or entry.folder) / "CARD.md"),
+            report=_document((entry.words or entry.folder) / "report.json"),
+            origin="trained" if entry.job else "catalog",
+            job=entry.job,
+            datasets=entry.datasets,
+            holds_cells=manifest.contains_cells,
             example_cells=_cells(entry.folder / EXAMPLE),
         )
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import re
-import secrets
 import time
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import WrongDirection, WrongModality
-from engine.types import Direction, Modality
-from jobs import estimate, layout, preflight
-from jobs.errors import BadRequest, Conflict, NoCapacity, NotFound, NotReady
-from jobs.failures import error_of, scrub
+from engine.types import Modality
+from jobs import layout
+from jobs.errors import BadRequest, Conflict
+from jobs.failures import scrub
 from jobs.imports import Importer
 from jobs.models import Models
 from jobs.reconcile.moves import move, requeue, state_of
@@ -26,17 +21,18 @@ from jobs.reconcile.reconciler import Reconciler
 from jobs.results.read import Results
 from jobs.runners.base import Runner, RunnerUnreachable
 from jobs.settings import Settings
-from jobs.shown import dataset_view, event_view, job_view, upload_view
-from jobs.spec import TranslateSpec
+from jobs.shown import dataset_view, event_view, upload_view
 from jobs.state import ACTIVE, TERMINAL, JobState
+from jobs.submitting import Desk, dataset_row, ready_inputs, row_of, view_of
+from jobs.training.checkpoints import read_or_none
+from jobs.training.curve import read_curve
+from jobs.training.shelf import delete_model, holders
 from jobs.version import code_version
-from jobs.views import DatasetView, EventView, Failure, Health, JobView, PreflightView, UploadView
+from jobs.views import DatasetView, EventView, Health, JobView, RecipeView, TrainingView, UploadView
 from storage.errors import StorageError
 from storage.tables import datasets as dataset_table
 from storage.tables import jobs as job_table
-from storage.tables.datasets import DatasetRow
 from storage.tables.jobs import JobRow
-from storage.tables.rows import utcnow
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -47,12 +43,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-OWNER = "local"  # single-user mode
-EXAMPLE_WAIT_S = 120.0  # for the example's import, seconds on an idle machine  # ours
 UPLOAD_IDLE = timedelta(days=2)  # before an unfinished upload is swept  # ours
 HEALTH_S = 2.0  # for which an answer of the runner is shown again  # ours
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
-HISTORY = 200  # finished jobs looked at for an estimate  # ours
 
 
 @dataclass
@@ -68,6 +61,7 @@ class JobService:
     importer: Importer
     results: Results
     reconciler: Reconciler
+    desk: Desk
     _health: tuple[float, Health] | None = None
 
     def start(self) -> None:
@@ -132,7 +126,7 @@ class JobService:
         return dataset_view(self.importer.begin(source, modality=modality, name=name))
 
     def dataset(self, id: str) -> DatasetView:
-        return dataset_view(self._dataset(id))
+        return dataset_view(dataset_row(self.database, id))
 
     def datasets(self) -> list[DatasetView]:
         with self.database.read() as conn:
@@ -140,13 +134,20 @@ class JobService:
 
     def delete_dataset(self, id: str) -> None:
         """The row is marked; the copy goes when no other dataset has the same content."""
-        row = self._dataset(id)
+        row = dataset_row(self.database, id)
         if row.state == "importing":
             raise Conflict(f"{row.name} is still being brought in.", hint="Wait until it is ready or has failed.")
         with self.database.read() as conn:
             busy = [job.id for job in job_table.find(conn, states=ACTIVE, limit=10_000) if id in _inputs(job)]
         if busy:
             raise Conflict(f"{row.name} is used by job {busy[0]}.", hint="Cancel the job first, or wait for its end.")
+        with self.database.read() as conn:
+            held = holders(conn, id)
+        if held:
+            raise Conflict(
+                f"{', '.join(held)} hold{'s' if len(held) == 1 else ''} cells of {row.name}.",
+                hint="Delete that model and the job that trained it first: no copy of the cells is then left behind.",
+            )
 
         def forget(conn: DuckDBPyConnection) -> bool:
             dataset_table.mark_deleted(conn, id)
@@ -156,87 +157,36 @@ class JobService:
             self.store.delete(layout.dataset(row.digest))
             self.results.shelf.forget(layout.dataset(row.digest))
 
-    def preflight(
-        self, *, model: str, rna: str | None = None, atac: str | None = None, directions: Sequence[Direction] = ()
-    ) -> PreflightView:
-        return self._look(model, self._inputs(rna=rna, atac=atac), directions)
+    # -- models --------------------------------------------------------------------------------------------------
 
-    def _look(
-        self,
-        model: str,
-        inputs: Mapping[Modality, DatasetRow],
-        directions: Sequence[Direction],
-        min_coverage: float | None = None,
-    ) -> PreflightView:
-        view = preflight.look(
-            folder=self.models.folder(model),
-            manifest=self.models.manifest(model),
-            paths={m: self.results.shelf.path(layout.dataset(str(row.digest))) for m, row in inputs.items()},
-            wanted=tuple(directions),
-            min_coverage=min_coverage,
-        )
-        with self.database.read() as conn:
-            past = _durations(conn, model, len(view.directions))
-        return view.model_copy(update={"seconds": estimate.from_past(past, cells=view.cells) or view.seconds})
+    def recipes(self) -> list[RecipeView]:
+        from jobs.training.recipes import recipes
+
+        return recipes()
+
+    def delete_model(self, id: str) -> None:
+        delete_model(id, catalog=self.models.load(), database=self.database, shelf=self.results.shelf)
 
     # -- jobs ----------------------------------------------------------------------------------------------------
-
-    def submit(self, spec: TranslateSpec, *, title: str = "", fresh: bool = False) -> JobView:
-        """Refuses what cannot work, returns what is known already, queues the rest."""
-        spec = self._complete(spec)
-        inputs = self._inputs(rna=spec.rna, atac=spec.atac)
-        key = cache_key(spec, {m: str(row.digest) for m, row in inputs.items()})
-        if not fresh:
-            with self.database.read() as conn:
-                known = job_table.find_finished(conn, cache_key=key, owner=OWNER)
-            if known is not None:
-                return job_view(known, from_cache=True)
-        view = self._require_possible(spec, inputs)
-        row = JobRow(
-            id=_new_id(),
-            kind=spec.kind,
-            state=JobState.QUEUED.value,
-            spec=spec.model_dump(mode="json"),
-            spec_digest=spec.digest,
-            cache_key=key,
-            owner=OWNER,
-            title=one_line(title) or _title(spec, inputs),
-            result={
-                "cells": view.cells,
-                "input_names": {m.value: row.name for m, row in inputs.items()},
-                "seconds": view.seconds,
-            },
-        )
-        self.database.write_now(lambda conn: job_table.insert(conn, row))
-        self.reconciler.wake()
-        return self.job(row.id)
-
-    def submit_example(self, model: str | None = None) -> JobView:
-        """The model's own example, both ways; brings its cells in first where that was not done yet."""
-        model = model or self.models.default()
-        ids = {m: self._example(f"example:{model}/{m.value}", m) for m in Modality}
-        directions = tuple(Direction(d) for d in self.models.manifest(model).directions)
-        spec = TranslateSpec(model=model, rna=ids[Modality.RNA], atac=ids[Modality.ATAC], directions=directions)
-        return self.submit(spec, title=f"Example: {self.models.view(model).title}")
 
     def jobs(self, *, limit: int = 200) -> list[JobView]:
         with self.database.read() as conn:
             rows = job_table.find(conn, limit=limit)
-            return [self._view(conn, row) for row in rows]
+            return [view_of(conn, row) for row in rows]
 
     def job(self, id: str) -> JobView:
         with self.database.read() as conn:
-            return self._view(conn, _job(conn, id))
+            return view_of(conn, row_of(conn, id))
 
     def events(self, id: str, *, after: int = 0) -> list[EventView]:
         with self.database.read() as conn:
-            _job(conn, id)
+            row_of(conn, id)
             return [event_view(event) for event in job_table.events(conn, id, after=after)]
 
     def logs(self, id: str, *, tail: int = 200) -> str:
         """The runner's words where it still has them, else the lines the attempt reported."""
         with self.database.read() as conn:
-            row = _job(conn, id)
+            row = row_of(conn, id)
             said = [str(e.detail.get("line", "")) for e in job_table.events(conn, id) if e.kind == "log"]
         text = ""
         if row.ray_submission is not None:
@@ -247,10 +197,26 @@ class JobService:
         lines = text.splitlines() or said
         return scrub("\n".join(lines[-tail:]))
 
+    def training(self, id: str) -> TrainingView:
+        """The curve as the attempt last left it; an empty one before its first epoch. Raises NotFound, Conflict."""
+        with self.database.read() as conn:
+            row = row_of(conn, id)
+        if row.kind != "train":
+            raise Conflict(f"{id} is no training: it is a {row.kind}.", hint="Look at its report.")
+        return read_curve(read_or_none(self.store, layout.training(row.id, row.spec_digest, "curve.json")))
+
+    def benchmark(self, id: str) -> dict[str, Any]:
+        """benchmark.json of a finished benchmark. Raises NotFound, NotReady, Conflict."""
+        with self.database.read() as conn:
+            row = row_of(conn, id)
+        if row.kind != "benchmark":
+            raise Conflict(f"{id} is no benchmark: it is a {row.kind}.", hint="Look at its report.")
+        return self.results.document(id, "benchmark.json")
+
     def cancel(self, id: str) -> JobView:
         """Asking twice is asking once; a finished job cannot be cancelled."""
         with self.database.read() as conn:
-            row = _job(conn, id)
+            row = row_of(conn, id)
         here = state_of(row)
         if here in TERMINAL:
             raise Conflict(f"The job has ended already: it is {here.value.lower()}.", hint="There is nothing to stop.")
@@ -276,21 +242,21 @@ class JobService:
 
     def retry(self, id: str) -> JobView:
         with self.database.read() as conn:
-            row = _job(conn, id)
+            row = row_of(conn, id)
         here = state_of(row)
         if here not in TERMINAL or here is JobState.SUCCEEDED:
             raise Conflict(
                 f"The job is {here.value.lower()}; only what failed, was lost or was cancelled is tried again.",
                 hint="Submit it as a new job to run it afresh.",
             )
-        self._inputs(**_inputs_by_word(row))
+        ready_inputs(self.database, **_inputs_by_word(row))
         if self.database.write_now(lambda conn: requeue(conn, row, reason="asked by a person")):
             self.reconciler.wake()
         return self.job(id)
 
     def delete_job(self, id: str) -> None:
         with self.database.read() as conn:
-            row = _job(conn, id)
+            row = row_of(conn, id)
         if state_of(row) not in TERMINAL:
             raise Conflict("The job has not ended.", hint="Cancel it first.")
         # Files first: a store that does not answer leaves a row that can be deleted again.
@@ -298,121 +264,10 @@ class JobService:
         self.results.shelf.forget(layout.job_prefix(id))
 
         def forget(conn: DuckDBPyConnection) -> bool:
-            return state_of(_job(conn, id)) in TERMINAL and job_table.delete(conn, id)
+            return state_of(row_of(conn, id)) in TERMINAL and job_table.delete(conn, id)
 
         if not self.database.write_now(forget):
             raise Conflict("The job was asked to run again meanwhile.", hint="Cancel it first.")
-
-    # -- pieces --------------------------------------------------------------------------------------------------
-
-    def _complete(self, spec: TranslateSpec) -> TranslateSpec:
-        """With the digest of the bundle. Raises WrongDirection, Conflict, UnknownModel."""
-        manifest = self.models.manifest(spec.model)
-        if spec.bundle and spec.bundle != manifest.digest:
-            raise Conflict(
-                f"The model {spec.model} is now {manifest.digest[:12]}…, not {spec.bundle[:12]}… as asked for.",
-                hint="Leave `bundle` out to use the present one.",
-            )
-        for direction in spec.directions:
-            if direction.value not in manifest.directions:
-                known = ", ".join(manifest.directions)
-                raise WrongDirection(f"{spec.model} does not translate {direction.value}.", hint=f"It does {known}.")
-        return spec.model_copy(update={"bundle": manifest.digest})
-
-    def _require_possible(self, spec: TranslateSpec, inputs: Mapping[Modality, DatasetRow]) -> PreflightView:
-        """Raises the first problem of the pre-flight, with the others named; NoCapacity."""
-        view = self._look(spec.model, inputs, spec.directions, spec.min_coverage)
-        problems = [issue for issue in view.issues if issue.level == "problem"]
-        if problems:
-            message = " ".join(issue.message for issue in problems)
-            raise error_of(Failure(code=problems[0].code, message=message, hint=problems[0].hint))
-        self._require_capacity(view.memory_mb or 0.0)
-        return view
-
-    def _require_capacity(self, memory_mb: float) -> None:
-        """Ray waits for ever on what can never run: refuse it here. A runner that is away may come back."""
-        try:
-            capacity = self.runner.capacity()
-        except RunnerUnreachable:
-            return
-        if capacity.cpus < 1:
-            raise NoCapacity(f"The {self.runner.name} runner has no processor for jobs.", hint="Add a worker node.")
-        if memory_mb * 2**20 > capacity.memory_bytes > 0:
-            raise NoCapacity(
-                f"About {memory_mb:,.0f} MB are needed, and the {self.runner.name} runner has "
-                f"{capacity.memory_bytes / 2**20:,.0f} MB.",
-                hint="Submit fewer cells at a time, or add a larger node.",
-            )
-
-    def _example(self, source: str, modality: Modality) -> str:
-        """The id of a ready dataset of this example."""
-        with self.database.read() as conn:
-            known = [row for row in dataset_table.find(conn, limit=10_000) if row.origin == source]
-        row = next((row for row in known if row.state in ("ready", "importing")), None)
-        if row is None:
-            row = self.importer.begin(source, modality=modality, name="")
-        try:
-            self.importer.wait(row.id, EXAMPLE_WAIT_S)
-        except TimeoutError:
-            raise NotReady("The example is still being brought in.", hint="Ask again in a minute.") from None
-        return row.id
-
-    def _inputs(self, *, rna: str | None = None, atac: str | None = None) -> dict[Modality, DatasetRow]:
-        """Ready rows by modality. Raises NotFound, NotReady, WrongModality, or what the import failed of."""
-        found: dict[Modality, DatasetRow] = {}
-        for modality, id in ((Modality.RNA, rna), (Modality.ATAC, atac)):
-            if id is None:
-                continue
-            row = self._dataset(id)
-            if row.state == "failed":
-                raise error_of(Failure.model_validate(row.failure))
-            if row.state != "ready":
-                raise NotReady(f"{row.name} is still being brought in.", hint="Wait until the dataset is ready.")
-            if row.modality != modality.value:
-                raise WrongModality(
-                    f"{row.name} holds {str(row.modality).upper()}, and was given as {modality.value.upper()}.",
-                    hint="Give genes as rna and peaks as atac.",
-                )
-            found[modality] = row
-        return found
-
-    def _dataset(self, id: str) -> DatasetRow:
-        with self.database.read() as conn:
-            row = dataset_table.get(conn, id)
-        if row is None or row.deleted_at is not None:
-            raise NotFound(f"There is no dataset {id[:80]!r}.", hint="It may have been deleted: bring it in again.")
-        return row
-
-    def _view(self, conn: DuckDBPyConnection, row: JobRow) -> JobView:
-        here = state_of(row)
-        position = job_table.queue_position(conn, row.id) if here is JobState.QUEUED else None
-        return job_view(row, position=position, eta_s=_eta(row) if here in ACTIVE else None)
-
-
-def cache_key(spec: TranslateSpec, digests: Mapping[Modality, str]) -> str:
-    """The same cells, settings, bundle and code give the same key, whatever the datasets are called."""
-    document = {
-        "spec": spec.model_dump(mode="json", exclude={"rna", "atac"}),
-        "inputs": {m.value: digest for m, digest in digests.items()},
-        "code": code_version(),
-    }
-    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def one_line(text: str) -> str:
-    """A title people may be shown: no control or direction characters, not endless."""
-    return "".join(c for c in text if unicodedata.category(c)[0] != "C").strip()[:200]
-
-
-def _new_id() -> str:
-    return f"job-{secrets.token_hex(6)}"
-
-
-def _job(conn: DuckDBPyConnection, id: str) -> JobRow:
-    row = job_table.get(conn, id)
-    if row is None:
-        raise NotFound(f"There is no job {id[:80]!r}.", hint="It may have been deleted.")
-    return row
 
 
 def _inputs_by_word(row: JobRow) -> dict[str, str | None]:
@@ -421,29 +276,3 @@ def _inputs_by_word(row: JobRow) -> dict[str, str | None]:
 
 def _inputs(row: JobRow) -> set[Any]:
     return {id for id in _inputs_by_word(row).values() if id is not None}
-
-
-def _eta(row: JobRow) -> estimate.Interval | None:
-    """From the estimate made at submission, less the time since the attempt started."""
-    seconds = (row.result or {}).get("seconds")
-    if not seconds:
-        return None
-    elapsed = (utcnow() - row.started_at).total_seconds() if row.started_at else 0.0
-    return estimate.remaining((float(seconds[0]), float(seconds[1])), elapsed)
-
-
-def _durations(conn: DuckDBPyConnection, model: str, directions: int) -> list[tuple[int, float]]:
-    """(cells, seconds from start to end) of finished jobs of the same model and as many directions."""
-    found = []
-    for row in job_table.find(conn, states=[JobState.SUCCEEDED], limit=HISTORY):
-        cells = (row.result or {}).get("cells")
-        same = row.spec.get("model") == model and len(row.spec.get("directions", ())) == directions
-        if same and cells and row.started_at and row.finished_at:
-            found.append((int(cells), (row.finished_at - row.started_at).total_seconds()))
-    return found
-
-
-def _title(spec: TranslateSpec, inputs: Mapping[Modality, DatasetRow]) -> str:
-    arrow = {Direction.RNA_TO_ATAC: "RNA → ATAC", Direction.ATAC_TO_RNA: "ATAC → RNA"}
-    asked = "RNA ⇄ ATAC" if len(spec.directions) == 2 else arrow[spec.directions[0]]
-    return f"{asked} · {inputs[spec.directions[0].source].name}"

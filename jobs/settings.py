@@ -47,6 +47,7 @@ class Settings:
     import_workers: int = 2  # imports at once; each is a child process  # ours
     concurrent_jobs: int = 2  # attempts in the runner's hands at once; the others queue  # ours
     poll_seconds: float = 0.5  # how often the reconciler looks  # ours
+    checkpoint_seconds: float = 20.0  # between two checkpoints of a training, at least  # ours
 
     def __post_init__(self) -> None:
         if self.runner == "ray" and not self.store_is_remote and not is_loopback(urlsplit(self.ray_address).hostname):
@@ -98,6 +99,7 @@ class Settings:
             pretrained=Path(environ.get("CROSSVIEW_PRETRAINED") or REPOSITORY / "pretrained"),
             s3=_s3(environ),
             concurrent_jobs=_count(environ, "CROSSVIEW_CONCURRENT_JOBS", 2),
+            checkpoint_seconds=_seconds(environ, "CROSSVIEW_CHECKPOINT_SECONDS", 20.0),
             max_upload_bytes=_gigabytes(environ.get("CROSSVIEW_MAX_UPLOAD_GB") or "50"),
         )
 
@@ -150,6 +152,17 @@ def _count(environ: Mapping[str, str], name: str, default: int) -> int:
     if not value.isdecimal() or not 0 < int(value) <= 1_000:
         raise BadSetting(f"{name} is {value!r}.", hint="Use a whole number from 1 to 1000.")
     return int(value)
+
+
+def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    value = environ.get(name) or str(default)
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 86_400:
+        raise BadSetting(f"{name} is {value!r}.", hint="Use a number of seconds, such as 20.")
+    return seconds
 
 
 def _words(value: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from engine.types import Modality
-from jobs.spec import TranslateSpec
+from jobs.spec import AnySpec, BenchmarkSpec, TranslateSpec, read_spec
 from jobs.state import JobState
 from jobs.views import DatasetView, EventView, Failure, JobView, Progress, UploadView
 
@@ -44,18 +44,21 @@ def job_view(
     eta_s: tuple[float, float] | None = None,
     from_cache: bool = False,
 ) -> JobView:
-    spec = TranslateSpec.model_validate(dict(row.spec))
+    spec = read_spec(row.spec)
     known: dict[str, Any] = dict(row.result or {})
+    directions = spec.directions if isinstance(spec, TranslateSpec) else ()
+    summary = known.get("summary") or {}
     return JobView(
         id=row.id,
         kind=row.kind,
         title=row.title,
         state=JobState(row.state),
         attempt=row.attempt,
-        model=spec.model,
-        bundle=spec.bundle,
-        directions=spec.directions,
-        truth=tuple(direction for direction in spec.directions if spec.has_truth(direction)),
+        model=model_word(spec),
+        bundle=spec.bundle if isinstance(spec, TranslateSpec) else summary.get("bundle", ""),
+        made=summary.get("model", "") if row.kind == "train" else "",
+        directions=directions,
+        truth=tuple(d for d in directions if isinstance(spec, TranslateSpec) and spec.has_truth(d)),
         progress=Progress(stage=row.stage, done=row.done, total=row.total, message=row.message),
         position=position,
         eta_s=eta_s,
@@ -69,6 +72,13 @@ def job_view(
         finished_at=row.finished_at,
         updated_at=row.updated_at,
     )
+
+
+def model_word(spec: AnySpec) -> str:
+    """The model a job is about: an id of the catalog, a key of the registry, or the names of a benchmark's lines."""
+    if isinstance(spec, BenchmarkSpec):
+        return ", ".join(each.label or each.model for each in spec.contenders)
+    return spec.model
 
 
 def event_view(row: JobEvent) -> EventView:

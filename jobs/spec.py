@@ -63,13 +63,15 @@ class HoldOut(Spec):
     """How cells are parted. One of: whole batches held out, names given, or by chance (70/15/15).
 
     column, test, valid: cells whose `column` is one of these values; valid may be empty (a tenth of the rest).
-    names: barcodes of each side.
+    names: barcodes of each side. by: column whose values may not stand on both sides (batch, donor); where nothing
+    else is given, whole values of it are held out by chance.
     """
 
     column: str = ""
     test: tuple[str, ...] = ()
     valid: tuple[str, ...] = ()
     names: dict[Literal["train", "valid", "test"], tuple[str, ...]] = Field(default_factory=dict)
+    by: str = ""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -77,6 +79,8 @@ class HoldOut(Spec):
             raise ValueError("Give the names of each side, or a column and its values; not both.")
         if bool(self.column) != bool(self.test):
             raise ValueError("A column to hold out by needs the values to hold out, and they need a column.")
+        if self.names and not self.names.get("train"):
+            raise ValueError("The split names no cells to train on.")
         return self
 
 

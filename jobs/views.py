@@ -51,6 +51,10 @@ class ModelView(View):
     card: str = ""  # markdown
     report: dict[str, Any] = {}
     example_cells: int | None = None
+    origin: Literal["catalog", "trained"] = "catalog"  # trained: here, by a job, and may be deleted
+    job: str = ""  # that trained it
+    datasets: tuple[str, ...] = ()  # ids of what it was trained on
+    holds_cells: bool = False  # its files carry training cells: those datasets stay until the model is deleted
 
 
 class UploadView(View):
@@ -102,6 +106,7 @@ class PreflightView(View):
     seconds: tuple[float, float] | None = None
     memory_mb: float | None = None
     notes: tuple[str, ...] = ()
+    pair: dict[str, Any] = {}  # of trainings and benchmarks: split (cells a side), kept by the filters, leaks checked
 
 
 class Progress(View):
@@ -121,6 +126,7 @@ class JobView(View):
     attempt: int
     model: str
     bundle: str
+    made: str = ""  # id of the model that a finished training made
     directions: tuple[Direction, ...]
     truth: tuple[Direction, ...] = ()
     progress: Progress = Progress()

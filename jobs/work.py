@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from engine.errors import BadBundle
 from engine.types import Direction, Latent, Modality, as_names
@@ -26,7 +27,7 @@ from jobs import layout
 from jobs.failures import failure_of
 from jobs.plan import chunks
 from jobs.runners.base import Receipt, Task
-from jobs.spec import TranslateSpec
+from jobs.spec import AnySpec, BenchmarkSpec, PairSpec, TrainSpec, TranslateSpec, read_spec
 
 if TYPE_CHECKING:
     from engine.bundle import Bundle
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from engine.types import Cells
     from storage.artifacts import ArtifactStore
 
+S = TypeVar("S", bound=BaseModel)
+
 
 @dataclass(frozen=True, eq=False)
 class Attempt:
@@ -45,7 +48,7 @@ class Attempt:
     store_uri: str
     job: str
     number: int
-    spec: TranslateSpec
+    asked: AnySpec
     spec_digest: str
     version: str
     bundle_prefix: str
@@ -54,6 +57,28 @@ class Attempt:
     @property
     def store(self) -> ArtifactStore:
         return open_store(self.store_uri)
+
+    @property
+    def spec(self) -> TranslateSpec:
+        """Of a translation; likewise the three below. Raises TypeError for a job of another kind."""
+        return self._asked_as(TranslateSpec)
+
+    @property
+    def train(self) -> TrainSpec:
+        return self._asked_as(TrainSpec)
+
+    @property
+    def benchmark(self) -> BenchmarkSpec:
+        return self._asked_as(BenchmarkSpec)
+
+    @property
+    def pair(self) -> PairSpec:
+        return self._asked_as(PairSpec)
+
+    def _asked_as(self, kind: type[S]) -> S:
+        if not isinstance(self.asked, kind):
+            raise TypeError(f"The job {self.job} is a {self.asked.kind}, not a {kind.__name__}.")
+        return self.asked
 
     def part(self, direction: Direction, start: int, stop: int) -> str:
         return layout.part(self.job, self.spec_digest, direction.value, start, stop)
@@ -104,7 +129,7 @@ def read_attempt(store: ArtifactStore, store_uri: str, job: str, number: int) ->
         store_uri=store_uri,
         job=job,
         number=number,
-        spec=TranslateSpec.model_validate(order["spec"]),
+        asked=read_spec(order["spec"]),
         spec_digest=order["spec_digest"],
         version=order["version"],
         bundle_prefix=order["bundle_prefix"],
@@ -120,7 +145,7 @@ def bundle_of(store_uri: str, prefix: str, device: str) -> Bundle:
     """The model, loaded once by each worker and checked against its digest."""
     from engine.bundle import load_bundle
 
-    folder = _bundle_folder(store_uri, prefix)
+    folder = bundle_folder(store_uri, prefix)
     bundle = load_bundle(folder, device=device)
     if layout.bundle(bundle.digest) != prefix:
         raise BadBundle(
@@ -130,13 +155,13 @@ def bundle_of(store_uri: str, prefix: str, device: str) -> Bundle:
     return bundle
 
 
-def _bundle_folder(store_uri: str, prefix: str) -> Path:
+def bundle_folder(store_uri: str, prefix: str) -> Path:
     """The model's folder itself in a local store; a copy kept on this machine otherwise."""
     store = open_store(store_uri)
     place = urlsplit(store.uri(prefix + "bundle.json"))
     if place.scheme == "file":
         return Path(unquote(place.path)).parent
-    final = _cache() / "bundles" / prefix.rstrip("/").rpartition("/")[2]
+    final = _cache() / "bundles" / prefix.strip("/").replace("/", "-")
     if final.is_dir():
         return final
     partial = final.with_name(f"{final.name}.{uuid.uuid4().hex}.partial")
@@ -286,13 +311,22 @@ TASKS: Mapping[str, Callable[[Attempt, Arguments, str], dict[str, Any]]] = {
 }
 
 
+def task_of(kind: str) -> Callable[[Attempt, Arguments, str], dict[str, Any]]:
+    """What a task of this kind does."""
+    if kind in TASKS:
+        return TASKS[kind]
+    from jobs.training import tasks
+
+    return tasks.TASKS[kind]
+
+
 def run_task(store_uri: str, task: Task, *, device: str = "cpu") -> Receipt:
     """Never raises for what a task meets: its failure is the receipt, so that no exception crosses processes."""
     arguments = task.arguments
     try:
         attempt = attempt_of(store_uri, arguments["job"], int(arguments["attempt"]))
         with _threads(int(arguments.get("threads", 1))):
-            return Receipt(task, TASKS[task.kind](attempt, arguments, device))
+            return Receipt(task, task_of(task.kind)(attempt, arguments, device))
     except Exception as error:
         error.add_note(f"in the task {task.kind}: {task.label}")
         return Receipt(task, {"failure": failure_of(error).model_dump(mode="json")})
@@ -304,6 +338,7 @@ def _threads(count: int) -> Iterator[None]:
     import torch
     from threadpoolctl import threadpool_limits
 
+    count = max(1, min(count, os.cpu_count() or 1))
     torch.set_num_threads(count)
     with threadpool_limits(limits=count):
         yield

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from app.api.kit import Call, Document, Operation
 from jobs.names import Direction, Modality
+from jobs.spec import BenchmarkSpec, TrainSpec
 from jobs.views import DatasetView, PreflightView
 
 
@@ -22,6 +27,12 @@ class PreflightRequest(Document):
     rna: str | None = None
     atac: str | None = None
     directions: tuple[Direction, ...] = ()
+
+
+class PairPreflightRequest(Document):
+    """spec: as it would be submitted, of a training or a benchmark."""
+
+    spec: Annotated[TrainSpec | BenchmarkSpec, Field(discriminator="kind")]
 
 
 def bring_in(call: Call) -> DatasetView:
@@ -46,6 +57,10 @@ def preflight(call: Call) -> PreflightView:
     return call.client.preflight(model=asked.model, rna=asked.rna, atac=asked.atac, directions=asked.directions)
 
 
+def pair_preflight(call: Call) -> PreflightView:
+    return call.client.pair_preflight(call.document(PairPreflightRequest).spec)
+
+
 OPERATIONS = (
     Operation("GET", "/datasets", "All datasets", listing, returns=list[DatasetView]),
     Operation(
@@ -65,6 +80,14 @@ OPERATIONS = (
         "What would happen if these cells were submitted",
         preflight,
         body=PreflightRequest,
+        returns=PreflightView,
+    ),
+    Operation(
+        "POST",
+        "/preflight/pair",
+        "What a training or a benchmark would do: pairing, split, leak checks, filters, cost",
+        pair_preflight,
+        body=PairPreflightRequest,
         returns=PreflightView,
     ),
 )

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Discriminator, Tag
 from starlette.responses import FileResponse, PlainTextResponse, Response
 
 from app.api.kit import Call, Document, Operation, json_response
 from jobs.errors import BadRequest
 from jobs.names import Direction, Modality
-from jobs.spec import TranslateSpec
-from jobs.views import ArtifactView, EventView, FeatureHit, JobView, Values
+from jobs.spec import BenchmarkSpec, TrainSpec, TranslateSpec
+from jobs.views import ArtifactView, EventView, FeatureHit, JobView, TrainingView, Values
+
+
+def kind_of(value: Any) -> str:
+    """The kind a spec says, or that of the oldest."""
+    kind = value.get("kind", "translate") if isinstance(value, dict) else getattr(value, "kind", "translate")
+    return str(kind)
 
 
 class SubmitRequest(Document):
-    """fresh: run again even where the same result already exists."""
+    """spec: without a kind it is a translation. fresh: run again even where the same result already exists."""
 
-    spec: TranslateSpec
+    spec: Annotated[
+        Annotated[TranslateSpec, Tag("translate")]
+        | Annotated[TrainSpec, Tag("train")]
+        | Annotated[BenchmarkSpec, Tag("benchmark")],
+        Discriminator(kind_of),
+    ]
     title: str = ""
     fresh: bool = False
 
@@ -80,6 +92,14 @@ def report(call: Call) -> dict[str, Any]:
     return call.client.report(call.path["id"])
 
 
+def training(call: Call) -> TrainingView:
+    return call.client.training(call.path["id"])
+
+
+def benchmark(call: Call) -> dict[str, Any]:
+    return call.client.benchmark(call.path["id"])
+
+
 def table(call: Call) -> dict[str, list[Any]]:
     return call.client.table(call.path["id"], _direction(call), call.path["name"])
 
@@ -128,7 +148,15 @@ def _direction(call: Call) -> Direction:
 
 OPERATIONS = (
     Operation("GET", "/jobs", "Jobs, the newest first", listing, returns=list[JobView], query=("limit",)),
-    Operation("POST", "/jobs", "Ask for a translation", submit, body=SubmitRequest, returns=JobView, status=201),
+    Operation(
+        "POST",
+        "/jobs",
+        "Ask for a translation, a training or a benchmark",
+        submit,
+        body=SubmitRequest,
+        returns=JobView,
+        status=201,
+    ),
     Operation(
         "POST",
         "/jobs/example",
@@ -147,6 +175,10 @@ OPERATIONS = (
     Operation("POST", "/jobs/{id}/cancel", "Stop it", cancel, body=Nothing, returns=JobView),
     Operation("POST", "/jobs/{id}/retry", "Run it again", retry, body=Nothing, returns=JobView),
     Operation("GET", "/jobs/{id}/report", "The report of a finished job", report, returns=dict[str, Any]),
+    Operation(
+        "GET", "/jobs/{id}/training", "The curve of a training, while it runs and after", training, returns=TrainingView
+    ),
+    Operation("GET", "/jobs/{id}/benchmark", "The table of a finished benchmark", benchmark, returns=dict[str, Any]),
     Operation(
         "GET",
         "/jobs/{id}/tables/{direction}/{name}",

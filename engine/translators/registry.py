@@ -24,6 +24,7 @@ MODELS: Mapping[str, tuple[str, str, str]] = {
     "svd-mlp": ("engine.translators.baselines.svd_mlp", "SvdMlpRecipe", "SvdMlpTranslator"),
     "kernel-ridge": ("engine.translators.baselines.kernel_ridge", "KernelRidgeRecipe", "KernelRidgeTranslator"),
     "scbutterfly": ("engine.translators.scbutterfly.recipe", "ScButterflyRecipe", "ScButterflyTranslator"),
+    "babel": ("engine.translators.babel.recipe", "BabelRecipe", "BabelTranslator"),
     "crossmp": ("engine.translators.crossmp.recipe", "CrossMPRecipe", "CrossMPTranslator"),
     "multivi": ("engine.translators.multivi.recipe", "MultiVIRecipe", "MultiVITranslator"),
 }
@@ -33,6 +34,13 @@ HOLDS_CELLS = frozenset({"knn", "kernel-ridge"})  # bundles that carry training 
 def translator_class(key: str) -> type[Translator]:
     module, _, name = _line(key)
     found: type[Translator] = getattr(import_module(module), name)
+    return found
+
+
+def recipe_class(key: str) -> type[Recipe]:
+    """The dataclass whose fields are the model's settings."""
+    module, name, _ = _line(key)
+    found: type[Recipe] = getattr(import_module(module), name)
     return found
 
 

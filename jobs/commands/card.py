@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,11 +23,22 @@ WORDS = {
     "flat_auprc": "AUPRC, flattened (mostly measures the average profile)",
     "brier_skill": "Brier skill over the average",
 }
+SIDES = {"train": "to train on", "valid": "to choose by", "test": "to judge by"}
 ARROW = {"rna-to-atac": "RNA → ATAC", "atac-to-rna": "ATAC → RNA"}
 
 
-def card(manifest: Manifest, report: Mapping[str, Any], *, about: str = "", limits: str = "") -> str:
-    """CARD.md from the manifest and the report of held-out cells. about, limits: paragraphs written by a person."""
+def card(
+    manifest: Manifest,
+    report: Mapping[str, Any],
+    *,
+    about: str = "",
+    limits: str = "",
+    training: Sequence[str] = (),
+) -> str:
+    """CARD.md from the manifest and the report of held-out cells.
+
+    about, limits: paragraphs written by a person. training: sentences on how the training went.
+    """
     lines = [f"# {manifest.id}", ""]
     if about:
         lines += [about, ""]
@@ -40,7 +51,12 @@ def card(manifest: Manifest, report: Mapping[str, Any], *, about: str = "", limi
     ]
     lines += [f"- {note}" for note in manifest.notes]
     if manifest.contains_cells:
-        lines.append("- Holds training cells: do not share it where the cells may not be shared.")
+        lines.append(
+            "- **Holds training cells**: do not share it where the cells may not be shared, and delete it with them."
+        )
+    how = [*_cells(manifest, report), *(f"Training: {said}" for said in training)]
+    if how:
+        lines += ["", "## How it was made", "", *(f"- {said.rstrip('.')}." for said in how)]
     lines += ["", "## How well it does", ""]
     if not report.get("directions"):
         lines.append("No cells were held out, so nothing is known about cells it has not seen.")
@@ -48,6 +64,32 @@ def card(manifest: Manifest, report: Mapping[str, Any], *, about: str = "", limi
         lines += _table(direction, found, report.get("part", "test"))
     lines += ["## Limits", "", limits or _limits(manifest), ""]
     return "\n".join(lines)
+
+
+def _cells(manifest: Manifest, report: Mapping[str, Any]) -> Iterator[str]:
+    """Where the cells came from, how they were parted, what the filters left, and the leak check."""
+    split = report.get("split") or {}
+    if split:
+        sides = [f"{split[side]:,} {word}" for side, word in SIDES.items() if split.get(side)]
+        yield f"Cells: {', '.join(sides)}"
+        if split.get("pairing"):
+            yield f"Pairing: {split['pairing']}"
+    if manifest.filters.get("settings"):
+        yield f"Filters, on training cells alone: {_kept(manifest.filters)}"
+    leaks = split.get("leaks") or {}
+    if leaks.get("checked"):
+        yield f"Leak check passed: {'; '.join(leaks['checked'])}"
+    for note in leaks.get("notes", ()):
+        yield f"Mind: {note}"
+
+
+def _kept(filters: Mapping[str, Any]) -> str:
+    said = [
+        f"{filters[name][0]:,} of {filters[name][1]:,} {word}"
+        for name, word in (("training_cells", "cells"), ("genes", "genes"), ("peaks", "peaks"))
+        if name in filters
+    ]
+    return f"{', '.join(said)} kept"
 
 
 def _table(direction: str, found: Mapping[str, Any], part: str) -> list[str]:

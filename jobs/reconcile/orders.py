@@ -11,7 +11,7 @@ from engine.errors import UnknownModel
 from engine.types import Modality
 from jobs import layout
 from jobs.errors import NotFound
-from jobs.spec import TranslateSpec
+from jobs.spec import TranslateSpec, read_spec
 from jobs.version import code_version
 from storage.tables import datasets as dataset_table
 
@@ -27,7 +27,7 @@ LEFT_OUT = frozenset({"example", "report.json", "CARD.md"})  # not read by worke
 
 def order_document(conn: DuckDBPyConnection, row: JobRow) -> dict[str, Any]:
     """The order of the row's attempt. Raises NotFound when its cells were deleted."""
-    spec = TranslateSpec.model_validate(dict(row.spec))
+    spec = read_spec(row.spec)
     inputs: dict[str, Any] = {}
     for modality in Modality:
         if (id := spec.dataset(modality)) is None:
@@ -43,7 +43,7 @@ def order_document(conn: DuckDBPyConnection, row: JobRow) -> dict[str, Any]:
         "spec": spec.model_dump(mode="json"),
         "spec_digest": row.spec_digest,
         "datasets": inputs,
-        "bundle_prefix": layout.bundle(spec.bundle),
+        "bundle_prefix": layout.bundle(spec.bundle) if isinstance(spec, TranslateSpec) else "",
     }
 
 

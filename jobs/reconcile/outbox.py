@@ -15,7 +15,9 @@ from jobs.views import Failure
 from storage.errors import ArtifactMissing
 from storage.tables import artifacts as artifact_table
 from storage.tables import jobs as table
+from storage.tables import models as model_table
 from storage.tables.artifacts import ArtifactRow
+from storage.tables.models import ModelRow
 from storage.tables.rows import utcnow
 
 if TYPE_CHECKING:
@@ -109,6 +111,8 @@ def _succeeded(conn: DuckDBPyConnection, row: JobRow, event: Event) -> None:
     """The artifacts and the state become visible together: there is no half-published result."""
     try:
         found = [_artifact(row, each) for each in event["artifacts"]]
+        if row.kind == "train" and not {"model", "bundle"} <= set(event["summary"]):
+            raise KeyError("model")
     except (KeyError, TypeError, ValueError):
         _failed(conn, row, {**event, "failure": GARBLED.model_dump()})
         return
@@ -116,7 +120,26 @@ def _succeeded(conn: DuckDBPyConnection, row: JobRow, event: Event) -> None:
         artifact_table.put(conn, artifact)
     what = {str(each["name"]): str(each.get("what", "")) for each in event["artifacts"]}
     result = {**(row.result or {}), "summary": event.get("summary") or {}, "what": what}
+    if row.kind == "train":
+        _remember_model(conn, row, result["summary"])
     _finish(conn, row, JobState.SUCCEEDED, result=result)
+
+
+def _remember_model(conn: DuckDBPyConnection, row: JobRow, said: Mapping[str, Any]) -> None:
+    """With the success itself: a finished training and its model become visible together."""
+    model_table.put(
+        conn,
+        ModelRow(
+            id=str(said["model"]),
+            owner=row.owner,
+            name=str(row.spec.get("name") or row.spec.get("model")),
+            digest=str(said["bundle"]),
+            translator=str(row.spec.get("model")),
+            job=row.id,
+            datasets=[str(row.spec[name]) for name in ("rna", "atac")],
+            holds_cells=bool(said.get("holds_cells")),
+        ),
+    )
 
 
 def _artifact(row: JobRow, said: Mapping[str, Any]) -> ArtifactRow:

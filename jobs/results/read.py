@@ -10,16 +10,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import CellsDoNotMatch, WrongDirection
+from engine.errors import CellsDoNotMatch, UnknownModel, WrongDirection
 from engine.types import Direction, Modality
 from jobs import layout
 from jobs.errors import BadRequest, NotFound, NotReady
 from jobs.results.measured import Measured
 from jobs.results.search import find_genes, find_peaks
 from jobs.results.shelf import Shelf
-from jobs.spec import TranslateSpec
+from jobs.spec import TranslateSpec, read_spec
 from jobs.state import JobState
 from jobs.views import ArtifactView, FeatureHit, Values
+from storage.errors import ArtifactMissing
 from storage.tables import artifacts as artifact_table
 from storage.tables import datasets as dataset_table
 from storage.tables import jobs as job_table
@@ -57,7 +58,11 @@ class Results:
         self._measured = lru_cache(maxsize=8)(self._load_measured)
 
     def report(self, id: str) -> dict[str, Any]:
-        found: dict[str, Any] = self._document(self.open_artifact(id, "report.json"))
+        return self.document(id, "report.json")
+
+    def document(self, id: str, name: str) -> dict[str, Any]:
+        """A JSON file of a finished job."""
+        found: dict[str, Any] = self._document(self.open_artifact(id, name))
         return found
 
     def table(self, id: str, direction: Direction, name: str) -> dict[str, list[Any]]:
@@ -197,7 +202,9 @@ class Results:
 
     def _finished(self, id: str, direction: Direction) -> tuple[JobRow, TranslateSpec]:
         row = self._row(id)
-        spec = TranslateSpec.model_validate(dict(row.spec))
+        spec = read_spec(row.spec)
+        if not isinstance(spec, TranslateSpec):
+            raise WrongDirection(f"The job is a {spec.kind} and translated nothing.", hint="Look at its report.")
         if direction not in spec.directions:
             asked = ", ".join(d.value for d in spec.directions)
             raise WrongDirection(f"The job did not translate {direction.value}.", hint=f"It did {asked}.")
@@ -205,7 +212,14 @@ class Results:
 
     def _folder(self, digest: str) -> Path:
         here = self.bundle_folder(digest)
-        return here if here is not None else self.shelf.folder(layout.bundle(digest))
+        if here is not None:
+            return here
+        try:
+            return self.shelf.folder(layout.bundle(digest))
+        except ArtifactMissing:
+            raise UnknownModel(
+                "The model that did this was deleted.", hint="The job's report, tables and files are still there."
+            ) from None
 
     def _load_bundle(self, digest: str) -> Bundle:
         from engine.bundle import load_bundle

@@ -47,7 +47,7 @@ def queued(service: JobService) -> str:
     """A job whose order is written, and whose runner did not answer."""
     rna = imported(LocalClient(service), f"example:{MODEL}/rna").id
     spec = TranslateSpec(model=MODEL, rna=rna, directions=(Direction.RNA_TO_ATAC,), umap=False)
-    job = service.submit(spec)
+    job = service.desk.submit(spec)
     until(lambda: service.store.exists(layout.order(job.id, 1)), bool)
     assert service.job(job.id).state is JobState.QUEUED
     return job.id

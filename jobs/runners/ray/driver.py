@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TRIES = 3  # again, after a worker died  # ours
-ON_GPU = frozenset({"translate", "score", "map", "publish"})  # all of them decode or encode
+ON_GPU = frozenset({"translate", "score", "map", "publish", "train", "entry"})  # all that decode, encode or fit
 AHEAD = 2  # tasks in flight for each place to run one  # ours
 
 
@@ -34,15 +34,16 @@ class RayExecutor:
     def run(self, tasks: Sequence[Task]) -> Iterator[Receipt]:
         import ray
 
-        places, gpus = _places()
+        places, gpus, widest = _places()
         remote = _remote_run()
         waiting, flying = list(enumerate(tasks)), dict[Any, int]()
         try:
             while waiting or flying:
                 while waiting and len(flying) < AHEAD * places:
                     index, task = waiting.pop(0)
-                    gpu = 1 if gpus and task.kind in ON_GPU else 0
-                    options = remote.options(num_cpus=1, num_gpus=gpu, max_retries=TRIES, name=task.kind)
+                    gpu = 1 if gpus and task.kind in ON_GPU and task.arguments.get("device") != "cpu" else 0
+                    cpus = max(1, min(int(task.arguments.get("threads", 1)), widest))
+                    options = remote.options(num_cpus=cpus, num_gpus=gpu, max_retries=TRIES, name=task.kind)
                     device = "cuda" if gpu else "cpu"
                     flying[options.remote(self.store_uri, asdict(task), device)] = index
                 done, _ = ray.wait(list(flying), num_returns=1, timeout=0.2)
@@ -58,13 +59,14 @@ class RayExecutor:
         self._stopped.set()
 
 
-def _places() -> tuple[int, int]:
-    """How many tasks can run at once, and on how many GPUs."""
+def _places() -> tuple[int, int, int]:
+    """How many tasks can run at once, on how many GPUs, and the processors of the largest node."""
     import ray
 
+    widest = max((int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"]), default=1)  # type: ignore[no-untyped-call]
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     gpus = int(resources.get("GPU", 0))
-    return gpus or max(1, int(resources.get("CPU", 1))), gpus
+    return gpus or max(1, int(resources.get("CPU", 1))), gpus, widest
 
 
 def _remote_run() -> Any:

@@ -1,0 +1,91 @@
+"""Models that were trained here, beside those of the catalog: their files lie in the artifact store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from jobs import layout
+from jobs.catalog import CatalogEntry
+from jobs.errors import Conflict, NotFound
+from jobs.state import ACTIVE
+from storage.errors import StorageError
+from storage.tables import jobs as job_table
+from storage.tables import models as model_table
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from jobs.results.shelf import Shelf
+    from storage.database import Database
+    from storage.tables.models import ModelRow
+
+log = logging.getLogger(__name__)
+Catalog = Mapping[str, CatalogEntry]
+
+
+def with_trained(catalog: Callable[[], Catalog], database: Database, shelf: Shelf) -> Callable[[], Catalog]:
+    """The catalog, and after it the models trained here, the newest first."""
+
+    def load() -> Catalog:
+        with database.read() as conn:
+            rows = model_table.find(conn)
+        entries = dict(catalog())
+        for row in rows:
+            try:
+                entries.setdefault(row.id, entry_of(row, shelf))
+            except StorageError as error:  # one model that cannot be read hides no other
+                log.warning("The model %s cannot be read: %s", row.id, error)
+        return entries
+
+    return load
+
+
+def entry_of(row: ModelRow, shelf: Shelf) -> CatalogEntry:
+    return CatalogEntry(
+        row.id,
+        row.name,
+        shelf.folder(layout.bundle(row.digest)),
+        tissue="your own cells",
+        recommended_for="Cells like those it was trained on.",
+        words=shelf.folder(layout.model(row.id)),
+        job=row.job,
+        datasets=tuple(row.datasets),
+    )
+
+
+def delete_model(id: str, *, catalog: Catalog, database: Database, shelf: Shelf) -> None:
+    """The row, then its files, unless another model has the same. Raises Conflict, NotFound."""
+    with database.read() as conn:
+        row = model_table.get(conn, id)
+        if row is None and id in catalog:
+            raise Conflict(f"{id} comes with the catalog.", hint="Only models that were trained here can be deleted.")
+        if row is None:
+            raise NotFound(f"There is no model {id[:80]!r}.", hint="It may have been deleted.")
+        busy = [job.id for job in job_table.find(conn, states=ACTIVE, limit=10_000) if job.spec.get("model") == id]
+    if busy:
+        raise Conflict(f"{id} is used by job {busy[0]}.", hint="Cancel the job first, or wait for its end.")
+
+    def forget(conn: DuckDBPyConnection) -> bool:
+        model_table.mark_deleted(conn, id)
+        return not any(each.digest == row.digest for each in model_table.find(conn))
+
+    prefixes = [layout.model(id)]
+    if database.write_now(forget):
+        prefixes.append(layout.bundle(row.digest))
+    for prefix in prefixes:
+        shelf.store.delete_prefix(prefix)
+        shelf.forget(prefix)
+
+
+def holders(conn: DuckDBPyConnection, dataset: str) -> list[str]:
+    """What carries cells of this dataset: models, and the files of the jobs that trained such models."""
+    models = [row.id for row in model_table.find(conn) if row.holds_cells and dataset in row.datasets]
+    jobs = [
+        row.id
+        for row in job_table.find(conn, kind="train", states=["SUCCEEDED"], limit=10_000)
+        if dataset in (row.spec.get("rna"), row.spec.get("atac"))
+        and ((row.result or {}).get("summary") or {}).get("holds_cells")
+    ]
+    return [*models, *jobs]

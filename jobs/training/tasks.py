@@ -1,0 +1,238 @@
+"""The tasks of a training: prepare, train, score, publish; each can be done again without harm."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import CrossViewError
+from engine.types import Direction
+from jobs import layout
+from jobs.settings import Settings
+from jobs.training.checkpoints import StoreCheckpoints, read_or_none
+from jobs.training.curve import Curve, how_it_went, read_curve
+from jobs.training.pairs import prepared
+from jobs.version import code_version
+from jobs.work import Attempt, bundle_folder, scratch
+
+if TYPE_CHECKING:
+    from engine.bundle import Bundle
+    from engine.fitting import Prepared
+    from engine.translators.base import Epoch
+
+Arguments = Mapping[str, Any]
+MANIFEST, ZIP = "bundle.json", "model.zip"
+LOOK_EVERY_S = 2.0  # whether this attempt is still wanted  # ours
+JSON, TEXT, BINARY = "application/json", "text/plain; charset=utf-8", "application/octet-stream"
+WHAT = {
+    "report.json": "Scores on held-out cells.",
+    "curve.json": "Losses of every epoch.",
+    "CARD.md": "What the model is, how it was trained and how far to trust it.",
+    ZIP: "The whole model, for `crossview models add` and `crossview translate`.",
+}
+
+
+class Superseded(CrossViewError):
+    """This attempt is not wanted any more: it was cancelled, or another one goes on with its work."""
+
+    code = "superseded"
+
+
+def prepare_pair(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]:
+    """Read, pair, part, look for leaks and filter: whatever is wrong with the cells is said here."""
+    found = prepared(attempt)
+    return {"split": found.counts, "notes": notes_of(found), "directions": [d.value for d in Direction]}
+
+
+def notes_of(found: Prepared) -> list[str]:
+    """What a reader of the curve should know of the cells."""
+    pairing = [found.matching.note] if found.matching.told else []
+    return [*pairing, *found.leaks.notes]
+
+
+def train_model(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]:
+    """Fit, from the last checkpoint where there is one, and leave the bundle in the store, its manifest last."""
+    from engine.fitting import fit_bundle
+    from engine.translators.base import Hooks
+    from engine.translators.registry import recipe
+
+    spec, store = attempt.train, attempt.store
+    if (manifest := read_or_none(store, _trained(attempt, MANIFEST))) is not None:
+        return _told(json.loads(manifest))
+    found = prepared(attempt)
+    device = chosen_device(spec.device, device)
+    key = layout.training(attempt.job, attempt.spec_digest, "curve.json")
+    curve = Curve.open(
+        lambda data: store.put_bytes(key, data),
+        read_or_none(store, key),
+        device=device,
+        split=found.counts,
+        notes=notes_of(found),
+    )
+    wanted = _Wanted(attempt)
+    hooks = Hooks(
+        on_epoch=wanted.look,
+        seed=spec.seed,
+        device=device,
+        threads=int(arguments.get("threads", 1)) if device == "cpu" else None,
+        checkpoints=StoreCheckpoints(store, attempt.job, attempt.spec_digest),
+        checkpoint_s=Settings.from_env().checkpoint_seconds,
+    )
+    with scratch() as folder:
+        into = folder / "bundle"
+        made = fit_bundle(
+            found,
+            recipe(spec.model, spec.settings),
+            into=into,
+            id=spec.name or spec.model,
+            hooks=curve.hooks(hooks),
+            code_version=code_version(),
+        )
+        curve.flush()
+        (into / "split.json").write_text(_split_text(found), encoding="utf-8")
+        for path in _manifest_last(into):
+            store.put_file(_trained(attempt, path.name), path)
+    return _told({"digest": made.digest, "directions": made.directions})
+
+
+def _told(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return {"bundle": manifest["digest"], "directions": list(manifest["directions"])}
+
+
+def score_model(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]:
+    """One direction on held-out cells; the report is left for the task that publishes."""
+    from engine.fitting import score_direction
+    from jobs.assemble import plain
+
+    direction = Direction(arguments["direction"])
+    report = score_direction(_bundle(attempt), prepared(attempt), direction)
+    key = layout.piece(attempt.job, attempt.number, direction.value, "report.json")
+    attempt.store.put_bytes(key, json.dumps(plain(report), allow_nan=False).encode())
+    return {"scored": report is not None}
+
+
+def publish_model(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]:
+    """The files of the job, the bundle where workers find it, and the model's card and report."""
+    from engine.fitting import report_document
+    from jobs.commands.card import card
+
+    found, bundle = prepared(attempt), _bundle(attempt)
+    reports = {d: _piece(attempt, d) for d in bundle.manifest.directions}
+    report = report_document(bundle.digest, found, reports)
+    curve = read_or_none(attempt.store, layout.training(attempt.job, attempt.spec_digest, "curve.json"))
+    how = how_it_went(read_curve(curve))
+    id = model_id(attempt.train.name or attempt.train.model, bundle.digest)
+    texts = {
+        "report.json": json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        "curve.json": (curve or b"{}").decode(),
+        "CARD.md": card(bundle.manifest, report, training=how),
+    }
+    assert bundle.folder is not None  # it was loaded from one
+    artifacts = _write_files(attempt, bundle.folder, texts)
+    for path in _manifest_last(bundle.folder):
+        attempt.store.put_file(layout.bundle(bundle.digest) + path.name, path)
+    for name in ("CARD.md", "report.json"):
+        attempt.store.put_bytes(layout.model(id) + name, texts[name].encode())
+    said = {"model": id, "bundle": bundle.digest, "holds_cells": bundle.manifest.contains_cells, "split": found.counts}
+    return {"artifacts": artifacts, "summary": {**said, "part": report["part"], "headlines": headlines(report)}}
+
+
+def headlines(report: Mapping[str, Any]) -> dict[str, str]:
+    """One sentence a direction, from a report of held-out cells."""
+    found = {d: (each.get("verdict") or {}).get("headline", "") for d, each in report["directions"].items()}
+    return {direction: sentence for direction, sentence in found.items() if sentence}
+
+
+def model_id(name: str, digest: str) -> str:
+    """A name people gave, as an id, with enough of the digest to tell two models of one name apart."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or "model"
+    return f"{slug}-{digest[:8]}"
+
+
+def chosen_device(wanted: str, offered: str) -> str:
+    """auto: the GPU the executor gave, or one this machine has. Raises BadSetting for cuda without a GPU."""
+    from engine.training import pick_device
+
+    return offered if wanted == "auto" and offered == "cuda" else str(pick_device(wanted))
+
+
+@dataclass
+class _Wanted:
+    """Asks the store now and then; a worker whose driver died would otherwise train beside its successor."""
+
+    attempt: Attempt
+    _asked: float = field(default_factory=time.monotonic)
+
+    def look(self, epoch: Epoch) -> None:
+        """Raises Superseded."""
+        if time.monotonic() - self._asked < LOOK_EVERY_S:
+            return
+        self._asked = time.monotonic()
+        store, job, number = self.attempt.store, self.attempt.job, self.attempt.number
+        if store.exists(layout.cancel_mark(job, number)) or store.exists(layout.order(job, number + 1)):
+            raise Superseded(f"Attempt {number} is not wanted any more.", hint="Look at the job again.")
+
+
+def _trained(attempt: Attempt, name: str = "") -> str:
+    return layout.training(attempt.job, attempt.spec_digest, f"bundle/{name}")
+
+
+def _bundle(attempt: Attempt) -> Bundle:
+    from engine.bundle import load_bundle
+
+    return load_bundle(bundle_folder(attempt.store_uri, _trained(attempt)))
+
+
+def _piece(attempt: Attempt, direction: str) -> dict[str, Any] | None:
+    data = read_or_none(attempt.store, layout.piece(attempt.job, attempt.number, direction, "report.json"))
+    found: dict[str, Any] | None = json.loads(data) if data else None
+    return found
+
+
+def _write_files(attempt: Attempt, folder: Path, texts: Mapping[str, str]) -> list[dict[str, Any]]:
+    from jobs.assemble import put_file, put_output
+
+    artifacts = []
+    for name, text in texts.items():
+        kind = TEXT if name.endswith(".md") else JSON
+        artifacts.append(put_output(attempt, name, text.encode(), kind, WHAT[name]))
+    for path in _manifest_last(folder):
+        artifacts.append(put_output(attempt, f"bundle/{path.name}", path.read_bytes(), _media(path), "Of the model."))
+    with scratch() as place:
+        packed = place / ZIP
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as file:
+            for path in _manifest_last(folder):
+                file.write(path, path.name)
+            for name, text in texts.items():
+                file.writestr(name, text)
+        artifacts.append(put_file(attempt, ZIP, packed, "application/zip", WHAT[ZIP]))
+    return artifacts
+
+
+def _media(path: Path) -> str:
+    return {".json": JSON, ".txt": TEXT, ".md": TEXT}.get(path.suffix, BINARY)
+
+
+def _manifest_last(folder: Path) -> list[Path]:
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    return sorted(files, key=lambda path: path.name == MANIFEST)
+
+
+def _split_text(found: Prepared) -> str:
+    from engine.splits import split_document
+
+    return json.dumps(split_document(found.split))
+
+
+TASKS: Mapping[str, Callable[[Attempt, Arguments, str], dict[str, Any]]] = {
+    "prepare-pair": prepare_pair,
+    "train": train_model,
+    "score-model": score_model,
+    "publish-model": publish_model,
+}
