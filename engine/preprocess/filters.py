@@ -28,6 +28,7 @@ class FilterSettings:
     max_genes: int = 7000  # CrossMP §2.1
     min_cells: int = 5  # CrossMP §2.1
     max_share: float = 0.10  # CrossMP §2.1
+    all_cells: bool = False  # count on held-out cells too, as the released script does: only to compare with it
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_genes < self.max_genes:
@@ -66,8 +67,9 @@ def filter_pair(pair: PairedCells, split: Split, settings: FilterSettings) -> Fi
     split = Split(tuple(train.barcodes[good_n]), split.valid, split.test)
     genes_g = _on_kept_chromosomes(pair.rna.space, settings)
     peaks_p = _on_kept_chromosomes(pair.atac.space, settings)
-    open_p = np.asarray((train.atac.counts[good_n] > 0).sum(axis=0)).ravel()
-    peaks_p &= (open_p >= settings.min_cells) & (open_p <= settings.max_share * good_n.sum())
+    counted = sp.csr_matrix(pair.atac.counts if settings.all_cells else train.atac.counts[good_n])
+    open_p = np.asarray((counted > 0).sum(axis=0)).ravel()
+    peaks_p &= (open_p >= settings.min_cells) & (open_p <= settings.max_share * counted.shape[0])
     for what, mask in (("gene", genes_g), ("peak", peaks_p)):
         if not mask.any():
             raise NoCells(

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
 from torch.nn import functional
 
+from engine.checkpoint import FolderCheckpoints
 from engine.layers.sparse import Bags, SparseLinear
 from engine.preprocess.steps import binarised
 from engine.translators.base import Epoch, Hooks
-from engine.translators.crossmp.inputs import AtacInputs, Blocks, RnaInputs, highly_variable, regulatory_potential
+from engine.translators.crossmp.inputs import AtacInputs, Blocks, RnaInputs, regulatory_potential
 from engine.translators.crossmp.losses import latent_divergence
 from engine.translators.crossmp.network import AtacDecoder, ChromosomeEncoder, RnaEncoder, Sizes
 from engine.translators.crossmp.recipe import CrossMPRecipe
+from engine.types import CellBatch, Cells, PairedCells
 from tests.builders import paired, split_of
 
 CPU = torch.device("cpu")
@@ -107,14 +111,6 @@ def test_regulatory_potential_follows_the_gene_models() -> None:
     assert regulatory_potential(atac, rna, "tair10").nnz == 0
 
 
-def test_variable_genes_are_found() -> None:
-    rng = np.random.default_rng(7)
-    x = rng.poisson(2.0, size=(300, 40)).astype(np.float32)
-    x[:150, 11] += 12
-    x[150:, 29] += 12
-    assert {11, 29} <= set(highly_variable(sp.csr_matrix(x), count=4).tolist())
-
-
 def test_training_descends_reports_each_epoch_and_keeps_the_best() -> None:
     pair = paired(cells=150, rng=np.random.default_rng(8))
     seen: list[Epoch] = []
@@ -134,3 +130,78 @@ def test_training_stops_when_told_to() -> None:
     )
     assert fitted.trained is not None
     assert fitted.trained.epochs == 1
+
+
+def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    pair = paired(cells=120, rng=np.random.default_rng(10))
+    recipe = CrossMPRecipe(epochs=8, batch=32, significant_genes=15, patience=8)
+    whole: list[Epoch] = []
+    undisturbed = recipe.fit(pair, split_of(pair), Hooks(on_epoch=whole.append, threads=1))
+
+    class Killed(Exception):
+        pass
+
+    def die(epoch: Epoch) -> None:
+        if epoch.number == 5:
+            raise Killed
+
+    store = FolderCheckpoints(tmp_path)
+    with pytest.raises(Killed):
+        recipe.fit(pair, split_of(pair), Hooks(on_epoch=die, checkpoints=store, checkpoint_s=0, threads=1))
+    rest: list[Epoch] = []
+    resumed: list[tuple[str, int]] = []
+    again = recipe.fit(
+        pair, split_of(pair),
+        Hooks(
+            on_epoch=rest.append, on_resume=lambda stage, epoch: resumed.append((stage, epoch)), checkpoints=store,
+            threads=1, seed=0,
+        ),
+    )  # fmt: skip
+    assert resumed == [("network", 4)]
+    assert [(e.number, e.train, e.valid) for e in rest] == [(e.number, e.train, e.valid) for e in whole[4:]]
+    batch = CellBatch(rna=pair.rna.counts)
+    np.testing.assert_array_equal(again.encode(batch).values, undisturbed.encode(batch).values)
+
+
+def test_a_spoilt_checkpoint_starts_the_training_anew(tmp_path: Path) -> None:
+    pair = paired(cells=60, rng=np.random.default_rng(11))
+    (tmp_path / "network.safetensors").write_bytes(b"not a checkpoint")
+    seen: list[Epoch] = []
+    hooks = Hooks(on_epoch=seen.append, checkpoints=FolderCheckpoints(tmp_path), threads=1)
+    CrossMPRecipe(epochs=2, batch=32, significant_genes=10).fit(pair, split_of(pair), hooks)
+    assert [e.number for e in seen] == [1, 2]
+
+
+def test_the_released_network_trains_and_says_what_it_is() -> None:
+    pair = paired(cells=80, rng=np.random.default_rng(12))
+    recipe = CrossMPRecipe(epochs=3, batch=32, significant_genes=10, released_architecture=True)
+    seen: list[Epoch] = []
+    fitted = recipe.fit(pair, split_of(pair), Hooks(on_epoch=seen.append, threads=1))
+    assert any("released script" in note for note in fitted.notes)
+    assert seen[-1].train["total"] < seen[0].train["total"]
+    first = seen[0].train
+    nb, bce = first["nb_rna_rna"] + first["nb_atac_rna"], first["bce_atac_atac"] + first["bce_rna_atac"]
+    assert first["total"] == pytest.approx(nb + 1.33 * bce, rel=1e-4)
+
+
+def test_paper_compat_names_each_leak_and_does_look_at_the_test_cells() -> None:
+    pair = paired(cells=90, rng=np.random.default_rng(13))
+    split = split_of(pair)
+    scrambled = PairedCells(_scrambled(pair.rna, split.test), _scrambled(pair.atac, split.test))
+
+    def fit(pair: PairedCells, *, compat: bool) -> np.ndarray:
+        recipe = CrossMPRecipe(epochs=2, batch=32, significant_genes=10, paper_compat=compat)
+        fitted = recipe.fit(pair, split, Hooks(threads=1))
+        assert sum("paper_compat" in note for note in fitted.notes) == (2 if compat else 0)
+        return fitted.encode(CellBatch(rna=pair.named(split.train).rna.counts)).values
+
+    np.testing.assert_array_equal(fit(pair, compat=False), fit(scrambled, compat=False))
+    assert not np.array_equal(fit(pair, compat=True), fit(scrambled, compat=True))
+
+
+def _scrambled(cells: Cells, names: tuple[str, ...]) -> Cells:
+    """The same cells, those named with their counts multiplied and their features in another order."""
+    chosen = np.isin(cells.barcodes, names)
+    counts = cells.counts.toarray()
+    counts[chosen] = counts[chosen][:, ::-1] * 3
+    return Cells(cells.space, sp.csr_matrix(counts), cells.barcodes, cells.obs)

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from engine.preprocess.filters import chromosomes_of
+from engine.preprocess.significant import significant_genes
 from engine.preprocess.steps import (
     Arrays,
     DepthScale,
@@ -85,8 +86,8 @@ class RnaInputs:
     def fit(cls, train: PairedCells, *, significant: int, method: str = "auto", rng: np.random.Generator) -> Self:
         scale = DepthScale.fit(train.rna.counts)
         x_ng = scale.log_normalised(train.rna.counts)
-        chosen = highly_variable(scale.scaled(train.rna.counts), count=significant)
-        return cls(scale, ZScore.fit(x_ng, percentiles=CLIP_PERCENTILES), chosen)
+        chosen = significant_genes(train.rna, count=significant, method=method, rng=rng)
+        return cls(scale, ZScore.fit(x_ng, percentiles=CLIP_PERCENTILES), chosen.positions, chosen.how)
 
     def difference(self, counts_ng: sp.csr_matrix) -> sp.csr_matrix:
         return self.zscore.difference(self.scale.log_normalised(counts_ng))
@@ -107,31 +108,6 @@ class RnaInputs:
             arrays["significant"].astype(np.int64),
             str(arrays["how"]) if "how" in arrays else HOW_BEFORE,
         )
-
-
-def highly_variable(scaled_ng: sp.csr_matrix, *, count: int, bins: int = 20) -> NDArray[np.int64]:
-    """Positions of the most variable genes, ascending: dispersion z-scored within bins of mean expression.
-
-    scaled_ng: size-normalised counts. The classic dispersion ranking (Satija et al. 2015), used where no
-    spliced and unspliced counts are at hand for the paper's velocity ranking.
-    """
-    n, g = scaled_ng.shape
-    count = min(count, g)
-    mean_g = np.asarray(scaled_ng.mean(axis=0), dtype=np.float64).ravel()
-    square_g = np.asarray(scaled_ng.multiply(scaled_ng).mean(axis=0), dtype=np.float64).ravel()
-    variance_g = np.maximum(square_g - mean_g**2, 0) * n / max(n - 1, 1)
-    dispersion_g = np.log(np.maximum(variance_g, 1e-12) / np.maximum(mean_g, 1e-12))
-    bins = max(1, min(bins, g // 20))  # a bin of one or two genes ranks nothing
-    edges = np.quantile(mean_g, np.linspace(0, 1, bins + 1)[1:-1])
-    bin_g = np.searchsorted(edges, mean_g)
-    score_g = np.full(g, -np.inf)
-    for b in range(bins):
-        members = np.flatnonzero(bin_g == b)
-        if members.size:
-            spread = dispersion_g[members].std()
-            score_g[members] = (dispersion_g[members] - dispersion_g[members].mean()) / max(spread, 1e-12)
-    score_g[mean_g <= 0] = -np.inf
-    return np.sort(np.argsort(-score_g, kind="stable")[:count])
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from engine.errors import BadSetting
+from engine.preprocess.significant import Method
 from engine.preprocess.steps import binarised
 from engine.training import Parts, Schedule, Trained, pick_device, seeded, train, validation
 from engine.translators.base import Hooks
@@ -24,7 +24,6 @@ from engine.types import PairedCells, Split
 
 __all__ = ["CrossMPRecipe", "CrossMPTranslator"]
 
-METHODS = ("auto", "velocity", "variable")
 PAPER_COMPAT = (
     "paper_compat: size factors, z-scores, clipping and the activity's scale were fitted on all cells, those it is "
     "scored on too, as in the authors' released script.",
@@ -69,10 +68,7 @@ class CrossMPRecipe:
     half: bool = False  # ours
 
     def __post_init__(self) -> None:
-        if self.significant not in METHODS:
-            raise BadSetting(
-                f"significant={self.significant!r} is no way to find genes.", hint=f"One of: {', '.join(METHODS)}."
-            )
+        Method.named(self.significant)
 
     def network(self, rna_inputs: RnaInputs, blocks: Blocks, *, genes: int) -> CrossMPNetwork:
         widths = (self.hidden_rna, self.hidden_chromosome, self.per_chromosome, self.latent)
