@@ -207,7 +207,7 @@ async function run(state, file) {
 
 function choose(state, file) {
   if (!file || state.mode === 'sending') return;
-  if (!/\.h5ad$/i.test(file.name)) return fail(state, file.name + ' is not an .h5ad file. Write one with AnnData: adata.write_h5ad(…).');
+  if (!/\.(h5ad|loom)$/i.test(file.name)) return fail(state, file.name + ' is not an .h5ad or .loom file. Write one with AnnData: adata.write_h5ad(…).');
   state.stopped = false;
   run(state, file);
 }

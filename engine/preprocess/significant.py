@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from engine.errors import BadSetting
+from engine.errors import BadSetting, MissingExtra
 from engine.preprocess.steps import DepthScale
 from engine.preprocess.velocity import NoVelocity, scvelo_version, velocity_genes
 from engine.types import Cells
@@ -65,14 +65,14 @@ def significant_genes(
     """At most `count` genes of the training cells, and how they were chosen.
 
     rng: used by the velocity ranking alone; the same state gives the same genes.
-    Raises NoVelocity (a BadSetting) when velocity was demanded and cannot be had.
+    Raises NoVelocity (a BadSetting) or MissingExtra when velocity was demanded and cannot be had.
     """
     method = Method.named(method)
     if method is Method.VARIABLE:
         return _variable(cells, count, "as asked")
     try:
         positions_g = velocity_genes(cells, count, rng)
-    except NoVelocity as problem:
+    except (NoVelocity, MissingExtra) as problem:
         if method is Method.VELOCITY:
             raise
         return _variable(cells, count, problem.message.rstrip("."))

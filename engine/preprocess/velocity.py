@@ -25,7 +25,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from engine.errors import BadSetting
+from engine.errors import BadSetting, MissingExtra
 from engine.types import LAYERS, Cells
 
 EXTRA: Final = "crossview[velocity]"
@@ -42,7 +42,7 @@ MOST_VALUES = 25_000_000  # cells × genes of each of scVelo's dense arrays: abo
 
 
 class NoVelocity(BadSetting):
-    """The cells at hand, or what is installed, do not allow a ranking by velocity."""
+    """The cells at hand do not allow a ranking by velocity."""
 
 
 def scvelo_version() -> str | None:
@@ -55,7 +55,7 @@ def scvelo_version() -> str | None:
 
 
 def require_velocity(cells: Cells) -> None:
-    """Raises NoVelocity, saying what is missing: the layers, enough cells, or scVelo."""
+    """Raises NoVelocity where the layers or enough cells are missing, MissingExtra where scVelo is."""
     if missing := [name for name in LAYERS if name not in cells.layers]:
         raise NoVelocity(
             f"The training cells have no {' and '.join(missing)} counts.",
@@ -67,7 +67,7 @@ def require_velocity(cells: Cells) -> None:
             hint=f"Give more cells, or {INSTEAD}.",
         )
     if scvelo_version() is None:
-        raise NoVelocity("scVelo is not installed.", hint=f"Install it: pip install '{EXTRA}'; or {INSTEAD}.")
+        raise MissingExtra("scVelo is not installed.", hint=f"Install it: pip install '{EXTRA}'; or {INSTEAD}.")
 
 
 def velocity_genes(cells: Cells, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -75,7 +75,7 @@ def velocity_genes(cells: Cells, count: int, rng: np.random.Generator) -> NDArra
 
     cells: training cells only, with both layers. Where cells × genes exceeds `MOST_VALUES`, as many cells as fit are
     drawn. The same cells and generator state give the same genes.
-    Raises NoVelocity when layers, cells, scVelo or splicing dynamics are missing.
+    Raises NoVelocity when layers, cells or splicing dynamics are missing, MissingExtra when scVelo is.
     """
     require_velocity(cells)
     # scVelo is not written for the newest NumPy, SciPy and pandas; recorded, since it lifts "ignore" by itself.

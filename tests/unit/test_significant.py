@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.errors import BadSetting
+from engine.errors import BadSetting, MissingExtra
 from engine.preprocess.significant import Method, SignificantGenes, highly_variable, significant_genes
 from engine.preprocess.steps import DepthScale
 from engine.preprocess.velocity import NoVelocity, _fit_velocity, _prepared, scvelo_version, velocity_genes
@@ -50,7 +50,7 @@ def test_too_few_cells_are_told(cells: Cells) -> None:
 
 @pytest.mark.skipif(scvelo_version() is not None, reason="the extra `velocity` is installed")
 def test_without_the_extra_its_name_is_told_and_variability_takes_over(cells: Cells) -> None:
-    with pytest.raises(BadSetting, match="scVelo is not installed") as caught:
+    with pytest.raises(MissingExtra, match="scVelo is not installed") as caught:
         significant_genes(cells, count=20, method=Method.VELOCITY, rng=RNG(0))
     assert "crossview[velocity]" in caught.value.hint
     assert "scVelo is not installed" in significant_genes(cells, count=20, rng=RNG(0)).how
