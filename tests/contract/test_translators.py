@@ -25,7 +25,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "svd-mlp": {"components": "8", "target_components": "8", "hidden": "32", "learning_rate": "0.003"},
     "kernel-ridge": {"rna_components": "8", "atac_components": "8", "genes_as": "8", "peaks_as": "8"},
     "multivi": {"epochs": "8", "batch": "16", "learning_rate": "0.03", "hidden": "64", "latent": "8"},
-    "babel": {"epochs": "10", "batch": "32", "learning_rate": "0.02"},
+    "babel": {"epochs": "8", "batch": "48", "learning_rate": "0.02"},
     "crossmp": {"epochs": "25", "batch": "16", "patience": "20", "learning_rate": "0.02", "significant_genes": "20"},
 }
 
