@@ -88,3 +88,23 @@ def atac(pred: Array, truth: Array) -> dict[str, float]:
         "flat_auroc": auroc(pred.ravel(), truth.ravel()),
         "flat_auprc": auprc(pred.ravel(), truth.ravel()),
     }
+
+
+def bulk(
+    pred: Array, truth: Array, labels: list[str], names: Iterable[str], weight: Array | None = None
+) -> dict[str, float]:
+    """Correlations of weighted averages over the cells of each label."""
+    w = np.ones(len(pred)) if weight is None else weight
+    groups = [np.array([label == name for label in labels]) for name in names]
+    p = np.stack([np.average(pred[g].astype(float), axis=0, weights=w[g]) for g in groups])
+    t = np.stack([np.average(truth[g].astype(float), axis=0, weights=w[g]) for g in groups])
+    genes = range(truth.shape[1])
+    return {
+        "label_pearson": filled((pearson(a, b) for a, b in zip(p, t, strict=True)), 0),
+        "label_spearman": filled((spearman(a, b) for a, b in zip(p, t, strict=True)), 0),
+        "label_specific_pearson": filled(
+            (pearson(a, b) for a, b in zip(p - p.mean(0), t - t.mean(0), strict=True)), 0
+        ),
+        "across_pearson": filled((pearson(p[:, j], t[:, j]) for j in genes), 0),
+        "across_spearman": filled((spearman(p[:, j], t[:, j]) for j in genes), 0),
+    }

@@ -103,7 +103,9 @@ class Judge:
         if len(set(self.train_labels_n) - {""}) < 2:
             return None
         train = sp.csr_matrix(self.scored(target)[self.train_rows])
-        return Reference.fit(train, self.train_labels_n, target, rng=np.random.default_rng(self.seed))
+        return Reference.fit(
+            train, self.train_labels_n, target, kept=self.kept(target), rng=np.random.default_rng(self.seed)
+        )
 
     def measured(self, direction: Direction, source: Source) -> Judged:
         """Every score of a prediction of the held-out cells, in their order."""
@@ -174,6 +176,7 @@ class Judge:
             self.labels_n,
             target,
             features=len(self.pair.of(target).space),
+            kept=self.kept(target),
             reference=self.reference(target),
             rng=np.random.default_rng(self.seed),
         )
