@@ -41,6 +41,7 @@ class BabelTranslator(Spaces):
         super().__init__(rna, atac)
         self._network = network.to(device).eval()
         self._inputs, self._recipe, self._device = inputs, recipe, device
+        self._place_p = np.argsort(inputs.blocks.order_f, kind="stable")
         self.trained = trained
 
     @torch.no_grad()
@@ -61,11 +62,11 @@ class BabelTranslator(Spaces):
         space = self.space(target)
         positions = feature_positions(space, features)
         z_nk = torch.from_numpy(np.ascontiguousarray(latent.values, dtype=np.float32)).to(self._device)
-        values = (
-            expected_genes(self._network.to_rna, z_nk, positions)
-            if target is Modality.RNA
-            else open_probabilities(self._network.to_atac, z_nk, positions, self._inputs.blocks)
-        )
+        if target is Modality.RNA:
+            values = expected_genes(self._network.to_rna, z_nk, positions)
+        else:
+            block_p, place_p = self._inputs.blocks.block_f, self._place_p
+            values = open_probabilities(self._network.to_atac, z_nk, positions, block_p=block_p, place_p=place_p)
         return Prediction(values, target, self.scale(target), space.names[positions])
 
     def save(self, into: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.layers.heads import LOG_MEAN_BOUND
-from engine.translators.crossmp.inputs import Blocks
 from engine.translators.crossmp.network import AtacDecoder, RnaDecoder
 from engine.types import Floats
 
@@ -23,14 +24,23 @@ def expected_genes(decoder: RnaDecoder, z_nk: Tensor, positions: NDArray[np.int6
     return out
 
 
-def open_probabilities(decoder: AtacDecoder, z_nk: Tensor, positions: NDArray[np.int64], blocks: Blocks) -> Floats:
-    """Probabilities of some peaks being open, shape (n, len(positions))."""
-    place_p = np.argsort(blocks.order_f, kind="stable")
+def open_probabilities(
+    decoder: AtacDecoder,
+    z_nk: Tensor,
+    positions: NDArray[np.int64],
+    *,
+    block_p: NDArray[np.int64],
+    place_p: NDArray[Any],
+) -> Floats:
+    """Probabilities of some peaks being open, shape (n, len(positions)).
+
+    block_p: the chromosome of each peak. place_p: its row in the decoder.
+    """
     h_nck = decoder.trunk(z_nk)
     out = np.empty((len(z_nk), len(positions)), dtype=np.float32)
-    block_f = blocks.block_f[positions]
-    for c in np.unique(block_f):
-        where = np.flatnonzero(block_f == c)
+    chromosomes = block_p[positions]
+    for c in np.unique(chromosomes):
+        where = np.flatnonzero(chromosomes == c)
         place = torch.from_numpy(place_p[positions[where]]).to(z_nk.device)
         logit = torch.addmm(decoder.bias_p[place], h_nck[:, int(c)], decoder.weight_pk[place].T)
         out[:, where] = torch.sigmoid(logit).cpu().numpy()
