@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import NoCells
-from engine.types import Cells, FeatureSpace, PairedCells, Split
+from engine.types import Cells, Modality, PairedCells, Split
 
 if TYPE_CHECKING:
     from engine.benchmark.entry import EntryResult
@@ -57,12 +57,11 @@ class Cohort:
         return pair_up(self._cells(self.rna), self._cells(self.atac))[0]
 
     def _cells(self, path: str) -> Cells:
+        from engine.fitting import with_genome
         from engine.intake.canonical import CanonicalCells
 
         with CanonicalCells.open(path) as opened:
-            found = opened.all()
-        space = FeatureSpace(found.modality, found.space.names, self.genome or found.space.genome)
-        return Cells(space, found.counts, found.barcodes, found.obs)
+            return with_genome(opened.all(layers=opened.modality is Modality.RNA), self.genome)
 
 
 @dataclass(frozen=True)
