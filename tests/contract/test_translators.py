@@ -26,6 +26,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "kernel-ridge": {"rna_components": "8", "atac_components": "8", "genes_as": "8", "peaks_as": "8"},
     "multivi": {"epochs": "5", "batch": "16", "learning_rate": "0.03", "hidden": "64", "latent": "8"},
     "babel": {"epochs": "8", "batch": "48", "learning_rate": "0.02"},
+    "scbutterfly": {"pretrain_epochs": "3", "epochs": "8", "batch": "48", "learning_rate": "0.02", "start": "mean"},
     "crossmp": {"epochs": "25", "batch": "16", "patience": "20", "learning_rate": "0.02", "significant_genes": "20"},
 }
 
