@@ -94,14 +94,15 @@ def _inspected(found: dict[str, Any]) -> list[str]:
 
 
 def _train(a: Arguments) -> int:
-    from jobs.commands import offline
+    from jobs.commands import fit
 
     settings = dict(_pair(text) for text in a.set or [])
     if a.epochs:
         settings["epochs"] = str(a.epochs)
-    document = offline.train(
+    document = fit.train(
         rna=a.rna, atac=a.atac, model=a.model, out=a.out, split=a.split, hold_out=a.hold_out, seed=a.seed,
-        device=a.device, settings=settings, genome=a.genome, id=a.id, licence=a.licence,
+        device=a.device, settings=settings, genome=a.genome, id=a.id, licence=a.licence, split_by=a.split_by,
+        fresh=a.fresh,
     )  # fmt: skip
     if a.json:
         _print(document)
@@ -183,6 +184,21 @@ def _models_list(a: Arguments) -> int:
     return DONE
 
 
+def _models_recipes(a: Arguments) -> int:
+    from jobs.training.recipes import recipes
+
+    found = recipes()
+    if a.json:
+        _print({"recipes": [recipe.model_dump() for recipe in found]})
+        return DONE
+    for recipe in found:
+        lacks = f"  (needs crossview[{recipe.missing}])" if recipe.missing else ""
+        print(f"{recipe.key}{lacks}\n  {recipe.what} {recipe.source}".rstrip())
+        for setting in recipe.settings:
+            print(f"    {setting.name}={setting.default}" + (f"  {setting.what}" if setting.what else ""))
+    return DONE
+
+
 def _models_show(a: Arguments) -> int:
     from dataclasses import asdict
 
@@ -237,12 +253,20 @@ def _client() -> Any:
 
 
 def _jobs_submit(a: Arguments) -> int:
-    from jobs.commands.submission import submit_files
+    from jobs.commands import submission
 
     with _client() as client:
-        job = submit_files(
-            client, model=a.model, rna=a.rna, atac=a.atac, directions=a.direction or [], export=a.export, title=a.title
-        )
+        if a.train:
+            settings = dict(_pair(text) for text in a.set or [])
+            job = submission.submit_training(
+                client, model=a.model, rna=a.rna, atac=a.atac, settings=settings, split=a.split, hold_out=a.hold_out,
+                split_by=a.split_by, genome=a.genome, device=a.device, seed=a.seed, name=a.name, title=a.title,
+            )  # fmt: skip
+        else:
+            job = submission.submit_files(
+                client, model=a.model, rna=a.rna, atac=a.atac, directions=a.direction or [], export=a.export,
+                title=a.title,
+            )  # fmt: skip
         if a.wait:
             return _follow(client, job.id, as_json=a.json)
         return _show_job(job, as_json=a.json)
@@ -388,11 +412,15 @@ def _add_offline(commands: Any) -> None:
     train = _command(commands, "train", _train, "fit a model on RNA and ATAC of the same cells")
     train.add_argument("--rna", required=True)
     train.add_argument("--atac", required=True)
-    train.add_argument("--model", required=True, metavar="KEY", help="mean, depth, knn, ridge or crossmp")
+    train.add_argument("--model", required=True, metavar="KEY", help="`crossview models recipes` lists them")
     train.add_argument("--out", required=True, type=Path, metavar="BUNDLE")
     held = train.add_mutually_exclusive_group()
     held.add_argument("--split", type=Path, help='{"train": […], "valid": […], "test": […]} of cell names')
     held.add_argument("--hold-out", metavar="COLUMN=VALUE,…", help="batches to keep for testing")
+    train.add_argument("--split-by", default="", metavar="COLUMN", help="a batch or donor that may not be on two sides")
+    train.add_argument(
+        "--fresh", action="store_true", help="do not go on from what a killed run left in BUNDLE.training"
+    )
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     train.add_argument("--epochs", type=int)
@@ -421,8 +449,9 @@ def _add_offline(commands: Any) -> None:
 
 def _add_models(commands: Any) -> None:
     models = commands.add_parser("models", help="the models on offer").add_subparsers(
-        dest="what", required=True, metavar="list|show|verify|add"
+        dest="what", required=True, metavar="list|recipes|show|verify|add"
     )
+    _command(models, "recipes", _models_recipes, "what can be trained, with every setting")
     _command(models, "list", _models_list, "every model, a line each")
     show = _command(models, "show", _models_show, "a model's card")
     show.add_argument("id", metavar="ID")
@@ -437,13 +466,14 @@ def _add_jobs(commands: Any) -> None:
     jobs = commands.add_parser("jobs", help="jobs of a running CrossView").add_subparsers(
         dest="what", required=True, metavar="submit|list|show|logs|cancel|retry|wait|delete"
     )
-    submit = _command(jobs, "submit", _jobs_submit, "send files to be translated")
-    submit.add_argument("--model", required=True, metavar="ID")
+    submit = _command(jobs, "submit", _jobs_submit, "send files to be translated, or to train a model on")
+    submit.add_argument("--model", required=True, metavar="ID", help="to translate with; with --train a recipe's key")
     submit.add_argument("--rna")
     submit.add_argument("--atac")
     submit.add_argument("--direction", action="append", choices=("rna-to-atac", "atac-to-rna"))
     submit.add_argument("--export", action="store_true", help="also write the dense prediction")
     submit.add_argument("--title", default="")
+    _add_training(submit)
     submit.add_argument("--wait", action="store_true", help="wait for the end")
     _command(jobs, "list", _jobs_list, "newest first")
     _command(jobs, "show", _jobs_show, "one job").add_argument("id")
@@ -454,6 +484,20 @@ def _add_jobs(commands: Any) -> None:
     _command(jobs, "retry", _jobs_do("retry"), "run it again").add_argument("id")
     _command(jobs, "wait", _jobs_wait, "follow it to its end").add_argument("id")
     _command(jobs, "delete", _jobs_delete, "remove it and its results", json=False).add_argument("id")
+
+
+def _add_training(submit: Any) -> None:
+    training = submit.add_argument_group("with --train")
+    training.add_argument("--train", action="store_true", help="train a model on --rna and --atac")
+    held = training.add_mutually_exclusive_group()
+    held.add_argument("--split", type=Path, help='{"train": […], "valid": […], "test": […]} of cell names')
+    held.add_argument("--hold-out", metavar="COLUMN=VALUE,…", help="batches to keep for testing, of one column")
+    training.add_argument("--split-by", default="", metavar="COLUMN", help="a batch that may not be on two sides")
+    training.add_argument("--set", action="append", metavar="NAME=VALUE", help="a setting of the model or the filters")
+    training.add_argument("--genome", help="hg38, mm10 … (default: recognised from the names)")
+    training.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    training.add_argument("--seed", type=int, default=0)
+    training.add_argument("--name", default="", help="what the finished model is called")
 
 
 if __name__ == "__main__":

@@ -40,6 +40,12 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fit_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _checkpoint_every_epoch() -> None:
+    """Trainings of a second would otherwise never leave a checkpoint to go on from."""
+    os.environ["CROSSVIEW_CHECKPOINT_SECONDS"] = "0"
+
+
 @pytest.fixture(scope="session")
 def local_ray(_private_home: Path) -> Iterator[LocalRay]:
     """One Ray for all tests that need one. Where it cannot start they are skipped, but never in CI."""

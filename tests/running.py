@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.types import Direction, Modality, PairedCells
 from jobs import layout
-from jobs.spec import TranslateSpec
+from jobs.spec import AnySpec, TrainSpec, TranslateSpec
 from jobs.version import code_version
 from storage.artifacts import LocalStore
 from tests.builders import paired, split_of, write_h5ad
@@ -58,7 +58,7 @@ class Ordered:
 
     store: LocalStore
     job: str
-    spec: TranslateSpec
+    spec: AnySpec
 
     @property
     def uri(self) -> str:
@@ -95,18 +95,10 @@ def order(
 ) -> Ordered:
     """cells: which of the built cells to translate (by default those the tiny model never saw)."""
     from engine.bundle import read_manifest
-    from engine.intake.canonical import canonicalise
 
     store = LocalStore(folder / "store")
-    pair, digest = built_cells(), read_manifest(model).digest
-    datasets = {}
-    for modality in given:
-        raw = write_h5ad(pair.of(modality).rows(cells), folder / f"{modality.value}.h5ad")
-        clean = folder / f"{modality.value}.clean.h5ad"
-        canonicalise(raw, clean, modality=modality)
-        key = layout.dataset(f"{modality.value}{cells.start}-{cells.stop}")
-        store.put_file(key, clean)
-        datasets[modality.value] = {"key": key, "name": raw.name, "id": modality.value}
+    digest = read_manifest(model).digest
+    datasets = _bring_in(store, folder, cells, given)
     for path in model.iterdir():
         if path.is_file() and path.name not in UNREAD:
             store.put_file(layout.bundle(digest) + path.name, path)
@@ -118,6 +110,22 @@ def order(
         **{modality.value: modality.value for modality in given},
         **options,
     )
+    return _ordered(store, job, spec, datasets, layout.bundle(digest), version)
+
+
+def order_training(folder: Path, *, model: str, job: str = "job1", **options: Any) -> Ordered:
+    """A training on the built cells, every gene and peak kept. options: of TrainSpec."""
+    store = LocalStore(folder / "store")
+    datasets = _bring_in(store, folder, slice(0, 160), (Modality.RNA, Modality.ATAC))
+    spec = TrainSpec(
+        model=model, rna="rna", atac="atac", genome="hg38", filters={"filters": "none"}, name="Mine", **options
+    )
+    return _ordered(store, job, spec, datasets, "", None)
+
+
+def _ordered(
+    store: LocalStore, job: str, spec: AnySpec, datasets: dict[str, Any], prefix: str, version: str | None
+) -> Ordered:
     document = {
         "version": version or code_version(),
         "job": job,
@@ -125,7 +133,21 @@ def order(
         "spec": spec.model_dump(mode="json"),
         "spec_digest": spec.digest,
         "datasets": datasets,
-        "bundle_prefix": layout.bundle(digest),
+        "bundle_prefix": prefix,
     }
     store.put_bytes(layout.order(job, 1), json.dumps(document).encode())
     return Ordered(store, job, spec)
+
+
+def _bring_in(store: LocalStore, folder: Path, cells: slice, given: tuple[Modality, ...]) -> dict[str, Any]:
+    from engine.intake.canonical import canonicalise
+
+    datasets = {}
+    for modality in given:
+        raw = write_h5ad(built_cells().of(modality).rows(cells), folder / f"{modality.value}.h5ad")
+        clean = folder / f"{modality.value}.clean.h5ad"
+        canonicalise(raw, clean, modality=modality)
+        key = layout.dataset(f"{modality.value}{cells.start}-{cells.stop}")
+        store.put_file(key, clean)
+        datasets[modality.value] = {"key": key, "name": raw.name, "id": modality.value}
+    return datasets

@@ -1,4 +1,4 @@
-"""What the command line does without a server: inspect, train, translate, evaluate, on this machine."""
+"""What the command line does without a server: inspect, translate, evaluate, on this machine; training is in `fit`."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from engine.errors import BadInput, BadSetting, NoCells, TooLarge
+from engine.errors import BadInput, TooLarge
 from engine.intake.canonical import CanonicalCells
 from engine.intake.child import run_in_child
 from engine.intake.summary import Summary
+from engine.splits import by_chance, by_values, parse_held, read_split
 from engine.types import Cells, Direction, Modality, Split
 from jobs.catalog import resolve
 from jobs.settings import Settings
 from jobs.version import code_version
 
+__all__ = ["make_split", "read_split"]
 Say = Callable[[str], None]
 DENSE_LIMIT = 16 * 2**30  # a dense .h5ad above this is refused unless features are chosen  # ours
 
@@ -187,138 +187,15 @@ def evaluate(*, model: str, prediction: Path, truth: str, out: Path | None, say:
     return document
 
 
-def train(
-    *,
-    rna: str,
-    atac: str,
-    model: str,
-    out: Path,
-    split: Path | None = None,
-    hold_out: str | None = None,
-    seed: int = 0,
-    device: str = "auto",
-    settings: dict[str, str] | None = None,
-    genome: str | None = None,
-    id: str | None = None,
-    licence: str = "",
-    say: Say = to_stderr,
-) -> dict[str, Any]:
-    """Fit a model on a pair and save it as a bundle with its report and card."""
-    from engine.bundle import make_manifest, save_bundle
-    from engine.nulls import Nulls
-    from engine.pairs import pair as pair_up
-    from engine.preprocess.filters import filter_pair
-    from engine.translators.base import Epoch, Hooks
-    from engine.translators.registry import recipe
-
-    settings = dict(settings or {})
-    filters = _filters(settings)
-    chosen = recipe(model, settings)
-    if out.exists() and not (out / "bundle.json").is_file() and any(out.glob("*.safetensors")):
-        raise BadSetting(f"{out} exists and is no model of ours.", hint="Choose another folder for --out.")
-    with taken(rna, modality=Modality.RNA, say=say) as r, taken(atac, modality=Modality.ATAC, say=say) as a:
-        pair, matching = pair_up(_cells(r, genome), _cells(a, genome))
-    if matching.note:
-        say(matching.note)
-    cut = read_split(split) if split else make_split(pair.rna, hold_out=hold_out, seed=seed)
-    filtered = filter_pair(pair, cut, filters)
-    say(
-        f"Training {model} on {len(filtered.split.train):,} cells, {len(filtered.pair.rna.space):,} genes, "
-        f"{len(filtered.pair.atac.space):,} peaks"
-    )
-
-    def on_epoch(epoch: Epoch) -> None:
-        say(f"Epoch {epoch.number}: loss {epoch.train['total']:.4f}, on validation cells {epoch.valid['total']:.4f}")
-
-    fitted = chosen.fit(filtered.pair, filtered.split, Hooks(on_epoch=on_epoch, seed=seed, device=_device(device)))
-    train_cells = filtered.pair.named(filtered.split.train)
-    manifest = make_manifest(
-        fitted,
-        id=id or out.name,
-        train=train_cells,
-        split=cut,
-        seed=seed,
-        code_version=code_version(),
-        settings={k: v for k, v in asdict(chosen).items() if k != "key"},  # type: ignore[call-overload]
-        filters=filtered.kept,
-        licence=licence,
-        notes=getattr(fitted, "notes", ()),
-    )
-    manifest = save_bundle(out, fitted, Nulls.fit(train_cells), manifest)
-    write_json(out / "split.json", {k: list(getattr(cut, k)) for k in ("train", "valid", "test")})
-    report = _report(out, filtered.pair, cut, say)
-    return {"bundle": manifest.digest, "id": manifest.id, "out": str(out), **report}
-
-
-def _report(out: Path, pair: Any, cut: Split, say: Say) -> dict[str, Any]:
-    """Score the new model on its test cells (validation cells where there are none) and write report and card."""
-    from engine.bundle import load_bundle
-    from engine.evaluate import evaluate as judge
-    from engine.preprocess.align import align
-    from engine.translate import encode_cells
-
-    part = "test" if cut.test else "valid"
-    names = getattr(cut, part)
-    bundle = load_bundle(out)
-    document: dict[str, Any] = {"schema": 1, "part": part, "bundle": bundle.digest, "directions": {}}
-    if len(names) >= 10:
-        held = pair.named(names)
-        for direction in sorted(bundle.translator.directions):
-            say(f"Scoring {direction.value} on {len(names):,} {part} cells")
-            cells = held.of(direction.source)
-            encoded = encode_cells(bundle, cells, align(cells.space.names, bundle.space(direction.source)))
-            found = judge(bundle=bundle, direction=direction, predicted=encoded, truth=held.of(direction.target))
-            document["directions"][direction.value] = found.report.as_dict()
-    write_json(out / "report.json", document)
-    write_card(out, document)
-    return {"report": document}
-
-
-def write_card(folder: Path, report: dict[str, Any]) -> None:
+def write_card(folder: Path, report: dict[str, Any], *, training: Sequence[str] = ()) -> None:
     """CARD.md from the manifest, the report and, where a person wrote one, ABOUT.md (its last section: limits)."""
     from engine.bundle import read_manifest
     from jobs.commands.card import card
 
     path = folder / "ABOUT.md"
     about, _, limits = path.read_text(encoding="utf-8").partition("## Limits") if path.is_file() else ("", "", "")
-    text = card(read_manifest(folder), report, about=about.strip(), limits=limits.strip())
+    text = card(read_manifest(folder), report, about=about.strip(), limits=limits.strip(), training=training)
     (folder / "CARD.md").write_text(text, encoding="utf-8")
-
-
-def _cells(cells: Taken, genome: str | None) -> Cells:
-    from engine.fitting import with_genome
-
-    with CanonicalCells.open(cells.path) as opened:
-        return with_genome(opened.all(layers=True), genome)
-
-
-def _filters(settings: dict[str, str]) -> Any:
-    """Filter settings out of `--set`, leaving the recipe's own behind. `filters=none` keeps every feature."""
-    from dataclasses import fields
-
-    from engine.preprocess.filters import FilterSettings
-
-    if settings.pop("filters", "") == "none":
-        return FilterSettings.none()
-    kinds: dict[str, Any] = {f.name: type(f.default) for f in fields(FilterSettings)}
-    given = {name: settings.pop(name) for name in list(settings) if name in kinds}
-    try:
-        return FilterSettings(
-            **{k: v.lower() in {"1", "true", "yes"} if kinds[k] is bool else kinds[k](v) for k, v in given.items()}
-        )
-    except ValueError as problem:
-        raise BadSetting(f"A filter cannot be read: {problem}.", hint="For example `--set min_cells=5`.") from problem
-
-
-def read_split(path: Path) -> Split:
-    """`{"train": [...], "valid": [...], "test": [...]}` of cell names. Raises BadInput, LeakedCells."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        return Split(*(tuple(str(v) for v in document.get(k, [])) for k in ("train", "valid", "test")))
-    except (OSError, ValueError, AttributeError) as problem:
-        raise BadInput(
-            f"The split {path.name} cannot be read: {problem}.", hint='It holds {"train": […], "valid": […], …}.'
-        ) from problem
 
 
 def make_split(cells: Cells, *, hold_out: str | None, seed: int) -> Split:
@@ -326,26 +203,7 @@ def make_split(cells: Cells, *, hold_out: str | None, seed: int) -> Split:
 
     Raises BadSetting when the column or value is not there, NoCells when too few are left.
     """
-    rng = np.random.default_rng(seed)
-    names = np.asarray(cells.barcodes)
-    held = np.zeros(len(names), dtype=bool)
-    for pair in hold_out.split(",") if hold_out else []:
-        column, _, value = pair.partition("=")
-        if column not in cells.obs:
-            known = ", ".join(cells.obs) or "none"
-            raise BadSetting(f"There is no column {column!r} to hold out by.", hint=f"Columns: {known}.")
-        found = cells.obs[column] == value
-        if not found.any():
-            raise BadSetting(f"No cell has {column} = {value!r}.", hint="Check the spelling of the value.")
-        held |= found
-    order = rng.permutation(np.flatnonzero(~held))
-    test = names[held] if hold_out else names[np.sort(order[: max(1, int(0.15 * len(order)))])]
-    rest = order if hold_out else order[max(1, int(0.15 * len(order))) :]
-    valid_count = max(1, int(0.15 * len(names))) if not hold_out else max(1, len(rest) // 10)
-    valid, train_rows = names[np.sort(rest[:valid_count])], names[np.sort(rest[valid_count:])]
-    if len(train_rows) < 10:
-        raise NoCells(f"Only {len(train_rows)} cells are left to train on.", hint="Hold out fewer, or bring more.")
-    return Split(tuple(train_rows), tuple(valid), tuple(test))
+    return by_values(cells, parse_held(hold_out), seed=seed) if hold_out else by_chance(cells, seed=seed)
 
 
 def _device(wanted: str) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from engine.errors import BadInput
+from engine.errors import BadInput, BadSetting
 from engine.types import Direction, Modality
 from jobs.client import Client
 from jobs.errors import NotReady
-from jobs.spec import TranslateSpec
+from jobs.spec import HoldOut, TrainSpec, TranslateSpec
 from jobs.views import DatasetView, JobView
 
 SLICE = 8 * 2**20
@@ -41,6 +41,62 @@ def submit_files(
     wanted = [Direction(d) for d in directions] or [d for d in Direction if d.source in given]
     ids = {m.value: dataset.id for m, dataset in datasets.items()}
     return client.submit(TranslateSpec(model=model, directions=tuple(wanted), export=export, **ids), title=title)
+
+
+def submit_training(
+    client: Client,
+    *,
+    model: str,
+    rna: str | None,
+    atac: str | None,
+    settings: Mapping[str, str],
+    split: Path | None = None,
+    hold_out: str | None = None,
+    split_by: str = "",
+    genome: str | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    name: str = "",
+    title: str = "",
+    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
+) -> JobView:
+    """Bring both files in and submit a training. Raises BadInput, BadSetting and kin."""
+    if not rna or not atac:
+        raise BadInput("Training needs both files of the same cells.", hint="Give --rna FILE and --atac FILE.")
+    held = hold_out_of(split, hold_out, split_by)
+    filters, own = parted_settings(settings)
+    ids = {
+        m.value: bring_in(client, given, modality=m, say=say).id for m, given in zip(Modality, (rna, atac), strict=True)
+    }
+    spec = TrainSpec.model_validate(
+        {
+            **ids, "model": model, "settings": own, "filters": filters, "split": held, "genome": genome,
+            "device": device, "seed": seed, "name": name,
+        }
+    )  # fmt: skip
+    return client.submit(spec, title=title)
+
+
+def hold_out_of(split: Path | None, hold_out: str | None, split_by: str) -> HoldOut:
+    """The options of the command line as a spec. Raises BadInput, BadSetting."""
+    from engine.splits import parse_held, read_split, split_document
+
+    if split is not None:
+        names = {side: tuple(cells) for side, cells in split_document(read_split(split)).items()}
+        return HoldOut.model_validate({"names": names, "by": split_by})
+    held = parse_held(hold_out or "")
+    columns = {column for column, _ in held}
+    if len(columns) > 1:
+        raise BadSetting("A job holds out by one column.", hint="Give values of one column, or --split FILE.")
+    return HoldOut(column="".join(columns), test=tuple(value for _, value in held), by=split_by)
+
+
+def parted_settings(settings: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Those of the filters, and those of the recipe."""
+    from engine.fitting import read_filters
+
+    own = read_filters(settings)[1]
+    return {name: value for name, value in settings.items() if name not in own}, own
 
 
 def bring_in(client: Client, source: str, *, modality: Modality, say: Callable[[str], None]) -> DatasetView:

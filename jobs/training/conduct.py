@@ -16,17 +16,19 @@ if TYPE_CHECKING:
     from jobs.work import Attempt
 
 THREADS = 4  # a training may use, where the machine has as many  # ours
+MANY = 3_000_000  # counts in both modalities from which more than one thread is of use  # ours
 
 
 def train(attempt: Attempt, voice: Voice, executor: Executor) -> dict[str, Any]:
     """All stages; what the `succeeded` event says."""
     device = attempt.train.device
     which = {"job": attempt.job, "attempt": attempt.number, "threads": 1, "device": device}
-    _one(executor, Task("prepare-pair", which, label="the cells"))
+    found = _one(executor, Task("prepare-pair", which, label="the cells"))
+    threads = THREADS if found["counts"] >= MANY else 1
     voice.say("train", done=0, total=0, message="Starting a worker")
     voice.watch = lambda: standing(attempt)
     try:
-        made = _one(executor, Task("train", {**which, "threads": THREADS}, label=attempt.train.model))
+        made = _one(executor, Task("train", {**which, "threads": threads}, label=attempt.train.model))
     finally:
         voice.watch = None
     scores = [

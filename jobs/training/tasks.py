@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 import zipfile
@@ -47,7 +48,8 @@ class Superseded(CrossViewError):
 def prepare_pair(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]:
     """Read, pair, part, look for leaks and filter: whatever is wrong with the cells is said here."""
     found = prepared(attempt)
-    return {"split": found.counts, "notes": notes_of(found), "directions": [d.value for d in Direction]}
+    counts = int(found.pair.rna.counts.nnz + found.pair.atac.counts.nnz)
+    return {"split": found.counts, "notes": notes_of(found), "counts": counts}
 
 
 def notes_of(found: Prepared) -> list[str]:
@@ -80,7 +82,7 @@ def train_model(attempt: Attempt, arguments: Arguments, device: str) -> dict[str
         on_epoch=wanted.look,
         seed=spec.seed,
         device=device,
-        threads=int(arguments.get("threads", 1)) if device == "cpu" else None,
+        threads=min(int(arguments.get("threads", 1)), os.cpu_count() or 1) if device == "cpu" else None,
         checkpoints=StoreCheckpoints(store, attempt.job, attempt.spec_digest),
         checkpoint_s=Settings.from_env().checkpoint_seconds,
     )
