@@ -30,6 +30,7 @@ FURNITURE = 165  # what title, axis and legend take of a chart's height
 # What stands on a score's axis, in the legend's order: (name, shape, colour).
 MARKS = (
     ("this translation", "circle", PREDICTION),
+    ("this model", "circle", PREDICTION),
     ("average profile", "M-0.15,-1L0.15,-1L0.15,1L-0.15,1Z", NULL),
     ("depth alone", "diamond", NULL),
     ("noise ceiling", "triangle-left", GOOD),
@@ -94,7 +95,7 @@ def scores(rows: pd.DataFrame, *, title: str, neutral: float, quantity: str) -> 
             alt.Tooltip("high:Q", title="to", format=".3f"),
         ],
     )
-    return _finish(alt.layer(chance, interval, dots), title=title, height=52 * len(order) + FURNITURE)
+    return finish(alt.layer(chance, interval, dots), title=title, height=52 * len(order) + FURNITURE)
 
 
 def histogram(
@@ -147,7 +148,7 @@ def histogram(
             .mark_rule(color=PREDICTION, strokeWidth=2)
             .encode(x="at:Q", tooltip=[alt.Tooltip("at:Q", title="mean", format=".3f")])
         )
-    return _finish(alt.layer(bars, *rules), title=title)
+    return finish(alt.layer(bars, *rules), title=title)
 
 
 def roc(curve: pd.DataFrame, *, title: str) -> Any:
@@ -180,7 +181,7 @@ def roc(curve: pd.DataFrame, *, title: str) -> Any:
     )
     chance = pd.DataFrame({"x": [0.0, 1.0], "y": [0.0, 1.0]})
     diagonal = alt.Chart(chance).mark_line(color=NULL, strokeDash=[4, 4], strokeWidth=1).encode(x="x:Q", y="y:Q")
-    return _finish(alt.layer(diagonal, line), title=title)
+    return finish(alt.layer(diagonal, line), title=title)
 
 
 def umap(
@@ -222,7 +223,7 @@ def umap(
             tooltip=tooltip,
         )
     )
-    return _finish(points, title=title + note, marks=len(shown), height=HEIGHT + 70, bare=True)
+    return finish(points, title=title + note, marks=len(shown), height=HEIGHT + 70, bare=True)
 
 
 def agreement(
@@ -259,7 +260,7 @@ def agreement(
             ],
         )
     )
-    return _finish(alt.layer(_diagonal(table), dots), title=title, marks=len(table))
+    return finish(alt.layer(_diagonal(table), dots), title=title, marks=len(table))
 
 
 def groups(table: pd.DataFrame, *, title: str, quantity: str, order: Sequence[str]) -> Any:
@@ -294,7 +295,7 @@ def groups(table: pd.DataFrame, *, title: str, quantity: str, order: Sequence[st
             ],
         )
     )
-    return _finish(alt.layer(joint, dots), title=title, height=32 * len(table) + FURNITURE)
+    return finish(alt.layer(joint, dots), title=title, height=32 * len(table) + FURNITURE)
 
 
 def strips(table: pd.DataFrame, *, title: str, quantity: str) -> Any:
@@ -320,7 +321,7 @@ def strips(table: pd.DataFrame, *, title: str, quantity: str) -> Any:
             tooltip=[alt.Tooltip("state:N"), alt.Tooltip("cells:Q"), alt.Tooltip("share:Q", format=".1%")],
         )
     )
-    return _finish(bars, title=title)
+    return finish(bars, title=title)
 
 
 def _by_label(field: str, labels: Sequence[str], lit: Sequence[str]) -> Any:
@@ -358,7 +359,7 @@ def _binned(table: pd.DataFrame, *, title: str, x: str, y: str, unit: str) -> An
             tooltip=[alt.Tooltip("count:Q", title=f"{unit}s", format=",")],
         )
     )
-    return _finish(alt.layer(tiles, _diagonal(table)), title=f"{title} ({len(table):,} {unit}s, binned)")
+    return finish(alt.layer(tiles, _diagonal(table)), title=f"{title} ({len(table):,} {unit}s, binned)")
 
 
 def _diagonal(table: pd.DataFrame) -> Any:
@@ -379,7 +380,7 @@ def _sampled(cells: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return cells.iloc[keep], f" ({MOST_MARKS:,} of {len(cells):,} cells shown)"
 
 
-def _finish(chart: Any, *, title: str, height: int = HEIGHT, marks: int = 0, bare: bool = False) -> Any:
+def finish(chart: Any, *, title: str, height: int = HEIGHT, marks: int = 0, bare: bool = False) -> Any:
     """The title in lines short enough for a phone, the height, and SVG wherever it stays light."""
     lines = textwrap.wrap(title, 50) or [""]
     chart = chart.properties(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -173,25 +173,57 @@ def tag(state: JobState) -> Tag:
     return Tag(word, colour, icon, state in ACTIVE)
 
 
-_STAGES = {
-    "": "Waiting to start",
-    "prepare": "Reading the cells and the model",
-    "translate": "Translating cells",
-    "score": "Scoring against the measured cells",
-    "map": "Laying out the maps",
-    "publish": "Writing the results",
+@dataclass(frozen=True)
+class Stage:
+    """A part of a job. words: while it goes on; short: in the row of all parts; weight: its share of the bar."""
+
+    words: str
+    short: str
+    weight: float
+
+
+_STAGES: Mapping[str, Mapping[str, Stage]] = {
+    "translate": {
+        "prepare": Stage("Reading the cells and the model", "Read", 0.1),
+        "translate": Stage("Translating cells", "Translate", 0.4),
+        "score": Stage("Scoring against the measured cells", "Score", 0.3),
+        "map": Stage("Laying out the maps", "Map", 0.15),
+        "publish": Stage("Writing the results", "Write", 0.05),
+    },
+    "train": {
+        "prepare": Stage("Reading both files and matching their cells", "Read", 0.05),
+        "train": Stage("Training", "Train", 0.75),
+        "score": Stage("Scoring on the cells held out", "Score", 0.15),
+        "publish": Stage("Writing the model and its card", "Write", 0.05),
+    },
+    "benchmark": {
+        "prepare": Stage("Reading both files and matching their cells", "Read", 0.05),
+        "measure": Stage("Training and scoring the models", "Train and score", 0.9),
+        "publish": Stage("Comparing the models, cell by cell", "Compare", 0.05),
+    },
 }
-STAGES = tuple(_STAGES)[1:]
-STAGE_WORDS = {"prepare": "Read", "translate": "Translate", "score": "Score", "map": "Map", "publish": "Write"}
 
 
-def stage(name: str) -> str:
-    return _STAGES.get(name, name.replace("-", " ").capitalize())
+def stages(kind: str) -> Mapping[str, Stage]:
+    """The parts of a job of this kind, in their order."""
+    return _STAGES.get(kind, _STAGES["translate"])
+
+
+def stage(name: str, kind: str = "translate") -> str:
+    if not name:
+        return "Waiting to start"
+    known = stages(kind).get(name)
+    return known.words if known else name.replace("-", " ").capitalize()
 
 
 def plain(text: str) -> str:
     """Text from a file or an error, safe inside markdown: a label is text, never markup."""
     return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:])", r"\\\1", text)
+
+
+def slug(text: str) -> str:
+    """A name as part of a key or a file's name: letters, digits and hyphens."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-") or "x"
 
 
 # Jobs ------------------------------------------------------------------------------------------------------------
@@ -213,11 +245,18 @@ def job_took(job: JobView) -> str:
     return said.removeprefix(f"{tag(job.state).word} in ")
 
 
+_CACHED = {
+    "translate": "These cells were already translated with these settings",
+    "train": "This model was already trained on these cells with these settings",
+    "benchmark": "These models were already compared on these cells",
+}
+
+
 def job_timing(job: JobView, now: datetime | None = None) -> str:
     """Succeeded in 3 min 12 s; running for 40 s; waiting, place 2 in the queue."""
     now = now or datetime.now(UTC)
     if job.from_cache:
-        return "These cells were already translated with these settings; nothing was run again"
+        return f"{_CACHED.get(job.kind, _CACHED['translate'])}; nothing was run again"
     if job.state in TERMINAL and job.started_at and job.finished_at:
         return f"{tag(job.state).word} in {duration((job.finished_at - job.started_at).total_seconds())}"
     if job.state is JobState.QUEUED:
@@ -244,7 +283,7 @@ class Step:
     detail: str
 
 
-_WEIGHTS = {"prepare": 0.1, "translate": 0.4, "score": 0.3, "map": 0.15, "publish": 0.05}
+_COUNTED = {"translate": "cells", "train": "epochs", "measure": "trainings"}
 
 
 def job_step(job: JobView) -> Step:
@@ -252,12 +291,14 @@ def job_step(job: JobView) -> Step:
     if job.state is JobState.SUCCEEDED:
         return Step("Finished", 1.0, "")
     here = job.progress
-    before = sum(_WEIGHTS[s] for s in STAGES[: STAGES.index(here.stage)]) if here.stage in STAGES else 0.0
-    within = _WEIGHTS.get(here.stage, 0.0) * min(here.done / here.total, 1.0) if here.total else 0.0
+    parts = stages(job.kind)
+    names = list(parts)
+    before = sum(parts[s].weight for s in names[: names.index(here.stage)]) if here.stage in names else 0.0
+    within = parts[here.stage].weight * min(here.done / here.total, 1.0) if here.total and here.stage in parts else 0.0
     detail = f"{count(here.done)} of {count(here.total)}" if here.total > 1 else ""
-    if detail and here.stage == "translate":
-        detail += " cells"
-    label = stage(here.stage)
+    if detail and here.stage in _COUNTED:
+        detail += f" {_COUNTED[here.stage]}"
+    label = stage(here.stage, job.kind)
     if job.state is JobState.CANCELLING:
         label = "Stopping"
     elif job.state is JobState.QUEUED:
@@ -275,8 +316,9 @@ def job_record(job: JobView) -> dict[str, Any]:
         "job": job.id,
         "title": job_title(job),
         "state": tag(job.state).word,
-        "stage": stage(job.progress.stage) if job.state in ACTIVE else "",
-        "directions": directions(job.directions),
+        "kind": job.kind,
+        "stage": stage(job.progress.stage, job.kind) if job.state in ACTIVE else "",
+        "directions": directions(job.directions) if job.directions else "",
         "model": job.model,
         "cells": job.cells,
         "attempt": job.attempt,
@@ -380,15 +422,16 @@ def ranked_models(models: Sequence[ModelView], *, genome_name: str | None) -> li
 # Before submitting -----------------------------------------------------------------------------------------------
 
 _VERDICTS: dict[str, tuple[str, Colour, str]] = {
-    "ready": ("Ready to translate", "green", ":material/check_circle:"),
+    "ready": ("Ready", "green", ":material/check_circle:"),
     "ready with notes": ("Ready, with something to know", "orange", ":material/info:"),
     "refused": ("This cannot run yet", "red", ":material/block:"),
 }
 
 
-def verdict(plan: PreflightView) -> Tag:
+def verdict(plan: PreflightView, *, ready: str = "Ready to translate") -> Tag:
+    """ready: what the badge says when nothing stands in the way."""
     word, colour, icon = _VERDICTS[plan.verdict]
-    return Tag(word, colour, icon, False)
+    return Tag(ready if plan.verdict == "ready" else word, colour, icon, False)
 
 
 ENOUGH = 0.5  # of a model's genes or peaks: what a translation asks for unless told otherwise
@@ -419,12 +462,19 @@ def plan_lines(plan: PreflightView, health: Health | None) -> list[str]:
         lines.append(f"**How it is judged:** {scored} against your own measurement of {cells}.")
     elif plan.directions:
         lines.append("**How it is judged:** by the model's own scores; add the second file to score your cells.")
+    return [line for line in [*lines, cost_line(plan), where_line(health)] if line]
+
+
+def cost_line(plan: PreflightView) -> str:
+    """How long and how much memory, as far as it can be said."""
     time = duration_range(plan.seconds) if plan.seconds else ""
     memory = f"{size(plan.memory_mb * 1e6)} of memory" if plan.memory_mb else ""
-    if time or memory:
-        lines.append("**What it takes:** " + ", ".join(part for part in (time, memory) if part) + ".")
-    lines.append(f"**Where the data go:** {where(health)} Nothing leaves it, and everything stays until you delete it.")
-    return [line for line in lines if line]
+    said = ", ".join(part for part in (time, memory) if part)
+    return f"**What it takes:** {said}." if said else ""
+
+
+def where_line(health: Health | None) -> str:
+    return f"**Where the data go:** {where(health)} Nothing leaves it, and everything stays until you delete it."
 
 
 def where(health: Health | None) -> str:

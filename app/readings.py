@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeGuard
 
-from app.present import number, percent
+from app.present import Tag, number, percent
 from jobs.names import Direction, Modality
 
 Level = Literal["good", "mixed", "poor", "unknown"]
@@ -164,12 +164,12 @@ def _finite(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def marks(chosen: Sequence[Reading]) -> list[dict[str, Any]]:
-    """The rows of the score chart: each score's own mark, then its nulls and ceiling."""
+def marks(chosen: Sequence[Reading], *, what: str = "this translation") -> list[dict[str, Any]]:
+    """The rows of the score chart: each score's own mark (what: its name there), then its nulls and ceiling."""
     rows: list[dict[str, Any]] = []
     for reading in chosen:
         label = reading.label
-        rows.append(_mark(label, "this translation", reading.value, reading.low, reading.high))
+        rows.append(_mark(label, what, reading.value, reading.low, reading.high))
         rows += [_mark(label, NULLS[k], v) for k, v in reading.nulls.items() if k in NULLS]
         if reading.ceiling is not None:
             rows.append(_mark(label, "noise ceiling", reading.ceiling))
@@ -210,6 +210,12 @@ _LEVELS: Mapping[str, tuple[Level, str]] = {
     "better": ("good", "Yes: it says more about these cells than the average profile and than sequencing depth."),
     "unclear": ("mixed", "Perhaps: it scores above the average profile, but these cells are too few to be sure."),
     "no-better": ("poor", "No: on these cells it is no better than an average profile. Do not read biology into it."),
+}
+BADGES: Mapping[Level, Tag] = {
+    "good": Tag("Better than average", "green", ":material/verified:", False),
+    "mixed": Tag("Not certain", "orange", ":material/help:", False),
+    "poor": Tag("No better than average", "red", ":material/do_not_disturb_on:", False),
+    "unknown": Tag("Not scored", "gray", ":material/visibility_off:", False),
 }
 _UNSCORED = Verdict("unknown", "These cells could not be scored: they were measured one way only.")
 

@@ -1,0 +1,77 @@
+"""What a job was asked, as commands of the command line. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+
+from jobs.spec import BenchmarkSpec, HoldOut, PairSpec, TrainSpec, TranslateSpec, read_spec
+from jobs.views import JobView
+
+
+def commands(job: JobView, inputs: Mapping[str, str]) -> list[str]:
+    """One line a command. inputs: what the command line calls the cells, by modality."""
+    spec = read_spec(job.spec)
+    if isinstance(spec, TrainSpec):
+        return [_train(spec, inputs)]
+    if isinstance(spec, BenchmarkSpec):
+        return [_benchmark(spec, inputs)]
+    return _translate(spec, inputs)
+
+
+def _translate(spec: TranslateSpec, inputs: Mapping[str, str]) -> list[str]:
+    return [
+        f"crossview translate --model {spec.model} --input {_quoted(inputs, direction.source.value)} "
+        f"--direction {direction.value} --out {direction.value}.h5ad"
+        for direction in spec.directions
+    ]
+
+
+def _train(spec: TrainSpec, inputs: Mapping[str, str]) -> str:
+    words = ["crossview train", *_pair(spec, inputs), f"--model {spec.model}", f"--out {_name(spec)}"]
+    words += [f"--seed {spec.seed}", *_settings(spec.settings)]
+    return " ".join(words)
+
+
+def _benchmark(spec: BenchmarkSpec, inputs: Mapping[str, str]) -> str:
+    """Contenders that differ in settings need a file: the command line names each model once."""
+    models = [each.model for each in spec.contenders]
+    words = ["crossview benchmark", f"--rna {_quoted(inputs, 'rna')}", f"--atac {_quoted(inputs, 'atac')}"]
+    words += _split(spec.split)
+    if len(set(models)) == len(models):
+        words.append(f"--models {','.join(models)}")
+        words += _settings({f"{c.model}.{name}": v for c in spec.contenders for name, v in c.settings.items()})
+    else:
+        words.append("--contenders contenders.json")
+    words += [f"--filters {'none' if spec.filters.get('filters') == 'none' else 'paper'}"]
+    words += [f"--seeds {','.join(map(str, spec.seeds))}", f"--device {spec.device}", "--out benchmark"]
+    if spec.batch_column:
+        words.append(f"--batch-column {shlex.quote(spec.batch_column)}")
+    return " ".join(words)
+
+
+def _pair(spec: PairSpec, inputs: Mapping[str, str]) -> list[str]:
+    words = [f"--rna {_quoted(inputs, 'rna')}", f"--atac {_quoted(inputs, 'atac')}", *_split(spec.split)]
+    words += [f"--genome {spec.genome}"] if spec.genome else []
+    words += [f"--device {spec.device}"] if spec.device != "auto" else []
+    return [*words, *_settings(spec.filters)]
+
+
+def _split(split: HoldOut) -> list[str]:
+    if split.names:
+        return ["--split split.json"]
+    if split.column:
+        return [f"--hold-out {shlex.quote(split.column + '=' + ','.join(split.test))}"]
+    return []
+
+
+def _settings(settings: Mapping[str, str]) -> list[str]:
+    return [f"--set {shlex.quote(f'{name}={value}')}" for name, value in settings.items()]
+
+
+def _name(spec: TrainSpec) -> str:
+    return shlex.quote(spec.name or f"{spec.model}-model")
+
+
+def _quoted(inputs: Mapping[str, str], which: str) -> str:
+    return shlex.quote(inputs.get(which, f"{which}.h5ad"))

@@ -1,0 +1,120 @@
+"""The kinds of jobs in words: what each is called, what is said of it in a line, and how it is asked for again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from app import present
+from jobs.spec import BenchmarkSpec, HoldOut, PairSpec, TrainSpec, read_spec
+from jobs.views import JobView
+
+Query = dict[str, str | list[str]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """word: for a badge. doing: while it runs. page: where one like it is asked for."""
+
+    word: str
+    icon: str
+    doing: str
+    page: str
+
+
+KINDS: Mapping[str, Kind] = {
+    "translate": Kind("Translation", ":material/swap_horiz:", "translation", "views/new.py"),
+    "train": Kind("Training", ":material/model_training:", "training", "views/train.py"),
+    "benchmark": Kind("Comparison", ":material/leaderboard:", "comparison", "views/compare.py"),
+}
+
+
+def kind(name: str) -> Kind:
+    return KINDS.get(name, KINDS["translate"])
+
+
+def facts(job: JobView) -> list[str]:
+    """What a line under the job's title says of it, the kind itself left out."""
+    cells = [present.plural(job.cells, "cell")] if job.cells else []
+    if job.kind == "train":
+        seed = job.spec.get("seed") or 0
+        return [f"method {present.plain(_method(job))}", *cells, *([f"seed {seed}"] if seed else [])]
+    if job.kind == "benchmark":
+        contenders, seeds = job.spec.get("contenders") or (), job.spec.get("seeds") or ()
+        return [present.plural(len(contenders), "model"), *cells, present.plural(len(seeds), "seed")]
+    return [present.directions(job.directions), *cells, f"model {present.plain(job.model)}"]
+
+
+def _method(job: JobView) -> str:
+    return str(job.spec.get("model") or job.model)
+
+
+def split_words(split: HoldOut) -> str:
+    """How the cells were parted, in a sentence's end."""
+    if split.names:
+        counts = ", ".join(f"{present.count(len(split.names.get(side, ())))} {side}" for side in SIDES)
+        return f"as given by name ({counts})"
+    if split.column:
+        return f"{split.column} {' and '.join(split.test)} held out"
+    whole = f", whole values of {split.by}" if split.by else ""
+    return f"70 % train, 15 % choose, 15 % judge, drawn by chance{whole}"
+
+
+SIDES: tuple[Literal["train", "valid", "test"], ...] = ("train", "valid", "test")
+
+
+def query(job: JobView) -> Query:
+    """The address of a page that starts from what this job was asked."""
+    if job.kind not in ("train", "benchmark"):
+        ids = [str(job.spec[which]) for which in ("rna", "atac") if job.spec.get(which)]
+        return {**dict(zip(("cells", "other"), ids, strict=False)), "model": job.model}
+    spec = read_spec(job.spec)
+    if isinstance(spec, TrainSpec):
+        return {**_pair(spec), "model": spec.model, **_settings(spec.model, spec.settings), **_rest(spec)}
+    assert isinstance(spec, BenchmarkSpec)
+    models = list(dict.fromkeys(c.model for c in spec.contenders))
+    return {**_pair(spec), "models": models, **_variants(spec), "seeds": str(len(spec.seeds))}
+
+
+def _pair(spec: PairSpec) -> Query:
+    asked: Query = {"rna": spec.rna, "atac": spec.atac}
+    if spec.split.column:
+        asked |= {"split": BATCHES, "column": spec.split.column, "test": list(spec.split.test)}
+        if spec.split.valid:
+            asked["valid"] = list(spec.split.valid)
+    elif spec.split.names:
+        asked["split"] = NAMES
+    elif spec.split.by:
+        asked["by"] = spec.split.by
+    if spec.device != "auto":
+        asked["device"] = spec.device
+    if spec.filters.get("filters") == "none":
+        asked["filters"] = "everything"
+    return asked
+
+
+CHANCE, BATCHES, NAMES = "By chance", "Whole batches", "A split.json"
+
+
+def _settings(model: str, settings: Mapping[str, str]) -> Query:
+    return {f"{model}.{name}": value for name, value in settings.items()}
+
+
+def _rest(spec: TrainSpec) -> Query:
+    rest: Query = {"seed": str(spec.seed)} if spec.seed else {}
+    return {**rest, **({"name": spec.name} if spec.name else {})}
+
+
+def _variants(spec: BenchmarkSpec) -> Query:
+    """A line a variant under `variants.MODEL`, wherever anything but the defaults was asked."""
+    lines: dict[str, list[str]] = {}
+    for each in spec.contenders:
+        text = ", ".join(f"{name}={value}" for name, value in each.settings.items())
+        lines.setdefault(each.model, []).append(f"{each.label}: {text}" if each.label and text else text)
+    return {f"variants.{model}": "\n".join(found) for model, found in lines.items() if any(found)}
+
+
+def as_text(value: Any) -> str:
+    """A value as settings travel."""
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
