@@ -11,7 +11,7 @@ from jobs.bootstrap import current_client
 from jobs.names import Modality
 from jobs.views import DatasetView
 
-UPLOAD, S3, BEFORE = "Upload a file", "From S3", "Used before"
+UPLOAD, ADDRESS, BEFORE = "Upload a file", "S3 or a path", "Used before"
 
 
 def slot(param: str, label: str) -> DatasetView | None:
@@ -36,12 +36,12 @@ def slot(param: str, label: str) -> DatasetView | None:
 
 def _choose(param: str, label: str) -> None:
     before = [d for d in current_client().datasets() if d.state == "ready"]
-    ways = [UPLOAD, S3, *([BEFORE] if before else [])]
+    ways = [UPLOAD, ADDRESS, *([BEFORE] if before else [])]
     way = st.segmented_control(
         f"Where the {label} are", ways, default=UPLOAD, required=True, key=f"{param}-way", label_visibility="collapsed"
     )
-    if way == S3:
-        _from_s3(param)
+    if way == ADDRESS:
+        _from_address(param)
     elif way == BEFORE:
         _from_before(param, before)
     else:
@@ -50,18 +50,20 @@ def _choose(param: str, label: str) -> None:
             _bring(param, f"upload:{done.id}", name=done.name)
 
 
-def _from_s3(param: str) -> None:
-    with st.form(f"{param}-s3", border=False):
-        uri = st.text_input(
-            "S3 address of an .h5ad file",
+def _from_address(param: str) -> None:
+    with st.form(f"{param}-address", border=False):
+        given = st.text_input(
+            "S3 address, or path on the server, of an .h5ad file",
             placeholder="s3://bucket/folder/cells.h5ad",
-            help="Read with this server's own AWS profile; the original is never changed.",
+            help="S3 is read with this server's own AWS profile; paths, in folders its operator opened. The original "
+            "is never changed.",
         )
         if st.form_submit_button("Bring it in", icon=":material/cloud_download:"):
-            if uri and uri.strip().startswith("s3://"):
-                _bring(param, uri.strip())
+            address = (given or "").strip()
+            if address.startswith(("s3://", "/")):
+                _bring(param, address)
             else:
-                st.markdown(":material/info: An S3 address looks like `s3://bucket/folder/cells.h5ad`.")
+                st.markdown(":material/info: Such as `s3://bucket/folder/cells.h5ad` or `/data/cells.h5ad`.")
 
 
 def _from_before(param: str, before: list[DatasetView]) -> None:

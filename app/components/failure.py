@@ -28,6 +28,11 @@ def show(it: Failure, *, title: str = "") -> None:
             st.code(f"code: {panel.code}\n{panel.detail}".strip(), language=None, wrap_lines=True)
 
 
+def show_error(error: Exception, *, title: str = "") -> None:
+    """The panel of an exception that was met and answered here."""
+    show(failure_of(error), title=title)
+
+
 class shown:  # noqa: N801 - reads as a verb in a with statement
     """Inside, whatever the client raises becomes a panel, and the page goes on below it."""
 

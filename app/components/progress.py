@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import present
 from app.components import failure
+from app.kinds import kind
 from jobs.bootstrap import current_client
 from jobs.state import JobState
 from jobs.views import JobView
@@ -34,32 +35,42 @@ def _running(job: JobView) -> None:
     tag = present.tag(job.state)
     st.badge(tag.word, icon=tag.icon, color=tag.colour)
     bar(present.job_step(job), beside=present.job_eta(job))
-    st.caption(_standing(job))
-    _stages(job)
-    _last_words(job)
-    if job.state is not JobState.CANCELLING and st.button(
-        "Cancel this job", key=f"cancel-{job.id}", icon=":material/block:"
-    ):
+    st.caption(standing(job))
+    stages(job)
+    last_words(job)
+    if job.kind != "translate" or job.state is JobState.CANCELLING:
+        return
+    if st.button("Cancel this job", key=f"cancel-{job.id}", icon=":material/block:"):
         current_client().cancel(job.id)
         st.rerun(scope="fragment")
 
 
-def _standing(job: JobView) -> str:
+def cancel(job: JobView) -> None:
+    """Stops what may have run for hours, so it asks first; stands outside of what refreshes itself."""
+    doing = kind(job.kind).doing
+    with st.popover(f"Cancel this {doing}", icon=":material/block:", key=f"ask-{job.id}"):
+        st.markdown(f"Stop this {doing}? “Run it again” starts another attempt later.")
+        if st.button("Yes, cancel it", key=f"cancel-{job.id}", type="primary"):
+            with failure.shown():
+                current_client().cancel(job.id)
+                st.rerun()
+
+
+def standing(job: JobView) -> str:
     return f"{present.job_timing(job)}. You may close this tab: the job goes on, and this address shows it again."
 
 
-def _stages(job: JobView) -> None:
+def stages(job: JobView) -> None:
     """The stages in a row, so that one sees what is behind and what is ahead."""
-    here = present.STAGES.index(job.progress.stage) if job.progress.stage in present.STAGES else -1
+    names = present.stages(job.kind)
+    here = list(names).index(job.progress.stage) if job.progress.stage in names else -1
     with st.container(horizontal=True, gap="small"):
-        for i, name in enumerate(present.STAGES):
+        for i, name in enumerate(names):
             icon = ":material/check:" if i < here else ":material/autorenew:" if i == here else None
-            st.badge(
-                present.STAGE_WORDS[name], icon=icon, color="green" if i < here else "blue" if i == here else "gray"
-            )
+            st.badge(names[name].short, icon=icon, color="green" if i < here else "blue" if i == here else "gray")
 
 
-def _last_words(job: JobView) -> None:
+def last_words(job: JobView) -> None:
     said = current_client().logs(job.id, tail=LOG_LINES).strip()
     words = present.last_words(said) or job.progress.message or "Nothing said yet"
     st.caption(present.plain(words[:160]))

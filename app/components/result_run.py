@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 
 import pandas as pd
 import streamlit as st
 
 from app import present
+from app.commands import commands
 from app.components import failure
 from jobs.bootstrap import current_client
 from jobs.names import CrossViewError
@@ -36,6 +36,7 @@ def _provenance(job: JobView) -> None:
         "Job": f"{job.id}, attempt {job.attempt}",
         "Cells": " + ".join(f"{name} ({which})" for which, name in job.input_names.items()),
         "Model": job.model,
+        "Model that was made": job.made,
         "Digest of the model": job.bundle,
         "Code version": str(report.get("code_version", "")),
         "Seed": str(job.spec.get("seed", "")),
@@ -60,17 +61,16 @@ def _report(job: JobView) -> dict[str, object]:
 
 def _command(job: JobView) -> None:
     st.subheader("Get it again", anchor=False)
-    lines = []
-    for direction in job.directions:
-        given = shlex.quote(_input(job, direction.source.value))
-        out = f"{direction.value}.h5ad"
-        lines.append(
-            f"crossview translate --model {job.model} --input {given} --direction {direction.value} --out {out}"
-        )
-    st.code("\n".join(lines), language="bash", wrap_lines=True)
-    st.caption(
-        "Same cells, model digest, settings and seed give the same prediction. This page's address can be shared."
-    )
+    names = {which: _input(job, which) for which in ("rna", "atac") if job.spec.get(which)}
+    st.code("\n".join(commands(job, names)), language="bash", wrap_lines=True)
+    st.caption(f"{_SAME.get(job.kind, _SAME['translate'])} This page's address can be shared.")
+
+
+_SAME = {
+    "translate": "Same cells, model digest, settings and seed give the same prediction.",
+    "train": "Same cells, split, settings and seed give the same model on the CPU.",
+    "benchmark": "Same cells, split, settings and seeds give the same scores on the CPU.",
+}
 
 
 def _input(job: JobView, which: str) -> str:
@@ -116,7 +116,8 @@ def downloads(job: JobView) -> None:
     """One button a file: small ones at once, large ones streamed by the server."""
     with failure.shown("The files cannot be listed"):
         for artifact in current_client().artifacts(job.id):
-            _download(job, artifact)
+            if not artifact.name.startswith(("bundle/", "entries/")):  # of a model: all of it is in its .zip
+                _download(job, artifact)
 
 
 def _download(job: JobView, artifact: ArtifactView) -> None:

@@ -15,23 +15,16 @@ from jobs.bootstrap import current_client
 from jobs.names import Direction
 from jobs.views import ModelView
 
-_ICONS: dict[readings.Level, tuple[str, present.Colour, str]] = {
-    "good": (":material/verified:", "green", "Better than average"),
-    "mixed": (":material/help:", "orange", "Not certain"),
-    "poor": (":material/do_not_disturb_on:", "red", "No better than average"),
-    "unknown": (":material/visibility_off:", "gray", "Not scored"),
-}
-
 
 def scorecard(result: Result) -> None:
     """Verdict in words, then dots with intervals on an axis that also carries the nulls."""
     report = result.report()
     verdict = readings.verdict(report)
-    icon, colour, word = _ICONS[verdict.level]
+    badge = readings.BADGES[verdict.level]
     with st.container(border=True, key="scorecard"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.subheader("Can I trust it?", anchor=False, width="content")
-            st.badge(word, icon=icon, color=colour)
+            st.badge(badge.word, icon=badge.icon, color=badge.colour)
         st.markdown(verdict.sentence)
         if verdict.because:
             st.markdown(f"**{present.plain(verdict.because)}**")
@@ -42,13 +35,13 @@ def scorecard(result: Result) -> None:
         _outside(result)
 
 
-def axis(report: Mapping[str, Any], which: Direction, *, key: str, of: str) -> None:
+def axis(report: Mapping[str, Any], which: Direction, *, key: str, of: str, what: str = "this translation") -> None:
     """The headline scores of one direction's report as dots on one axis. of: whose scores they are, for the ear."""
     found = readings.readings(report)
     chosen = [found[name] for name in readings.HEADLINES[which] if name in found]
     if not chosen:
         return
-    rows = pd.DataFrame(readings.marks(chosen))
+    rows = pd.DataFrame(readings.marks(chosen, what=what))
     family = chosen[0].meaning.family
     title = f"{family[0].upper()}{family[1:]} on {present.plural(chosen[0].n, 'cell')}, with 95 % intervals"
     chart = charts.scores(rows, title=title, neutral=chosen[0].meaning.neutral, quantity=f"{family}, higher is better")

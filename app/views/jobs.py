@@ -8,6 +8,7 @@ import streamlit as st
 from app import present
 from app.components import failure, progress
 from app.components.figure import to_csv
+from app.kinds import KINDS, facts, kind
 from jobs.bootstrap import current_client
 from jobs.state import JobState
 from jobs.views import DatasetView, JobView
@@ -25,11 +26,11 @@ def page() -> None:
     if not jobs:
         _empty()
     else:
-        search, which = _filters()
+        search, which, sort = _filters(jobs)
         if any(present.tag(job.state).live for job in jobs):
-            _live(search, which)
+            _live(search, which, sort)
         else:
-            _rows(jobs, search, which)
+            _rows(jobs, search, which, sort)
     _files()
 
 
@@ -42,9 +43,14 @@ def _empty() -> None:
                 job = current_client().submit_example()
                 st.switch_page("views/job.py", query_params={"id": job.id})
         st.page_link("views/new.py", label="New translation", icon=":material/add_circle:")
+        st.page_link("views/train.py", label="Train a model on your own cells", icon=":material/model_training:")
 
 
-def _filters() -> tuple[str, str]:
+ANY = "Every kind"
+
+
+def _filters(jobs: list[JobView]) -> tuple[str, str, str]:
+    """What is searched, which states, which kind; all in the address."""
     left, right = st.columns([2, 3], vertical_alignment="bottom")
     with left:
         search = st.text_input(
@@ -54,20 +60,28 @@ def _filters() -> tuple[str, str]:
         which = st.segmented_control(
             "Show", present.FILTERS, default="All", required=True, key="show", bind="query-params"
         )
-    return search or "", str(which)
+    sort = ANY
+    if len({job.kind for job in jobs}) > 1:
+        words = [ANY, *(its.word for its in KINDS.values())]
+        sort = st.segmented_control(
+            "Kind", words, default=ANY, required=True, key="kind", bind="query-params", label_visibility="collapsed"
+        )
+    return search or "", str(which), str(sort)
 
 
 @st.fragment(run_every=2.0)
-def _live(search: str, which: str) -> None:
+def _live(search: str, which: str, sort: str) -> None:
     with failure.shown("The jobs cannot be listed"):
         jobs = current_client().jobs()
-        _rows(jobs, search, which)
+        _rows(jobs, search, which, sort)
         if not any(present.tag(job.state).live for job in jobs):
             st.rerun()
 
 
-def _rows(jobs: list[JobView], search: str, which: str) -> None:
-    chosen = present.chosen_jobs(jobs, search=search, which=which)
+def _rows(jobs: list[JobView], search: str, which: str, sort: str) -> None:
+    chosen = [
+        job for job in present.chosen_jobs(jobs, search=search, which=which) if sort in (ANY, kind(job.kind).word)
+    ]
     if not chosen:
         st.markdown("No job matches. Clear the search or show all.")
         return
@@ -94,10 +108,9 @@ def _row(job: JobView) -> None:
                 st.badge(tag.word, icon=tag.icon, color=tag.colour)
                 st.page_link("views/job.py", label="Open", icon=":material/arrow_forward:", query_params={"id": job.id})
                 _actions(job)
-        facts = [present.directions(job.directions), job.model]
-        facts += [present.plural(job.cells, "cell")] if job.cells else []
+        its = kind(job.kind)
         st.caption(
-            " · ".join([*facts, present.ago(job.submitted_at)]),
+            " · ".join([f"{its.icon} {its.word}", *facts(job), present.ago(job.submitted_at)]),
             help=f"Submitted {present.moment(job.submitted_at)}. {present.job_timing(job)}.",
         )
         if tag.live:
@@ -108,6 +121,10 @@ def _row(job: JobView) -> None:
 
 def _actions(job: JobView) -> None:
     """What may be done from the list: cancel what runs, run again what ended badly, delete what ended."""
+    if present.tag(job.state).live and job.kind != "translate":
+        if job.state is not JobState.CANCELLING:
+            progress.cancel(job)
+        return
     if present.tag(job.state).live:
         if job.state is not JobState.CANCELLING and st.button("Cancel", key=f"cancel-{job.id}"):
             _do("cancel", job)
@@ -136,7 +153,9 @@ def _files() -> None:
         if not files:
             return
         st.subheader("Your cells")
-        st.caption("Clean copies kept for translating. Deleting one removes it from the store; finished results stay.")
+        st.caption(
+            "Clean copies to translate or train with. Deleting one removes it from the store; finished results stay."
+        )
         for data in files[:50]:
             _file(data)
 
@@ -152,6 +171,10 @@ def _file(data: DatasetView) -> None:
                 st.page_link(
                     "views/new.py", label="Translate", icon=":material/swap_horiz:", query_params={"cells": data.id}
                 )
+                st.page_link(
+                    "views/train.py", label="Train", icon=":material/model_training:",
+                    query_params={str(data.modality or "rna"): data.id},
+                )  # fmt: skip
             if data.state != "importing" and st.button(
                 "Delete", key=f"delete-data-{data.id}", type="tertiary", help="Asks first"
             ):

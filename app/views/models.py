@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from app import present, readings
+from app import present
 from app.components import failure
-from app.components.scorecard import axis
+from app.components.model import delete, scores
 from jobs.bootstrap import current_client
 from jobs.views import ModelView
 
@@ -15,9 +15,10 @@ from jobs.views import ModelView
 def page() -> None:
     st.title("Models")
     st.markdown(
-        "A model can only predict what it has seen. For another tissue, train one on your own pair: "
-        "`crossview train --rna R --atac A --model crossmp --out BUNDLE`."
+        "A model can only predict what it has seen. For another tissue, train one on cells of yours that were "
+        "measured both ways."
     )
+    st.page_link("views/train.py", label="Train a model", icon=":material/model_training:")
     with failure.shown("The models cannot be listed"):
         for model in current_client().models():
             _card(model)
@@ -26,8 +27,16 @@ def page() -> None:
 def _card(model: ModelView) -> None:
     with st.container(border=True, key=f"model-{model.id}"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.subheader(model.title, anchor=model.id, width="content")
+            st.subheader(present.plain(model.title), anchor=model.id, width="content")
             with st.container(horizontal=True, width="content", vertical_alignment="center"):
+                if model.origin == "trained":
+                    st.badge("Trained here", icon=":material/model_training:", color="violet")
+                    st.page_link(
+                        "views/job.py", label="Its training", icon=":material/show_chart:",
+                        query_params={"id": model.job},
+                    )  # fmt: skip
+                else:
+                    st.badge("From the catalog", icon=":material/inventory_2:", color="gray")
                 st.page_link(
                     "views/new.py",
                     label="Translate with it",
@@ -41,25 +50,13 @@ def _card(model: ModelView) -> None:
             st.markdown(f":material/thumb_up: **For:** {model.recommended_for}")
         if model.not_for:
             st.markdown(f":material/block: **Not for:** {model.not_for}")
-        _scores(model)
+        scores(model.report, model.directions, key=f"model-{model.id}", of=model.title)
         _facts(model)
         if model.card:
             with st.expander("Model card", icon=":material/description:"):
                 st.markdown(model.card)
-
-
-def _scores(model: ModelView) -> None:
-    """Its scores on the cells held out of its training, one direction beside the other."""
-    reports = {d: readings.of_direction(model.report, d) for d in present.in_order(model.directions)}
-    scored = [d for d, report in reports.items() if readings.readings(report)]
-    if not scored:
-        st.caption("No scores were published with this model.")
-        return
-    for column, which in zip(st.columns(len(scored)), scored, strict=True):
-        with column:
-            verdict = readings.verdict(reports[which])
-            st.markdown(f"**{present.direction(which)}** {present.plain(verdict.because or verdict.sentence)}")
-            axis(reports[which], which, key=f"model-{model.id}-{which.value}", of=model.title)
+        if model.origin == "trained":
+            delete(model)
 
 
 def _facts(model: ModelView) -> None:
@@ -68,8 +65,10 @@ def _facts(model: ModelView) -> None:
         "Method": model.translator,
         "Licence": model.licence,
         "Digest of the weights": model.digest,
-        "Check it yourself": f"crossview models verify {model.id}",
+        "Training cells inside": "yes: share it as you would share them" if model.holds_cells else "no",
     }
+    if model.origin == "catalog":
+        facts["Check it yourself"] = f"crossview models verify {model.id}"
     with st.expander("Facts", icon=":material/fact_check:"):
         st.dataframe(
             pd.DataFrame({"fact": list(facts), "value": [v or "not stated" for v in facts.values()]}),

@@ -7,12 +7,13 @@ from typing import Literal
 import streamlit as st
 
 from app import present
-from app.components import failure
+from app.components import failure, preflight
 from app.components.cells import slot
+from app.components.pair import by_modality
 from jobs.bootstrap import current_client
 from jobs.names import Direction, Modality
 from jobs.spec import TranslateSpec
-from jobs.views import DatasetView, Health, JobView, ModelView, PreflightView
+from jobs.views import DatasetView, JobView, ModelView, PreflightView
 
 
 def page() -> None:
@@ -36,7 +37,7 @@ def page() -> None:
             "Model and submission follow once the second file is ready. To go on without it, take it away above."
         )
         return
-    given = _by_modality(first, second)
+    given = by_modality(first, second)
     if given is None:
         return
     model = _model(models, first)
@@ -74,19 +75,6 @@ def _second(first: DatasetView) -> DatasetView | None:
         return slot("other", "the second file")
     with st.expander(f"Add the {present.modality(other)} file", icon=":material/add:", key="add-other"):
         return slot("other", "the second file")
-
-
-def _by_modality(first: DatasetView, second: DatasetView | None) -> dict[Modality, DatasetView] | None:
-    """The cells by what was measured; None, with a word about it, where two files hold the same kind."""
-    given = {Modality(d.modality): d for d in (first, second) if d is not None and d.modality is not None}
-    if second is not None and len(given) == 1:
-        kind = present.modality(next(iter(given)))
-        st.markdown(
-            f":material/block: **Both files hold {kind}.** The second must hold the other measurement: "
-            "change one of them above."
-        )
-        return None
-    return given
 
 
 def _model(models: list[ModelView], first: DatasetView) -> ModelView:
@@ -138,7 +126,7 @@ def _translate(model: ModelView, given: dict[Modality, DatasetView]) -> None:
     with failure.shown("These cells could not be checked"):
         with st.spinner("Comparing the cells with the model …"):
             plan = _preflight(model.id, model.digest, *ids, directions)
-        _verdict(plan, _health())
+        preflight.card(plan, present.plan_lines(plan, preflight.health()), ready="Ready to translate")
         spec = _spec(model, plan, ids)
         ready = plan.verdict != "refused"
         if st.button("Translate", type="primary", icon=":material/swap_horiz:", disabled=not ready, key="translate"):
@@ -151,28 +139,6 @@ def _preflight(
     model: str, digest: str, rna: str | None, atac: str | None, directions: tuple[Direction, ...]
 ) -> PreflightView:
     return current_client().preflight(model=model, rna=rna, atac=atac, directions=directions)
-
-
-def _health() -> Health | None:
-    with failure.shown("The place where jobs run does not answer"):
-        return current_client().health()
-    return None
-
-
-def _verdict(plan: PreflightView, health: Health | None) -> None:
-    with st.container(border=True):
-        tag = present.verdict(plan)
-        st.badge(tag.word, icon=tag.icon, color=tag.colour)
-        for issue in plan.issues:
-            icon = ":material/block:" if issue.level == "problem" else ":material/info:"
-            st.markdown(f"{icon} **{present.plain(issue.message)}** {present.plain(issue.hint)}")
-        for line in present.coverage_lines(plan):
-            st.markdown(f":material/check: {line}")
-        for note in present.plan_notes(plan):
-            st.markdown(f":material/info: {present.plain(note)}")
-        if plan.verdict != "refused":
-            for line in present.plan_lines(plan, health):
-                st.markdown(line)
 
 
 def _spec(model: ModelView, plan: PreflightView, ids: tuple[str | None, str | None]) -> TranslateSpec:

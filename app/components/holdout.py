@@ -1,0 +1,100 @@
+"""How the cells are parted: by chance, by holding out whole batches, or as a split.json says."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import present
+from app.components import failure
+from app.components.address import choice, choices
+from app.components.pair import Pair
+from app.kinds import BATCHES, CHANCE, NAMES, SIDES
+from app.parting import batch_columns, read_names
+from jobs.names import CrossViewError
+from jobs.spec import HoldOut
+
+MOST_MB = 64  # of a split.json: the names of some two million cells  # ours
+
+
+def hold_out(pair: Pair) -> HoldOut | None:
+    """What is held out, asked for on the page; None until it is complete."""
+    columns = batch_columns(pair.labels)
+    ways = [CHANCE, *([BATCHES] if columns else []), NAMES]
+    way = st.segmented_control(
+        "Which cells judge it", ways, default=CHANCE, required=True, key="split", bind="query-params",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    if way == BATCHES:
+        return _batches(pair, columns)
+    if way == NAMES:
+        return _names()
+    return _chance(columns)
+
+
+def _chance(columns: list[str]) -> HoldOut:
+    by = ""
+    if columns:
+        by = choice(
+            "Keep on one side", ["", *columns], param="by", words=lambda name: name or "Nothing: each cell by itself",
+            help="Cells of one batch or donor are alike. Kept together, those that judge come from others than those "
+            "that train.",
+        )  # fmt: skip
+    drawn = f"Whole values of {present.plain(by)} are drawn" if by else "Cells are drawn"
+    flatters = (
+        ""
+        if by
+        else (" Cells of one batch are alike, so this flatters a model that will meet other donors or other days.")
+    )
+    st.caption(f"{drawn} by chance: 70 % train, 15 % choose when to stop, 15 % judge.{flatters}")
+    return HoldOut(by=by)
+
+
+def _batches(pair: Pair, columns: list[str]) -> HoldOut | None:
+    left, middle, right = st.columns(3)
+    with left:
+        column = choice("Column that names the batch", columns, param="column")
+    values = sorted(pair.labels[column])
+    with middle:
+        test = choices("Held out to judge", values, param="test")
+    with right:
+        rest = [v for v in values if v not in test]
+        valid = choices(
+            "Held out to choose", rest, param="valid", placeholder="A tenth of the rest",
+            help="Cells on which a training decides when to stop. Left empty, a tenth of the other cells is drawn.",
+        )  # fmt: skip
+    if not test:
+        st.markdown(":material/info: Choose at least one batch to judge by.")
+        return None
+    if len(test) + len(valid) >= len(values):
+        st.markdown(":material/block: **Nothing is left to train on.** Leave at least one batch out of both lists.")
+        return None
+    counts = pair.labels[column]
+    kept, of = sum(counts[v] for v in test), sum(counts.values())
+    st.caption(
+        f"{present.plural(kept, 'cell')} of {present.count(of)} ({present.percent(kept / max(of, 1))}) judge the model "
+        "and take no part in its making."
+    )
+    return HoldOut(column=column, test=tuple(test), valid=tuple(valid))
+
+
+def _names() -> HoldOut | None:
+    file = st.file_uploader(
+        "A split.json with the names of the cells on each side", type="json", key="split-file",
+        max_upload_size=MOST_MB, help='{"train": ["AAAC…", …], "valid": […], "test": […]}',
+    )  # fmt: skip
+    if file is None:
+        st.caption("As `crossview train --split` takes it: the cells' names under train, valid and test.")
+        return None
+    try:
+        split = read_names(file.getvalue())
+    except CrossViewError as problem:
+        failure.show_error(problem, title=f"{present.plain(file.name)} cannot be used")
+        return None
+    sides = [
+        f"{present.count(len(split.names.get(side, ())))} {words}" for side, words in zip(SIDES, _SIDES, strict=True)
+    ]
+    st.caption(f"{present.plain(file.name)}: {', '.join(sides)}.")
+    return split
+
+
+_SIDES = ("cells to train on", "to choose by", "to judge by")

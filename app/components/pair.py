@@ -1,0 +1,104 @@
+"""Cells measured both ways: an RNA and an ATAC file of the same cells, or the example's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from app import present
+from app.components import failure
+from app.components.cells import slot
+from jobs.bootstrap import current_client
+from jobs.names import Modality
+from jobs.views import DatasetView, ModelView
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two ready sets of cells, one of each kind."""
+
+    rna: DatasetView
+    atac: DatasetView
+
+    @property
+    def genome(self) -> str | None:
+        return self.rna.genome or self.atac.genome
+
+    @property
+    def cells(self) -> int:
+        """At most as many cells can be pairs."""
+        return min(self.rna.cells or 0, self.atac.cells or 0)
+
+    @property
+    def title(self) -> str:
+        return f"{self.rna.name} + {self.atac.name}"
+
+    @property
+    def labels(self) -> dict[str, dict[str, int]]:
+        """Label columns with the cells of each value; of both files, the RNA file's where both have one."""
+        return {**_labels(self.atac), **_labels(self.rna)}
+
+
+def _labels(data: DatasetView) -> dict[str, dict[str, int]]:
+    found = data.summary.get("labels") or {}
+    return {str(name): {str(k): int(n) for k, n in counts.items()} for name, counts in found.items() if len(counts) > 1}
+
+
+def by_modality(*given: DatasetView | None) -> dict[Modality, DatasetView] | None:
+    """The cells by what was measured; None, with a word about it, where two files hold the same kind."""
+    found = {Modality(d.modality): d for d in given if d is not None and d.modality is not None}
+    if len(found) < sum(d is not None for d in given):
+        kind = present.modality(next(iter(found)))
+        st.markdown(
+            f":material/block: **Both files hold {kind}.** The second must hold the other measurement: "
+            "change one of them above."
+        )
+        return None
+    return found
+
+
+def pair() -> Pair | None:
+    """Both sides, each named in the address; None until both are ready and of two kinds."""
+    if "rna" not in st.query_params and "atac" not in st.query_params:
+        _example()
+    left, right = st.columns(2)
+    with left:
+        st.markdown("**RNA:** genes, raw counts")
+        first = slot("rna", "the RNA cells")
+    with right:
+        st.markdown("**ATAC:** peaks, raw counts")
+        second = slot("atac", "the ATAC cells")
+    found = by_modality(first, second)
+    if not found or len(found) < 2:
+        return None
+    return Pair(found[Modality.RNA], found[Modality.ATAC])
+
+
+def _example() -> None:
+    """The way in for who has no files at hand: the cells that come with a model."""
+    model: ModelView | None = None
+    with failure.shown("The example cannot be offered"):
+        model = next((m for m in current_client().models() if m.example_cells), None)
+    if model is None:
+        return
+    with (
+        st.container(border=True),
+        st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"),
+    ):
+        st.markdown(
+            f"**No files at hand?** Try it with the example: {present.plural(model.example_cells or 0, 'cell')} "
+            "measured both ways. Too few for a good model, enough to see how it goes."
+        )
+        if st.button("Use the example's cells", icon=":material/science:", key="example-cells"):
+            with failure.shown("The example could not be brought in"):
+                for which in Modality:
+                    st.query_params[which.value] = _brought(f"example:{model.id}/{which.value}")
+                st.rerun()
+
+
+def _brought(source: str) -> str:
+    """The id of cells from there: those brought in before, where they still are."""
+    client = current_client()
+    known = next((d for d in client.datasets() if d.origin == source and d.state != "failed"), None)
+    return known.id if known else client.import_dataset(source).id

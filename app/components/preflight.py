@@ -1,0 +1,50 @@
+"""Before it runs: what will happen, how long, how much memory, where the data go; and every problem at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app import present
+from app.components import failure
+from jobs.bootstrap import current_client
+from jobs.spec import BenchmarkSpec, TrainSpec, read_spec
+from jobs.views import Health, PreflightView
+
+
+def card(plan: PreflightView, lines: Sequence[str], *, ready: str) -> None:
+    """The verdict as a badge, problems and notes, then what will be done. ready: the badge's words when all is well."""
+    with st.container(border=True, key="preflight"):
+        tag = present.verdict(plan, ready=ready)
+        st.badge(tag.word, icon=tag.icon, color=tag.colour)
+        for issue in plan.issues:
+            icon = ":material/block:" if issue.level == "problem" else ":material/info:"
+            st.markdown(f"{icon} **{present.plain(issue.message)}** {present.plain(issue.hint)}")
+        for line in present.coverage_lines(plan):
+            st.markdown(f":material/check: {line}")
+        for note in present.plan_notes(plan):
+            st.markdown(f":material/info: {present.plain(note)}")
+        if plan.verdict != "refused":
+            for line in lines:
+                st.markdown(line)
+
+
+def health() -> Health | None:
+    with failure.shown("The place where jobs run does not answer"):
+        return current_client().health()
+    return None
+
+
+def look_at_pair(spec: TrainSpec | BenchmarkSpec) -> PreflightView:
+    """What the service says of this request, kept for ten minutes: a page is drawn again at every touch."""
+    return _look(spec.model_dump_json())
+
+
+@st.cache_data(ttl=600, max_entries=64, show_spinner=False)
+def _look(document: str) -> PreflightView:
+    import json
+
+    spec = read_spec(json.loads(document))
+    assert isinstance(spec, TrainSpec | BenchmarkSpec)
+    return current_client().pair_preflight(spec)
