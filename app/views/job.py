@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import present
-from app.components import failure, progress
+from app.components import failure, progress, training
 from app.components.finder import finder
 from app.components.result import Result
 from app.components.result_cells import cells
@@ -13,10 +13,13 @@ from app.components.result_overview import overview
 from app.components.result_profiles import profiles
 from app.components.result_run import downloads, run
 from app.components.result_scores import scores
+from app.components.result_training import trained
 from app.components.scorecard import scorecard
+from app.components.shootout import shootout
+from app.kinds import facts, kind, query
 from jobs.bootstrap import current_client
 from jobs.names import Direction
-from jobs.spec import TranslateSpec
+from jobs.spec import read_spec
 from jobs.state import JobState
 from jobs.views import JobView
 
@@ -37,11 +40,23 @@ def page() -> None:
         return
     _header(job)
     if present.tag(job.state).live:
-        progress.live(job.id)
+        _living(job)
     elif job.state is JobState.SUCCEEDED:
-        _finished(job)
+        {"train": trained, "benchmark": shootout}.get(job.kind, _finished)(job)
     else:
         _ended(job)
+
+
+def _living(job: JobView) -> None:
+    if job.kind == "translate":
+        progress.live(job.id)
+        return
+    if job.state is not JobState.CANCELLING:
+        progress.cancel(job)
+    if job.kind == "train":
+        training.live(job.id)
+    else:
+        progress.live(job.id)
 
 
 def _header(job: JobView) -> None:
@@ -58,8 +73,8 @@ def _header(job: JobView) -> None:
 
 
 def _facts(job: JobView) -> str:
-    parts = [present.directions(job.directions), *([present.plural(job.cells, "cell")] if job.cells else [])]
-    parts.append(f"model {present.plain(job.model)}")
+    its = kind(job.kind)
+    parts = [f"{its.icon} {its.word}", *facts(job)]
     if not present.tag(job.state).live:
         parts += [present.job_took(job), present.ago(job.finished_at or job.updated_at)]
     return " · ".join(parts)
@@ -70,7 +85,7 @@ def _menus(job: JobView) -> None:
         with st.popover("Download", icon=":material/download:"):
             downloads(job)
         with st.popover("Run again", icon=":material/replay:"):
-            st.caption("The same cells and settings, computed anew; this result stays.")
+            st.caption("The same cells and settings, computed anew; what is here stays.")
             if st.button("Run it again", icon=":material/replay:", key="again", width="stretch"):
                 with failure.shown():
                     _again(job)
@@ -80,30 +95,27 @@ def _menus(job: JobView) -> None:
 
 
 def _change(job: JobView) -> None:
-    st.page_link("views/new.py", label="Change something first", icon=":material/tune:", query_params=_as_query(job))
+    page, asked = kind(job.kind).page, query(job)
+    st.page_link(page, label="Change something first", icon=":material/tune:", query_params=asked)
 
 
 def _again(job: JobView) -> None:
-    spec = TranslateSpec.model_validate(job.spec)
-    again = current_client().submit(spec, title=job.title, fresh=True)
+    again = current_client().submit(read_spec(job.spec), title=job.title, fresh=True)
     st.switch_page("views/job.py", query_params={"id": again.id})
-
-
-def _as_query(job: JobView) -> dict[str, str]:
-    """The address of a new translation that starts from this job's cells and model."""
-    ids = [str(job.spec[which]) for which in ("rna", "atac") if job.spec.get(which)]
-    return {**dict(zip(("cells", "other"), ids, strict=False)), "model": job.model}
 
 
 def _ended(job: JobView) -> None:
     if job.failure is not None:
         failure.show(job.failure, title=f"This job {present.tag(job.state).word.lower()}")
     else:
-        st.markdown("This job was cancelled; nothing it had begun is kept.")
+        st.markdown(f"This {kind(job.kind).doing} was cancelled.")
     if st.button("Run it again", type="primary", icon=":material/replay:", key="retry"):
         with failure.shown():
             current_client().retry(job.id)
             st.rerun()
+    if job.kind == "train":
+        with failure.shown("The curve cannot be shown"):
+            training.curves(job, current_client().training(job.id))
     run(job)
 
 
