@@ -26,6 +26,7 @@ from engine.intake.names import clean
 from engine.intake.plan import Plan, plan_for
 from engine.intake.sink import FORMAT, RowSink, write_frame, write_rest
 from engine.intake.summary import QUANTILES, Summary
+from engine.intake.tenx import plan_tenx
 from engine.types import LAYERS, Cells, FeatureSpace, Modality, Names, as_names
 
 __all__ = ["CanonicalCells", "Progress", "Summary", "canonicalise"]
@@ -57,7 +58,7 @@ def canonicalise(
         scratch.mkdir(parents=True, exist_ok=True)
         with open_hdf5(path, called=source) as file:
             layout = look_at(file, limits)
-            decide = plan_loom if layout.is_loom else plan_for
+            decide = plan_loom if layout.is_loom else plan_tenx if layout.is_tenx else plan_for
             plan = decide(file, layout, limits, modality, clean(source or path.name))
             summary = _write(file, plan, partial, scratch, limits, progress or (lambda done, of: None))
         _settle(partial, out)

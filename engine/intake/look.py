@@ -86,6 +86,12 @@ class Layout:
             return False
         return all(table is not None and table.is_group for table in tables)
 
+    @property
+    def is_tenx(self) -> bool:
+        """Whether this is a matrix of 10x Genomics' Cell Ranger 3 or later, or of Cell Ranger ARC."""
+        known = ("matrix/barcodes", "matrix/features/name", "matrix/indptr")
+        return self.get("obs") is None and all(self.get(path) is not None for path in known)
+
     def resolve(self, path: str) -> str | None:
         """The path of the object itself, following links inside the file; None where nothing is."""
         parts = [part for part in path.split("/") if part]
@@ -388,7 +394,7 @@ def _holds_reference(kind: Any) -> bool:
 def _not_anndata(layout: Layout) -> NotAnnData | None:
     """What the file is instead, when obs, var or any matrix is missing."""
     has = {name: layout.get(name) is not None for name in ("obs", "var", "X", "layers", "raw")}
-    if layout.is_loom or (has["obs"] and has["var"] and (has["X"] or has["layers"] or has["raw"])):
+    if layout.is_loom or layout.is_tenx or (has["obs"] and has["var"] and (has["X"] or has["layers"] or has["raw"])):
         return None
     present = ", ".join(layout.children("/")[:8]) or "nothing"
     message = f"This HDF5 file is not an AnnData file: it holds {present}, and needs obs, var and X."
@@ -399,6 +405,6 @@ def _not_anndata(layout: Layout) -> NotAnnData | None:
     elif layout.get("row_attrs") is not None and layout.get("col_attrs") is not None:
         message, hint = "This is a loom file without its matrix.", "Write it again with velocyto or loompy."
     elif layout.get("matrix/barcodes") is not None:
-        message = "This is a 10x Genomics .h5 matrix."
+        message = "This is a 10x Genomics .h5 matrix without its table of features."
         hint = "Convert it: scanpy.read_10x_h5(path, gex_only=False).write_h5ad('file.h5ad')."
     return NotAnnData(message, hint=hint)
