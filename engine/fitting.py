@@ -151,6 +151,11 @@ def read_filters(given: Mapping[str, str]) -> tuple[FilterSettings, dict[str, st
     return FilterSettings(**read), rest
 
 
+def filters_for(recipe: Recipe, filters: FilterSettings) -> FilterSettings:
+    """The filters as this recipe wants them: CrossMP's `paper_compat` counts on all cells, as its script does."""
+    return replace(filters, all_cells=True) if getattr(recipe, "paper_compat", False) else filters
+
+
 def with_genome(cells: Cells, genome: str | None) -> Cells:
     """The cells under another genome, where one is named."""
     if not genome or genome == cells.space.genome:

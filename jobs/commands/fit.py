@@ -46,12 +46,13 @@ def train(
 
     What a killed run left in OUT.training is gone on from, where cells, settings and seed are the same; fresh: never.
     """
-    from engine.fitting import fit_bundle, prepare, read_filters
+    from engine.fitting import filters_for, fit_bundle, prepare, read_filters
     from engine.training import pick_device
     from engine.translators.registry import recipe
 
     filters, own = read_filters(settings or {})
     chosen = recipe(model, own)
+    filters = filters_for(chosen, filters)
     if out.exists() and not (out / "bundle.json").is_file() and any(out.glob("*.safetensors")):
         raise BadSetting(f"{out} exists and is no model of ours.", hint="Choose another folder for --out.")
     with taken(rna, modality=Modality.RNA, say=say) as r, taken(atac, modality=Modality.ATAC, say=say) as a:

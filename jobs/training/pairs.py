@@ -33,7 +33,9 @@ def part_by(held: HoldOut, *, seed: int) -> Callable[[Cells], Split]:
 
 def filters_of(spec: PairSpec) -> FilterSettings:
     """Raises BadSetting naming what is no filter."""
-    from engine.fitting import read_filters
+    from engine.fitting import filters_for, read_filters
+    from engine.translators.registry import recipe
+    from jobs.spec import TrainSpec
 
     found, rest = read_filters(spec.filters)
     if rest:
@@ -41,7 +43,8 @@ def filters_of(spec: PairSpec) -> FilterSettings:
             f"There is no filter {', '.join(sorted(rest))}.",
             hint="min_genes, max_genes, min_cells, max_share, drop_sex_chromosomes; or filters=none.",
         )
-    return found
+    # A benchmark gives all its models the same features.
+    return filters_for(recipe(spec.model, spec.settings), found) if isinstance(spec, TrainSpec) else found
 
 
 def split_seed(spec: PairSpec) -> int:
