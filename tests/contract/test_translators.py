@@ -22,7 +22,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "knn": {"neighbours": "10", "components": "5"},
     "ridge": {"components": "8", "target_components": "8"},
     "celltype-mean": {"components": "8"},
-    "svd-mlp": {"components": "8", "target_components": "8", "hidden": "32", "learning_rate": "0.003"},
+    "svd-mlp": {"components": "8", "target_components": "8", "hidden": "32", "dropout": "0"},
     "kernel-ridge": {"rna_components": "8", "atac_components": "8", "genes_as": "8", "peaks_as": "8"},
     "multivi": {"epochs": "5", "batch": "16", "learning_rate": "0.03", "hidden": "64", "latent": "8"},
     "babel": {"epochs": "8", "batch": "48", "learning_rate": "0.02"},

@@ -28,7 +28,7 @@ from engine.types import CellBatch, Cells, Direction, Floats, Modality, PairedCe
 from tests.builders import paired, split_of
 
 HOOKS = Hooks(seed=0, threads=1)
-SMALL_MLP = SvdMlpRecipe(components=6, target_components=6, hidden=16, epochs=4)
+SMALL_MLP = SvdMlpRecipe(components=6, target_components=6, hidden=16, epochs=4, dropout=0.0)
 SMALL_KERNEL = KernelRidgeRecipe(rna_components=8, atac_components=8, genes_as=6, peaks_as=6)
 
 

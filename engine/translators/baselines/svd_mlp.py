@@ -159,19 +159,20 @@ def _stage(direction: Direction, member: int) -> str:
 class SvdMlpRecipe:
     """components, target_components: of the two SVDs. seeds: networks averaged a direction.
 
-    The published settings are `learning_rate=0.01, batch=100, epochs=25, dropout=0, weight_decay=0`.
+    The published settings are `dropout=0, learning_rate=0.01, epochs=25, patience=25`; the defaults did better on the
+    validation cells of both sets they were tried on.
     """
 
     key: ClassVar[str] = "svd-mlp"
     components: int = 50  # LS_Lab
     target_components: int = 50  # LS_Lab
     hidden: int = 400  # LS_Lab
-    dropout: float = 0.0
-    learning_rate: float = 0.01  # LS_Lab
+    dropout: float = 0.5  # ours; LS_Lab 0
+    learning_rate: float = 0.003  # ours; LS_Lab 0.01
     weight_decay: float = 0.0
     batch: int = 100  # LS_Lab
-    epochs: int = 25  # LS_Lab
-    patience: int = 25
+    epochs: int = 60  # ours; LS_Lab 25
+    patience: int = 10  # ours; LS_Lab none
     seeds: int = 1
 
     def __post_init__(self) -> None:
