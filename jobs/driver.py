@@ -250,10 +250,10 @@ def _work(attempt: Attempt, voice: Voice, executor: Executor, threads: int) -> d
             hint="Install the same version on every node, then run the job again.",
         )
     voice.say("prepare", done=0, total=1, message="Reading the input")
-    if attempt.asked.kind == "train":
-        from jobs.training.conduct import train
+    if attempt.asked.kind != "translate":
+        from jobs.training import conduct
 
-        return train(attempt, voice, executor)
+        return (conduct.train if attempt.asked.kind == "train" else conduct.benchmark)(attempt, voice, executor)
     tasks = _plan(attempt, threads)
     _translate(tasks, voice, executor)
     reports, notes, artifacts = _judge(tasks, voice, executor)

@@ -29,6 +29,8 @@ def _private_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             if name != "CROSSVIEW_SHARED":
                 patch.delenv(name)
         patch.setenv("CROSSVIEW_HOME", str(home))
+        # Trainings of a second would otherwise leave no checkpoint to go on from.
+        patch.setenv("CROSSVIEW_CHECKPOINT_SECONDS", "0")
         yield home
 
 
@@ -38,12 +40,6 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.running import fit_tiny_model
 
     return fit_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _checkpoint_every_epoch() -> None:
-    """Trainings of a second would otherwise never leave a checkpoint to go on from."""
-    os.environ["CROSSVIEW_CHECKPOINT_SECONDS"] = "0"
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobs import layout
 from storage.errors import ArtifactMissing
 
 if TYPE_CHECKING:
@@ -15,11 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StoreCheckpoints:
-    """One object a stage, replaced whole: a store shows the old one or the new one."""
+    """One object a stage under the prefix, replaced whole: a store shows the old one or the new one."""
 
     store: ArtifactStore
-    job: str
-    digest: str
+    prefix: str
 
     def load(self, name: str) -> bytes | None:
         return read_or_none(self.store, self._key(name))
@@ -27,8 +25,12 @@ class StoreCheckpoints:
     def save(self, name: str, data: bytes) -> None:
         self.store.put_bytes(self._key(name), data)
 
+    def clear(self) -> None:
+        """Once what they led to is there."""
+        self.store.delete_prefix(self.prefix)
+
     def _key(self, name: str) -> str:
-        return layout.training(self.job, self.digest, f"checkpoint-{re.sub(r'[^A-Za-z0-9_-]', '_', name)}")
+        return self.prefix + re.sub(r"[^A-Za-z0-9_-]", "_", name)
 
 
 def read_or_none(store: ArtifactStore, key: str) -> bytes | None:

@@ -44,6 +44,36 @@ def train(attempt: Attempt, voice: Voice, executor: Executor) -> dict[str, Any]:
     return _one(executor, Task("publish-model", which, label="the model"))
 
 
+def benchmark(attempt: Attempt, voice: Voice, executor: Executor) -> dict[str, Any]:
+    """Every entry side by side; a contender that fails costs its own line alone. Raises TaskFailed when all do."""
+    from jobs.driver import TaskFailed, result_of
+    from jobs.training.benchmark import lineup, places
+
+    device = attempt.benchmark.device
+    which = {"job": attempt.job, "attempt": attempt.number, "threads": 1, "device": device}
+    _one(executor, Task("prepare-pair", which, label="the cells"))
+    names = [each.label or each.model for each in lineup(attempt.benchmark)]
+    tasks = [
+        Task("entry", {**which, "contender": i, "seed": seed}, label=f"{names[i]}, seed {seed}")
+        for i, seed in places(attempt.benchmark)
+    ]
+    voice.say("measure", done=0, total=len(tasks), message="Starting the workers")
+    failures: list[dict[str, Any]] = []
+    for done, receipt in enumerate(executor.run(tasks), start=1):
+        where = receipt.task.arguments
+        try:
+            result_of(receipt)
+        except TaskFailed as failed:
+            said = failed.failure.model_dump(include={"code", "message", "hint"})
+            failures.append({"label": names[where["contender"]], "seed": where["seed"], **said})
+            if len(failures) == len(tasks):
+                raise
+        voice.say("measure", done=done, total=len(tasks), message=receipt.task.label)
+    voice.say("publish", done=0, total=1, message="Writing the report")
+    failures.sort(key=lambda failure: (names.index(failure["label"]), failure["seed"]))
+    return _one(executor, Task("publish-benchmark", {**which, "failures": failures}, label="the report"))
+
+
 def standing(attempt: Attempt) -> Mapping[str, Any]:
     """Epoch of epochs and the losses, from the curve as it lies in the store."""
     key = layout.training(attempt.job, attempt.spec_digest, "curve.json")

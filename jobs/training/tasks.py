@@ -16,6 +16,7 @@ from engine.errors import CrossViewError
 from engine.types import Direction
 from jobs import layout
 from jobs.settings import Settings
+from jobs.training.benchmark import make_entry, publish_benchmark
 from jobs.training.checkpoints import StoreCheckpoints, read_or_none
 from jobs.training.curve import Curve, how_it_went, read_curve
 from jobs.training.pairs import prepared
@@ -77,13 +78,13 @@ def train_model(attempt: Attempt, arguments: Arguments, device: str) -> dict[str
         split=found.counts,
         notes=notes_of(found),
     )
-    wanted = _Wanted(attempt)
+    unfinished = StoreCheckpoints(store, layout.training(attempt.job, attempt.spec_digest, "checkpoints/"))
     hooks = Hooks(
-        on_epoch=wanted.look,
+        on_epoch=Wanted(attempt).look,
         seed=spec.seed,
         device=device,
         threads=min(int(arguments.get("threads", 1)), os.cpu_count() or 1) if device == "cpu" else None,
-        checkpoints=StoreCheckpoints(store, attempt.job, attempt.spec_digest),
+        checkpoints=unfinished,
         checkpoint_s=Settings.from_env().checkpoint_seconds,
     )
     with scratch() as folder:
@@ -100,6 +101,7 @@ def train_model(attempt: Attempt, arguments: Arguments, device: str) -> dict[str
         (into / "split.json").write_text(_split_text(found), encoding="utf-8")
         for path in _manifest_last(into):
             store.put_file(_trained(attempt, path.name), path)
+    unfinished.clear()
     return _told({"digest": made.digest, "directions": made.directions})
 
 
@@ -165,7 +167,7 @@ def chosen_device(wanted: str, offered: str) -> str:
 
 
 @dataclass
-class _Wanted:
+class Wanted:
     """Asks the store now and then; a worker whose driver died would otherwise train beside its successor."""
 
     attempt: Attempt
@@ -237,4 +239,6 @@ TASKS: Mapping[str, Callable[[Attempt, Arguments, str], dict[str, Any]]] = {
     "train": train_model,
     "score-model": score_model,
     "publish-model": publish_model,
+    "entry": make_entry,
+    "publish-benchmark": publish_benchmark,
 }
