@@ -46,6 +46,24 @@ def markdown(document: Mapping[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def paper_markdown(document: Mapping[str, Any]) -> str:
+    """The data set of a paper: what it printed beside ours, then each benchmark whole."""
+    known = document["set"]
+    parts = [f"# {known['name']} ({known['organism']}): {known['what']}", document["comparable"]]
+    rows = [
+        [TITLES[row["direction"]], row["what"], f"{row['printed']:.3f}", row["label"],
+         WORDS.get(row["score"], row["score"]), _number(row["ours"], 4), _number(row["sd"], 4)]
+        for row in document["printed"]
+    ]  # fmt: skip
+    if rows:
+        head = ["direction", "score", "as printed in the paper", "line", "our score", "ours", "sd over seeds"]
+        parts.append("## Cells parted by chance, as the paper did\n\n" + _rows(head, rows))
+    else:
+        parts.append("The paper's running text prints no score of this data set; its Tables 2 and 3 do.")
+    parts += [markdown(found) for found in document["benchmarks"].values()]
+    return "\n\n".join(parts) + "\n"
+
+
 def _head(document: Mapping[str, Any]) -> str:
     data, cells = document["data"], document["data"]["cells"]
     lines = [f"# {document['title'] or 'Benchmark'}", ""]

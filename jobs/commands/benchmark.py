@@ -55,7 +55,9 @@ class Asked:
 
 def run(a: argparse.Namespace) -> int:
     if a.what == "paper":
-        raise BadSetting("`crossview benchmark paper` is not asked like this.", hint="See --help.")
+        from jobs.commands.benchmark_paper import run as run_paper
+
+        return run_paper(a)
     for name in ("rna", "atac", "out"):
         if not getattr(a, name):
             raise BadInput(
@@ -63,7 +65,7 @@ def run(a: argparse.Namespace) -> int:
             )
     asked = Asked(
         contenders=contenders_of(a.models, a.contenders, a.set or []),
-        seeds=_seeds(a.seeds),
+        seeds=seeds_of(a.seeds),
         out=a.out,
         part=a.part,
         batch_column=a.batch_column,
@@ -120,7 +122,7 @@ def _as_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _seeds(text: str) -> tuple[int, ...]:
+def seeds_of(text: str) -> tuple[int, ...]:
     try:
         return tuple(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError as problem:

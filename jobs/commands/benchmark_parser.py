@@ -22,13 +22,21 @@ def add_benchmark(commands: Any, command: Callable[..., Any]) -> None:
     parser.add_argument(
         "what", nargs="?", choices=("paper",), help="`paper`: the data sets and tables of CrossMP's paper"
     )
+    parser.add_argument("--list", action="store_true", help="paper: name the data sets")
+    parser.add_argument("--rna-atac", nargs="+", metavar="FILTERED.h5", help="paper: 10x multiome files, one a sample")
+    parser.add_argument("--test-on", metavar="OTHER.h5", help="paper: also train on these and test on that one")
     parser.add_argument("--rna", help="RNA counts of the cells")
     parser.add_argument("--atac", help="ATAC counts of the same cells")
     parser.add_argument(
         "--models", default="", metavar="a,b,c", help="keys of models; nulls and ridge stand beside them"
     )
     parser.add_argument("--contenders", type=Path, metavar="FILE.json", help='[{"model", "settings", "label"}, …]')
-    parser.add_argument("--set", action="append", metavar="MODEL.NAME=VALUE", help="a setting of a model of --models")
+    parser.add_argument(
+        "--set",
+        action="append",
+        metavar="MODEL.NAME=VALUE",
+        help="a setting of a model of --models; paper: the data set",
+    )
     parser.add_argument("--split", type=Path, help='{"train": […], "valid": […], "test": […]} of cell names')
     parser.add_argument("--hold-out", metavar="COLUMN=VALUE,…", help="batches to keep for testing")
     parser.add_argument("--split-seed", type=int, default=0, help="of a split by chance")
