@@ -15,6 +15,7 @@ from engine.preprocess.significant import Method
 from engine.preprocess.steps import binarised
 from engine.training import Parts, Schedule, Trained, pick_device, seeded, train, validation
 from engine.translators.base import Hooks
+from engine.translators.crossmp.decoding import start_from_mean
 from engine.translators.crossmp.feed import Feeder, Prepared
 from engine.translators.crossmp.inputs import AtacInputs, Blocks, RnaInputs, blocks_of, regulatory_potential
 from engine.translators.crossmp.losses import Loss, four_paths
@@ -102,7 +103,7 @@ class CrossMPRecipe:
             network = self.network(rna_inputs, blocks, genes=len(pair.rna.space))
             feeder = Feeder(rna_inputs, atac_inputs, blocks, device)
             if self.start_from_mean:
-                _start_from_mean(network, feeder, cells)
+                self._start(network, feeder, cells)
             network.to(device)
             trained = self._train(network, feeder, cells, pair.named(held), rng, hooks)
             if self.half:
@@ -119,6 +120,12 @@ class CrossMPRecipe:
                 split.test,
             )  # the released script stops on the test cells; its validation set goes unused
         return validation(split, rng)
+
+    def _start(self, network: CrossMPNetwork, feeder: Feeder, cells: PairedCells) -> None:
+        mean_g = np.asarray(feeder.rna.scale.scaled(cells.rna.counts).mean(axis=0), dtype=np.float64).ravel()
+        share_p = np.asarray(binarised(cells.atac.counts).mean(axis=0), dtype=np.float64).ravel()
+        share_p = share_p[feeder.blocks.order_f]
+        start_from_mean(network.to_rna, network.to_atac, mean_g=mean_g, share_p=share_p, cells=len(cells))
 
     def _train(
         self,
@@ -163,18 +170,6 @@ class CrossMPRecipe:
             weight_bce=self.weight_bce,
             weight_kl=0.0 if self.released_architecture else self.weight_kl,
         )
-
-
-def _start_from_mean(network: CrossMPNetwork, feeder: Feeder, cells: PairedCells) -> None:
-    n = len(cells)
-    mean_g = np.asarray(feeder.rna.scale.scaled(cells.rna.counts).mean(axis=0), dtype=np.float64).ravel()
-    share_p = np.asarray(binarised(cells.atac.counts).mean(axis=0), dtype=np.float64).ravel()[feeder.blocks.order_f]
-    share_p = np.clip(share_p, 0.5 / n, 1 - 0.5 / n)
-    with torch.no_grad():
-        network.to_rna.mean.bias.copy_(torch.from_numpy(np.log(np.maximum(mean_g, 0.1 / n))))
-        network.to_rna.mean.weight.mul_(0.1)
-        network.to_atac.bias_p.copy_(torch.from_numpy(np.log(share_p / (1 - share_p))))
-        network.to_atac.weight_pk.mul_(0.1)
 
 
 def _round_to_half(network: CrossMPNetwork) -> None:

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.layers.heads import LOG_MEAN_BOUND
 from engine.preprocess.steps import binarised, prefixed, unprefixed
 from engine.training import Trained, pick_device
 from engine.translators.base import feature_positions, require_source
 from engine.translators.baselines.common import Spaces
+from engine.translators.crossmp.decoding import expected_genes, open_probabilities
 from engine.translators.crossmp.feed import Feeder
 from engine.translators.crossmp.inputs import AtacInputs, RnaInputs, blocks_of
 from engine.translators.crossmp.network import CrossMPNetwork
 from engine.translators.state import State
-from engine.types import CellBatch, Features, FeatureSpace, Floats, Latent, Modality, Prediction
+from engine.types import CellBatch, Features, FeatureSpace, Latent, Modality, Prediction
 
 if TYPE_CHECKING:
     from engine.translators.crossmp.recipe import CrossMPRecipe
@@ -82,27 +82,12 @@ class CrossMPTranslator(Spaces):
         space = self.space(target)
         positions = feature_positions(space, features)
         z_nk = torch.from_numpy(np.ascontiguousarray(latent.values, dtype=np.float32)).to(self._device)
-        values = self._genes(z_nk, positions) if target is Modality.RNA else self._peaks(z_nk, positions)
+        if target is Modality.RNA:
+            values = expected_genes(self._network.to_rna, z_nk, positions)
+        else:
+            block_p, place_p = self._blocks.block_f, self._place_p
+            values = open_probabilities(self._network.to_atac, z_nk, positions, block_p=block_p, place_p=place_p)
         return Prediction(values, target, self.scale(target), space.names[positions])
-
-    def _genes(self, z_nk: torch.Tensor, positions: NDArray[np.int64]) -> Floats:
-        decoder = self._network.to_rna
-        chosen = torch.from_numpy(positions).to(self._device)
-        log_mean = torch.addmm(decoder.mean.bias[chosen], decoder.trunk(z_nk), decoder.mean.weight[chosen].T)
-        out: Floats = torch.log1p(log_mean.clamp(-LOG_MEAN_BOUND, LOG_MEAN_BOUND).exp()).cpu().numpy()
-        return out
-
-    def _peaks(self, z_nk: torch.Tensor, positions: NDArray[np.int64]) -> Floats:
-        decoder = self._network.to_atac
-        h_nck = decoder.trunk(z_nk)
-        out = np.empty((len(z_nk), len(positions)), dtype=np.float32)
-        block_f = self._blocks.block_f[positions]
-        for c in np.unique(block_f):
-            where = np.flatnonzero(block_f == c)
-            place = torch.from_numpy(self._place_p[positions[where]]).to(self._device)
-            logit = torch.addmm(decoder.bias_p[place], h_nck[:, int(c)], decoder.weight_pk[place].T)
-            out[:, where] = torch.sigmoid(logit).cpu().numpy()
-        return out
 
     def save(self, into: Path) -> None:
         weights: dict[str, NDArray[Any]] = {}
