@@ -41,8 +41,8 @@ licence = "MIT"
 T = TypeVar("T")
 
 
-def build_catalog(folder: Path) -> Path:
-    """A folder as `pretrained/`: one ridge bundle and, as its example, the 24 cells it never saw."""
+def build_catalog(folder: Path, *, example_of: int = 24) -> Path:
+    """A folder as `pretrained/`: one ridge bundle and, as its example, the 24 cells it never saw (or more)."""
     pair = paired(cells=160, genes=60, peaks=90, rng=np.random.default_rng(7))
     split = split_of(pair)
     train = pair.named(split.train)
@@ -54,7 +54,7 @@ def build_catalog(folder: Path) -> Path:
     save_bundle(folder / MODEL, translator, Nulls.fit(train), manifest)
     (folder / MODEL / "CARD.md").write_text("# Tiny\n", encoding="utf-8")
     (folder / MODEL / "example").mkdir()
-    test = pair.named(split.test)
+    test = pair.named(list(pair.barcodes[-example_of:]))
     write_h5ad(test.rna, folder / MODEL / "example" / "rna.h5ad")
     write_h5ad(test.atac, folder / MODEL / "example" / "atac.h5ad")
     (folder / "catalog.toml").write_text(CATALOG, encoding="utf-8")

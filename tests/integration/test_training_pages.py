@@ -1,0 +1,158 @@
+"""Pages that train and compare, as Streamlit runs them, over a real service and a local runner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from jobs.bootstrap import running
+from jobs.client import Client
+from jobs.spec import BenchmarkSpec, Contender, TrainSpec
+from jobs.state import JobState
+from jobs.views import DatasetView, JobView
+from tests.integration.test_pages import at, checked, words
+from tests.labs import MODEL, build_catalog, ended, imported, lab_settings
+
+pytestmark = pytest.mark.slow
+EVERYTHING = {"filters": "none"}
+QUICK = {"components": "4", "target_components": "4"}
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client in this process, as pages find it; its example has 160 cells, enough to part."""
+    catalog = build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained", example_of=160)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CROSSVIEW_PRETRAINED", str(catalog))
+        with running(lab_settings(tmp_path_factory.mktemp("home"), catalog)) as client:
+            yield client
+
+
+@pytest.fixture(scope="module")
+def cells(lab: Client) -> dict[str, DatasetView]:
+    return {which: imported(lab, f"example:{MODEL}/{which}") for which in ("rna", "atac")}
+
+
+@pytest.fixture(scope="module")
+def trained(lab: Client, cells: dict[str, DatasetView]) -> JobView:
+    """A small CrossMP, trained for a few epochs."""
+    settings = {"epochs": "4", "batch": "16", "significant_genes": "20"}
+    spec = TrainSpec(
+        rna=cells["rna"].id, atac=cells["atac"].id, model="crossmp", settings=settings, filters=EVERYTHING, name="Mine"
+    )
+    job = ended(lab, lab.submit(spec, title="Mine"))
+    assert job.state is JobState.SUCCEEDED, job.failure
+    return job
+
+
+@pytest.fixture(scope="module")
+def compared(lab: Client, cells: dict[str, DatasetView]) -> JobView:
+    """Two models and the nulls, one seed."""
+    contenders = (Contender(model="mean"), Contender(model="depth"), Contender(model="ridge", settings=QUICK))
+    spec = BenchmarkSpec(rna=cells["rna"].id, atac=cells["atac"].id, contenders=contenders, filters=EVERYTHING)
+    job = ended(lab, lab.submit(spec, title="Three models"))
+    assert job.state is JobState.SUCCEEDED, job.failure
+    return job
+
+
+def pair_of(cells: dict[str, DatasetView]) -> dict[str, str]:
+    return {"rna": cells["rna"].id, "atac": cells["atac"].id, "filters": "everything"}
+
+
+def test_the_page_begins_with_two_files_or_the_example(lab: Client) -> None:
+    page = at("train")
+    assert "1 · Cells measured both ways" in words(page)
+    page.button(key="example-cells").click()
+    checked(page.run())
+    assert {"rna", "atac"} <= set(page.query_params)
+
+
+def test_a_pair_is_checked_and_trained_with_what_the_address_says(lab: Client, cells: dict[str, DatasetView]) -> None:
+    page = at("train", **pair_of(cells), model="ridge", **{"ridge.components": "4"})
+    said = words(page)
+    for part in ("2 · Which cells judge it", "What runs", "How it is judged", "Where the data go", "components 4"):
+        assert part in said
+    page.button(key="train").click()
+    checked(page.run())
+    job = lab.job(str(page.query_params["id"]))
+    assert (job.kind, job.spec["settings"]["components"]) == ("train", "4")
+    lab.cancel(job.id)
+
+
+def test_batches_that_are_held_out_are_chosen_by_name(lab: Client, cells: dict[str, DatasetView]) -> None:
+    page = at("train", **pair_of(cells), split="Whole batches", column="cell_type", test="type 1")
+    assert "judge the model and take no part in its making" in words(page)
+    assert not page.button(key="train").disabled
+
+
+def test_a_model_that_is_not_installed_is_named_with_its_mend(lab: Client, cells: dict[str, DatasetView]) -> None:
+    missing = next((r for r in lab.recipes() if r.missing), None)
+    if missing is None:
+        pytest.skip("every model is installed")
+    page = at("train", **pair_of(cells), model=missing.key)
+    assert "It is not installed here" in words(page)
+    assert page.button(key="train").disabled
+
+
+def test_a_finished_training_says_whether_to_trust_its_model(lab: Client, trained: JobView) -> None:
+    said = words(at("job", id=trained.id))
+    assert "Can this model be trusted?" in said
+    assert "RNA → ATAC" in said
+    assert "Training · method crossmp" in said
+
+
+@pytest.mark.parametrize("tab", ["Curve", "Card", "Run"])
+def test_every_tab_of_a_training_can_be_opened_by_its_address(lab: Client, trained: JobView, tab: str) -> None:
+    page = at("job", id=trained.id, tab=tab)
+    assert "cannot be" not in words(page)
+    if tab == "Curve":
+        assert page.selectbox(key="part-choice").value == "total"
+
+
+def test_a_model_trained_here_stands_beside_the_others_and_only_it_can_be_deleted(
+    lab: Client, trained: JobView
+) -> None:
+    page = at("models")
+    keys = {button.key for button in page.button}
+    assert f"delete-{trained.made}" in keys
+    assert f"delete-{MODEL}" not in keys
+    page.button(key=f"delete-{trained.made}").click()
+    checked(page.run())
+    assert "This cannot be undone" in words(page)
+    assert trained.made in {model.id for model in lab.models()}
+
+
+def test_the_list_tells_kinds_apart(lab: Client, trained: JobView, compared: JobView) -> None:
+    said = words(at("jobs"))
+    assert "Training · method crossmp" in said
+    assert "Comparison · 3 models" in said
+    assert "Training · method" not in words(at("jobs", kind="Comparison"))
+
+
+def test_models_are_chosen_and_compared_from_the_page(lab: Client, cells: dict[str, DatasetView]) -> None:
+    page = at("compare", **pair_of(cells), models="ridge", seeds="2", **{"variants.ridge": "\nsmall: components=4"})
+    assert "ridge regression takes part with 2 variants" in words(page).lower()
+    assert not page.button(key="compare").disabled
+
+
+@pytest.mark.parametrize("tab", ["Standings", "Pairs", "Batches", "Costs", "Recipes"])
+def test_every_tab_of_a_comparison_can_be_opened_by_its_address(lab: Client, compared: JobView, tab: str) -> None:
+    said = words(at("job", id=compared.id, tab=tab))
+    assert "Which model is best?" in said
+    assert "cannot be" not in said
+
+
+def test_a_running_training_can_be_followed_and_asks_before_it_is_cancelled(
+    lab: Client, cells: dict[str, DatasetView]
+) -> None:
+    settings = {"epochs": "4000", "patience": "4000", "batch": "16", "significant_genes": "20"}
+    spec = TrainSpec(rna=cells["rna"].id, atac=cells["atac"].id, model="crossmp", settings=settings, filters=EVERYTHING)
+    job = lab.submit(spec, title="Long")
+    page: AppTest = at("job", id=job.id)
+    assert "You may close this tab" in words(page)
+    page.button(key=f"cancel-{job.id}").click()
+    checked(page.run())
+    assert ended(lab, job).state is JobState.CANCELLED
+    assert "This training was cancelled" in words(at("job", id=job.id))
