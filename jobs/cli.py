@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.commands.benchmark_parser import add_benchmark
+from jobs.commands.jobs_parser import add_jobs, setting_of
 from jobs.version import code_version
 
 DONE, BAD_INPUT, JOB_FAILED, NOT_REACHABLE = 0, 2, 3, 4
@@ -96,7 +97,7 @@ def _inspected(found: dict[str, Any]) -> list[str]:
 def _train(a: Arguments) -> int:
     from jobs.commands import fit
 
-    settings = dict(_pair(text) for text in a.set or [])
+    settings = dict(setting_of(text) for text in a.set or [])
     if a.epochs:
         settings["epochs"] = str(a.epochs)
     document = fit.train(
@@ -112,15 +113,6 @@ def _train(a: Arguments) -> int:
         lines.append(f"{direction}: {report['verdict']['headline']}")
     _lines([*lines, f"Its card: {a.out / 'CARD.md'}", f"Use it: crossview translate --model {a.out} …"])
     return DONE
-
-
-def _pair(text: str) -> tuple[str, str]:
-    from engine.errors import BadSetting
-
-    name, separator, value = text.partition("=")
-    if not separator:
-        raise BadSetting(f"--set {text!r} has no value.", hint="Write --set name=value.")
-    return name.strip(), value.strip()
 
 
 def _translate(a: Arguments) -> int:
@@ -241,95 +233,7 @@ def _models_add(a: Arguments) -> int:
     return DONE
 
 
-# -- commands that talk to a server ----------------------------------------------------------------------------------
-
-
-def _client() -> Any:
-    from jobs.client_http import HttpClient
-    from jobs.settings import Settings
-
-    settings = Settings.from_env()
-    return HttpClient(settings.api_url or f"http://{settings.host}:{settings.port}")
-
-
-def _jobs_submit(a: Arguments) -> int:
-    from jobs.commands import submission
-
-    with _client() as client:
-        if a.train:
-            settings = dict(_pair(text) for text in a.set or [])
-            job = submission.submit_training(
-                client, model=a.model, rna=a.rna, atac=a.atac, settings=settings, split=a.split, hold_out=a.hold_out,
-                split_by=a.split_by, genome=a.genome, device=a.device, seed=a.seed, name=a.name, title=a.title,
-            )  # fmt: skip
-        else:
-            job = submission.submit_files(
-                client, model=a.model, rna=a.rna, atac=a.atac, directions=a.direction or [], export=a.export,
-                title=a.title,
-            )  # fmt: skip
-        if a.wait:
-            return _follow(client, job.id, as_json=a.json)
-        return _show_job(job, as_json=a.json)
-
-
-def _jobs_list(a: Arguments) -> int:
-    with _client() as client:
-        found = client.jobs()
-    if a.json:
-        _print({"jobs": [job.model_dump(mode="json") for job in found]})
-    else:
-        _lines([f"{job.id}  {job.state:<10}  {job.title}" for job in found] or ["No jobs yet."])
-    return DONE
-
-
-def _jobs_show(a: Arguments) -> int:
-    with _client() as client:
-        return _show_job(client.job(a.id), as_json=a.json)
-
-
-def _jobs_logs(a: Arguments) -> int:
-    with _client() as client:
-        print(client.logs(a.id, tail=a.tail))
-    return DONE
-
-
-def _jobs_do(name: str) -> Callable[[Arguments], int]:
-    def run(a: Arguments) -> int:
-        with _client() as client:
-            return _show_job(getattr(client, name)(a.id), as_json=a.json)
-
-    return run
-
-
-def _jobs_delete(a: Arguments) -> int:
-    with _client() as client:
-        client.delete_job(a.id)
-    print(f"Deleted {a.id}.")
-    return DONE
-
-
-def _jobs_wait(a: Arguments) -> int:
-    with _client() as client:
-        return _follow(client, a.id, as_json=a.json)
-
-
-def _follow(client: Any, id: str, *, as_json: bool) -> int:
-    from jobs.commands.demo import follow
-    from jobs.state import JobState
-
-    job = follow(client, id, say=lambda line: print(line, file=sys.stderr, flush=True))
-    _show_job(job, as_json=as_json)
-    return DONE if job.state is JobState.SUCCEEDED else JOB_FAILED
-
-
-def _show_job(job: Any, *, as_json: bool) -> int:
-    if as_json:
-        _print(job.model_dump(mode="json"))
-        return DONE
-    print(f"{job.id}  {job.state}  {job.title}")
-    if job.failure:
-        print(f"  {job.failure.message}\n  → {job.failure.hint}")
-    return DONE
+# -- commands that start one ---------------------------------------------------------------------------------------
 
 
 def _up(a: Arguments) -> int:
@@ -380,7 +284,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_offline(commands)
     add_benchmark(commands, _command)
     _add_models(commands)
-    _add_jobs(commands)
+    add_jobs(commands, _command)
     return parser
 
 
@@ -460,44 +364,6 @@ def _add_models(commands: Any) -> None:
     added = _command(models, "add", _models_add, "put a model of your own beside the bundled ones", json=False)
     added.add_argument("folder", type=Path, metavar="BUNDLE")
     added.add_argument("--id", default=None)
-
-
-def _add_jobs(commands: Any) -> None:
-    jobs = commands.add_parser("jobs", help="jobs of a running CrossView").add_subparsers(
-        dest="what", required=True, metavar="submit|list|show|logs|cancel|retry|wait|delete"
-    )
-    submit = _command(jobs, "submit", _jobs_submit, "send files to be translated, or to train a model on")
-    submit.add_argument("--model", required=True, metavar="ID", help="to translate with; with --train a recipe's key")
-    submit.add_argument("--rna")
-    submit.add_argument("--atac")
-    submit.add_argument("--direction", action="append", choices=("rna-to-atac", "atac-to-rna"))
-    submit.add_argument("--export", action="store_true", help="also write the dense prediction")
-    submit.add_argument("--title", default="")
-    _add_training(submit)
-    submit.add_argument("--wait", action="store_true", help="wait for the end")
-    _command(jobs, "list", _jobs_list, "newest first")
-    _command(jobs, "show", _jobs_show, "one job").add_argument("id")
-    logs = _command(jobs, "logs", _jobs_logs, "its log", json=False)
-    logs.add_argument("id")
-    logs.add_argument("--tail", type=int, default=200)
-    _command(jobs, "cancel", _jobs_do("cancel"), "stop it").add_argument("id")
-    _command(jobs, "retry", _jobs_do("retry"), "run it again").add_argument("id")
-    _command(jobs, "wait", _jobs_wait, "follow it to its end").add_argument("id")
-    _command(jobs, "delete", _jobs_delete, "remove it and its results", json=False).add_argument("id")
-
-
-def _add_training(submit: Any) -> None:
-    training = submit.add_argument_group("with --train")
-    training.add_argument("--train", action="store_true", help="train a model on --rna and --atac")
-    held = training.add_mutually_exclusive_group()
-    held.add_argument("--split", type=Path, help='{"train": […], "valid": […], "test": […]} of cell names')
-    held.add_argument("--hold-out", metavar="COLUMN=VALUE,…", help="batches to keep for testing, of one column")
-    training.add_argument("--split-by", default="", metavar="COLUMN", help="a batch that may not be on two sides")
-    training.add_argument("--set", action="append", metavar="NAME=VALUE", help="a setting of the model or the filters")
-    training.add_argument("--genome", help="hg38, mm10 … (default: recognised from the names)")
-    training.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    training.add_argument("--seed", type=int, default=0)
-    training.add_argument("--name", default="", help="what the finished model is called")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def look(spec: Asked, paths: Mapping[Modality, Path]) -> PreflightView:
     seconds, memory = cost(spec, size)
     return PreflightView(
         verdict=_verdict(issues),
-        issues=tuple(issues),
+        issues=tuple(dict.fromkeys(issues)),
         cells=found.get("cells", 0) or size.cells,
         paired_cells=found.get("cells"),
         seconds=seconds,

@@ -41,7 +41,7 @@ def curve(ordered: Ordered) -> TrainingView:
     return read_curve(ordered.store.get_bytes(key) if ordered.store.exists(key) else None)
 
 
-def wait_for(condition: Callable[[], object], *, seconds: float = 120) -> None:
+def wait_for(condition: Callable[[], object], *, seconds: float = 280) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -90,6 +90,7 @@ def test_its_files_are_the_model_its_card_report_and_curve(undisturbed: Ordered,
     assert [epoch.number for epoch in curve(undisturbed).epochs] == 2 * list(range(1, EPOCHS + 1))
 
 
+@pytest.mark.timeout(900)
 def test_killed_and_cancelled_it_goes_on_to_the_same_model(undisturbed: Ordered, tmp_path: Path) -> None:
     ordered = order(tmp_path)
     runner = LocalRunner(tmp_path / "runner", workers=1)
