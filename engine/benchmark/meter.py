@@ -40,17 +40,25 @@ class Meter:
 
 
 def warm_imports() -> None:
-    """Load what models load when first used, so that it does not count as their memory."""
-    from importlib import import_module
+    """Load what the models that are imported load when first used, so that it does not count as their memory.
 
-    import torch
+    Raises MissingExtra where a library that one of them stands on is not installed.
+    """
+    from importlib import import_module
 
     for name in ("scipy.sparse.linalg", "sklearn.cluster", "sklearn.decomposition", "sklearn.utils.extmath"):
         import_module(name)
-    weight = torch.nn.Parameter(torch.zeros(2))
-    optimiser = torch.optim.Adam([weight])
-    weight.sum().backward()  # type: ignore[no-untyped-call]
-    optimiser.step()
+    if "engine.training" in sys.modules:
+        import torch
+
+        weight = torch.nn.Parameter(torch.zeros(2))
+        optimiser = torch.optim.Adam([weight])
+        weight.sum().backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    if "engine.translators.multivi.recipe" in sys.modules:
+        from engine.translators.multivi.library import scvi
+
+        scvi("scvi.module")
 
 
 def resident_mb() -> float:

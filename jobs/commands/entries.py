@@ -100,9 +100,7 @@ def make(order: Order) -> EntryResult:
     """Fit and score as ordered, in this process. Raises what models and scores raise."""
     from engine.benchmark.entry import Contender, run_entry
     from engine.benchmark.meter import Meter, warm_imports
-    from engine.checkpoint import FolderCheckpoints
-    from engine.training import pick_device
-    from engine.translators.base import Epoch, Hooks
+    from engine.translators.base import Checkpoints, Epoch, Hooks
     from engine.translators.registry import recipe
     from jobs.version import code_version
 
@@ -116,11 +114,19 @@ def make(order: Order) -> EntryResult:
         stage = f"{epoch.stage} " if epoch.stage else ""
         print(f"{stage}epoch {epoch.number}: {epoch.train['total']:.5f} {epoch.valid['total']:.5f}", flush=True)
 
+    device = order.device
+    checkpoints: Checkpoints | None = None
+    if "engine.training" in sys.modules:  # of a model that trains a network: the others never load torch
+        from engine.checkpoint import FolderCheckpoints
+        from engine.training import pick_device
+
+        device = str(pick_device(order.device))
+        checkpoints = FolderCheckpoints(order.unfinished) if order.checkpoints else None
     hooks = Hooks(
         on_epoch=on_epoch,
-        device=str(pick_device(order.device)),
+        device="cpu" if device == "auto" else device,
         threads=order.threads,
-        checkpoints=FolderCheckpoints(order.unfinished) if order.checkpoints else None,
+        checkpoints=checkpoints,
         checkpoint_s=60.0,
     )
     return run_entry(
