@@ -24,6 +24,7 @@ from engine.translators.registry import recipe
 from engine.types import CellBatch, Direction, Floats, Latent, Modality, PairedCells, Split
 
 SCHEMA = 1
+GENERATION = "0.1.0"  # raised when entries made before can no longer stand beside new ones; part of their keys
 HELD = 2**25  # ours: predictions of at most this many values (128 MB) are held while they are scored
 BLOCK = 512
 SEEDLESS = frozenset({"mean", "depth"})  # nothing is drawn: one seed says all
@@ -32,11 +33,15 @@ CODE = ("engine.translators.", "engine.training", "engine.layers", "engine.prepr
 
 @dataclass(frozen=True)
 class Contender:
-    """One line of a benchmark: a model, settings as text, and what the table calls it."""
+    """One line of a benchmark: a model, settings as text, and what the table calls it.
+
+    seeds: of its own, where not all of the benchmark's are worth their time.
+    """
 
     model: str
     settings: Mapping[str, str] = field(default_factory=dict)
     label: str = ""
+    seeds: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -224,15 +229,14 @@ def code_digest() -> str:
     return total.hexdigest()[:12]
 
 
-def entry_key(
-    *, contender: Contender, seed: int, part: str, data: str, split: str, options: Mapping[str, Any], code_version: str
-) -> str:
+def entry_key(*, contender: Contender, seed: int, part: str, data: str, split: str, options: Mapping[str, Any]) -> str:
     """Name of an entry's files: the same request on the same cells has the same key. data, split: their digests.
 
-    The label of a contender is not part of it: called otherwise, it is the same model.
+    The label of a contender is not part of it: called otherwise, it is the same model. Nor is the code: an entry keeps
+    `code_digest`, and the report says where entries of one line differ in it.
     """
     text = json.dumps(
-        [SCHEMA, contender.model, dict(contender.settings), seed, part, data, split, dict(options), code_version],
+        [SCHEMA, contender.model, dict(contender.settings), seed, part, data, split, dict(options), GENERATION],
         sort_keys=True,
     )
     return f"{contender.model}-{seed}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"

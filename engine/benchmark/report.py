@@ -89,7 +89,7 @@ def assemble(
         "failures": [dict(failure) for failure in failures],
         "directions": directions,
         "peers": None if peers is None else against_released(grouped, peers),
-        "notes": _notes(entries, truth),
+        "notes": _notes(grouped, truth),
     }
 
 
@@ -276,11 +276,13 @@ def _mean_of(entries: Sequence[EntryResult], direction: str, name: str) -> float
     return float(np.mean(known)) if known else None
 
 
-def _notes(entries: Sequence[EntryResult], truth: Mapping[str, Any]) -> list[str]:
+def _notes(grouped: Grouped, truth: Mapping[str, Any]) -> list[str]:
     notes = [
         "Intervals are 95 % over the judging cells, of the mean over seeds; gains and differences are paired by cell.",
         "Flattened scores mostly measure the average profile.",
     ]
+    if mixed := sorted(label for label, found in grouped.items() if len({e.document["code"] for e in found}) > 1):
+        notes.append(f"Seeds of {', '.join(mixed)} were made by different states of the models' sources.")
     if truth["part"] == "valid":
         notes.append("Scored on validation cells, which also chose the models: to choose settings by, not to report.")
     if truth.get("label_column"):

@@ -106,7 +106,8 @@ def contenders_of(models: str, file: Path | None, settings: Sequence[str]) -> tu
             listed = json.loads(file.read_text(encoding="utf-8"))
             for item in listed:
                 chosen = {str(k): _as_text(v) for k, v in item.get("settings", {}).items()}
-                found.append(Contender(str(item["model"]), chosen, str(item.get("label", ""))))
+                own = tuple(int(seed) for seed in item.get("seeds", ()))
+                found.append(Contender(str(item["model"]), chosen, str(item.get("label", "")), own))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
             raise BadInput(
                 f"{file.name} lists no contenders ({problem!r}).",
@@ -155,7 +156,6 @@ def benchmark(asked: Asked, found: Cohort, *, say: Say = to_stderr) -> dict[str,
     """
     from engine.benchmark.entry import SEEDLESS, EntryResult, entry_key, pair_digest, split_digest
     from engine.benchmark.judge import Judge
-    from jobs.version import code_version
 
     pair, split, kept = found.prepared()
     judge = Judge(pair, split, "valid" if asked.part == "valid" else "test", asked.batch_column, asked.label_column)
@@ -167,11 +167,9 @@ def benchmark(asked: Asked, found: Cohort, *, say: Say = to_stderr) -> dict[str,
     options = {"batches": asked.batch_column, "labels": judge.label_column}
     orders = []
     for contender in contenders:
-        for seed in asked.seeds[:1] if contender.model in SEEDLESS else asked.seeds:
-            key = entry_key(
-                contender=contender, seed=seed, part=asked.part, data=data, split=cut, options=options,
-                code_version=code_version(),
-            )  # fmt: skip
+        seeds = contender.seeds or asked.seeds
+        for seed in seeds[:1] if contender.model in SEEDLESS else seeds:
+            key = entry_key(contender=contender, seed=seed, part=asked.part, data=data, split=cut, options=options)
             orders.append(
                 Order(
                     key=key,
@@ -188,7 +186,8 @@ def benchmark(asked: Asked, found: Cohort, *, say: Say = to_stderr) -> dict[str,
                     threads=asked.threads,
                 )
             )
-    missing = [o for o in orders if o.label in asked.again or not (entries / f"{o.key}.json").is_file()]
+    wanted = {o.key: o for o in orders if o.label in asked.again or not (entries / f"{o.key}.json").is_file()}
+    missing = list(wanted.values())
     say(
         f"{len(contenders)} contenders, {len(orders)} entries, {len(orders) - len(missing)} of them there already: "
         f"{len(split.train):,} training cells, {len(judge.rows):,} {asked.part} cells, "

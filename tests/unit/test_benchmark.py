@@ -202,7 +202,7 @@ def test_keys_follow_what_was_asked_and_not_what_it_is_called(made: Made) -> Non
     data, cut = pair_digest(made.pair), split_digest(made.split)
 
     def key(contender: Contender, **changed: Any) -> str:
-        given = {"seed": 0, "part": "test", "data": data, "split": cut, "options": {}, "code_version": "1"}
+        given = {"seed": 0, "part": "test", "data": data, "split": cut, "options": {}}
         return entry_key(contender=contender, **{**given, **changed})
 
     plain = key(Contender("ridge"))
