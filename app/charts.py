@@ -395,6 +395,7 @@ def finish(chart: Any, *, title: str, height: int = HEIGHT, marks: int = 0, bare
 def dressed(chart: Any, *, dark: bool) -> Any:
     """The chart with its small print readable on the page's background (contrast of at least 4.5)."""
     ink = INK_ON_DARK if dark else INK
+    chart = chart.configure_text(color=ink)
     return chart.configure_axis(labelColor=ink, titleColor=ink, labelFontSize=12, titleFontSize=12).configure_legend(
         labelColor=ink, titleColor=ink, labelFontSize=12, titleFontSize=12, padding=0, offset=8, rowPadding=4
     )

@@ -150,7 +150,7 @@ def costs(table: pd.DataFrame, *, title: str, cost: str, words: str, unit: str, 
                       "yardstick", "model")
     )  # fmt: skip
     x = alt.X(f"{cost}:Q", title=f"{words} ({unit}, log scale)", scale=alt.Scale(type="log", padding=30),
-              axis=alt.Axis(format="~s", tickCount=4))  # fmt: skip
+              axis=alt.Axis(format="~g", tickCount=4))  # fmt: skip
     y = alt.Y("value:Q", title=quantity, scale=alt.Scale(zero=False, padding=18), axis=alt.Axis(tickCount=5))
     points = (
         alt.Chart(shown)
@@ -180,7 +180,7 @@ def costs(table: pd.DataFrame, *, title: str, cost: str, words: str, unit: str, 
     order = shown.sort_values("value").reset_index(drop=True)
     halves = [order.iloc[i::2] for i in (0, 1)]
     names = [
-        alt.Chart(half).mark_text(dy=dy, fontSize=11, color=alt.Undefined).encode(x=x, y=y, text="label:N")
+        alt.Chart(half).mark_text(dy=dy, fontSize=11).encode(x=x, y=y, text="label:N")
         for half, dy in zip(halves, (-13, 15), strict=True)
     ]
     return finish(alt.layer(points, *names), title=title, height=380)

@@ -186,7 +186,7 @@ def costs(document: Document, part: Part, name: str) -> pd.DataFrame:
     """A row a contender with its costs, and its value of one score: label, value, null, train_s …, device, threads."""
     scored = lines(document, part, name).set_index("label")["value"].to_dict()
     rows = [
-        {"label": c["label"], "value": scored.get(c["label"]), "null": bool(c.get("null")), "resumed": False}
+        {"label": c["label"], "value": scored.get(c["label"]), "null": bool(c.get("null"))}
         | {cost: c["costs"].get(cost) for cost in (*COSTS, "epochs", "device", "threads", "resumed")}
         for c in document["contenders"]
     ]

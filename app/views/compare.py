@@ -47,15 +47,15 @@ def page() -> None:
 
 
 def _contenders(found: Sequence[RecipeView], cells: Pair) -> tuple[Contender, ...]:
-    """Who takes part, yardsticks included; empty, with a word, while something must be mended first."""
+    """Who takes part beside the yardsticks; empty, with a word, while something must be mended first."""
     ranked = [r for r in recipes.ranked(found, cells=cells.cells) if r.key not in recipes.YARDSTICKS[:2]]
     by_key = {r.key: r for r in ranked}
     usual = [r.key for r in ranked if not r.missing and r.key not in recipes.YARDSTICKS][:3]
     chosen = choices("Models", list(by_key), param="models", usual=usual, words=lambda key: by_key[key].title)
-    always = [r for r in found if r.key in recipes.YARDSTICKS[:2]]
-    if always:
-        said = " and ".join(f"“{present.plain(r.title)}”" for r in always)
-        st.caption(f"{said} take part always: a model that does not beat them has learned nothing of the cells.")
+    st.caption(
+        "The average cell, the same scaled by depth, and ridge regression take part always: a model that does not beat "
+        "them is not worth its trouble."
+    )
     missing = [by_key[key] for key in chosen if by_key[key].missing]
     for each in missing:
         st.markdown(f":material/block: **{present.plain(each.title)}** is not installed here: `{recipes.mend(each)}`")
@@ -66,9 +66,7 @@ def _contenders(found: Sequence[RecipeView], cells: Pair) -> tuple[Contender, ..
     written = [_variants(by_key[key]) for key in chosen]
     if any(each.problems for each in written):
         return ()
-    return tuple(
-        [Contender(model=r.key) for r in always] + [contender for each in written for contender in each.contenders]
-    )
+    return tuple(contender for each in written for contender in each.contenders)
 
 
 def _variants(each: RecipeView) -> recipes.Variants:
@@ -134,7 +132,7 @@ def _submit(spec: BenchmarkSpec, cells: Pair, health: Health | None) -> None:
 def _lines(plan: PreflightView, spec: BenchmarkSpec, health: Health | None) -> list[str]:
     n = plan.cells if plan.paired_cells is None else plan.paired_cells
     runs = (
-        f"**What runs:** {present.plural(len(spec.contenders), 'model')}, each trained "
+        f"**What runs:** {present.plural(len(spec.contenders), 'model')} and the yardsticks, each trained "
         f"{present.plural(len(spec.seeds), 'time')}, on {present.plural(n, 'cell')} found in both files."
     )
     judged = f"**How they are judged:** {present.plain(split_words(spec.split))}; differences with paired intervals."

@@ -138,13 +138,34 @@ def test_the_report_is_downloaded_whole(page: Page, example: str, stack: Stack) 
 def test_every_page_fits_a_phone(browser: Browser, example: str, stack: Stack) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page = context.new_page()
-    for address in (stack.url, f"{stack.url}/jobs", f"{stack.url}/models", example, f"{example}&tab=Scores"):
+    for address in (
+        stack.url,
+        f"{stack.url}/train",
+        f"{stack.url}/jobs",
+        f"{stack.url}/models",
+        example,
+        f"{example}&tab=Scores",
+    ):
         page.goto(address)
         page.get_by_role("heading", level=1).first.wait_for(timeout=SOON)
         page.wait_for_timeout(1500)
         width = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
         assert width <= 390, address
     context.close()
+
+
+def test_a_model_is_trained_from_the_page_and_its_curve_and_card_are_seen(page: Page, stack: Stack) -> None:
+    page.goto(f"{stack.url}/train?model=crossmp&crossmp.epochs=3&crossmp.batch=64&name=Lines+again")
+    page.get_by_role("button", name="Use the example's cells").click()
+    page.get_by_role("button", name="Train this model").click(timeout=120_000)  # both files are brought in before
+    page.wait_for_url("**/job?id=*", timeout=SOON)
+    page.get_by_role("heading", name="Can this model be trusted?").wait_for(timeout=LATER)
+    page.get_by_role("tab", name="Curve").click()
+    page.locator(".st-key-curve-0 svg.marks").wait_for()
+    page.get_by_role("tab", name="Card").click()
+    page.get_by_role("heading", name="Lines again", level=1).last.wait_for()
+    page.get_by_role("link", name="Translate with it").click()
+    page.wait_for_url("**model=lines-again-**")
 
 
 def test_200_mb_are_uploaded_while_the_server_hardly_grows(page: Page, stack: Stack, tmp_path: Path) -> None:
