@@ -79,6 +79,8 @@ def run(a: argparse.Namespace) -> int:
         ray=a.ray,
         title=a.title,
     )
+    if asked.contenders:
+        _check(asked.contenders)  # before any file is read
     with cohort(a) as found:
         document = benchmark(asked, found)
     if a.json:

@@ -17,6 +17,8 @@ from jobs.commands.benchmark_paper import paper
 from tests.builders import paired, split_of, write_h5ad
 from tests.tenx import write_tenx
 
+pytestmark = pytest.mark.timeout(900)  # several processes, each of which imports much
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
