@@ -43,6 +43,7 @@ class Schedule:
     learning_rate: float
     weight_decay: float = 0.0
     clip: float = 5.0
+    decay: float = 0.0  # decoupled, of matrices alone: after each step they shrink by learning rate × decay
     plateau: int = 0  # epochs without a better loss after which the learning rate falls to a tenth; 0: never
 
     def __post_init__(self) -> None:
@@ -138,6 +139,7 @@ def _epoch(run: _Run, cells: int, step: Callable[[np.ndarray], tuple[torch.Tenso
         if run.schedule.clip:
             nn.utils.clip_grad_norm_(run.parameters, run.schedule.clip)
         run.optimiser.step()
+        run.shrink()
         for name, value in parts.items():
             sums[name] = sums.get(name, 0.0) + value / len(batches)
     return sums
@@ -179,6 +181,13 @@ class _Run:
             self.waited = 0
             for group in self.optimiser.param_groups:
                 group["lr"] *= PLATEAU_FACTOR
+
+    @torch.no_grad()
+    def shrink(self) -> None:
+        """Decoupled decay (Loshchilov & Hutter 2019) spares biases: a last layer's hold the average profile."""
+        if self.schedule.decay:
+            factor = 1.0 - self.optimiser.param_groups[0]["lr"] * self.schedule.decay
+            torch._foreach_mul_([p for p in self.parameters if p.dim() > 1], factor)
 
     def packed(self) -> bytes:
         tensors = {

@@ -59,6 +59,7 @@ class CrossMPRecipe:
     patience: int = 25  # CrossMP §2.3
     epochs: int = 300  # the authors' script
     weight_decay: float = 0.0
+    decay: float = 0.0  # decoupled, of matrices alone  # ours
     plateau: int = 0  # 15 in the authors' script; not in the paper
     significant: str = "auto"
     significant_genes: int = 2000  # ours: the paper gives no number
@@ -137,7 +138,13 @@ class CrossMPRecipe:
         hooks: Hooks,
     ) -> Trained:
         schedule = Schedule(
-            self.epochs, self.patience, self.batch, self.learning_rate, self.weight_decay, plateau=self.plateau
+            self.epochs,
+            self.patience,
+            self.batch,
+            self.learning_rate,
+            self.weight_decay,
+            decay=self.decay,
+            plateau=self.plateau,
         )
         seen, unseen = feeder.prepare(cells), feeder.prepare(held)
 
