@@ -48,7 +48,7 @@ def done(lab: Client) -> JobView:
 
 def at(page: str, **query: str) -> AppTest:
     """The page, run once; fails when it raised."""
-    test = AppTest.from_file(str(MAIN), default_timeout=60)
+    test = AppTest.from_file(str(MAIN), default_timeout=150)
     test.run()
     if page != "new":
         test.switch_page(f"views/{page}.py")
