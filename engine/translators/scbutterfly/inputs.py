@@ -47,11 +47,16 @@ class PeakScale:
         return out
 
     def probability(self, predicted_nf: Floats, positions: NDArray[np.int64]) -> Floats:
-        """The transform undone for a cell of median depth: TF-IDF is a share of the cell's open peaks."""
+        """The transform undone for a cell of median depth: TF-IDF is a share of the cell's open peaks.
+
+        What comes out above ½ approaches 1 without reaching it, so that no rank is lost.
+        """
         if not self.tfidf:
             return predicted_nf
         factor_f = (self.top * self.depth / self.idf_p[positions]).astype(np.float32)
-        out: Floats = np.minimum(predicted_nf * factor_f[None, :], 1.0).astype(np.float32)
+        open_nf = predicted_nf * factor_f[None, :]
+        high_nf = 1.0 - 0.5 * np.exp(1.0 - 2.0 * np.maximum(open_nf, 0.5))
+        out: Floats = np.where(open_nf > 0.5, high_nf, open_nf).astype(np.float32)
         return out
 
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -50,7 +50,12 @@ class ScButterflyTranslator(Spaces):
             Modality.RNA: RnaFeed(rna_scale, device),
             Modality.ATAC: AtacFeed(peak_scale, self._blocks, device),
         }
-        self._rna_scale, self._peak_scale = rna_scale, peak_scale
+        self.rna_scale, self.peak_scale = rna_scale, peak_scale
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What its card must say of how it was made."""
+        return self._recipe.notes
 
     @torch.no_grad()
     def encode(self, batch: CellBatch) -> Latent:
@@ -85,7 +90,7 @@ class ScButterflyTranslator(Spaces):
             where = np.flatnonzero(block_f == c)
             logits = self._outputs(h_nck[:, int(c)], Modality.ATAC, self._place_p[positions[where]])
             out[:, where] = 1.0 / (1.0 + np.exp(-logits))
-        return self._peak_scale.probability(out, positions)
+        return self.peak_scale.probability(out, positions)
 
     def _outputs(self, h_nk: torch.Tensor, target: Modality, places: NDArray[np.int64]) -> Floats:
         weight_fk, bias_f = self._network.decoder(target).head.folded(torch.from_numpy(places).to(self._device))
@@ -94,7 +99,7 @@ class ScButterflyTranslator(Spaces):
 
     def save(self, into: Path) -> None:
         weights = {name: value.cpu().numpy() for name, value in self._network.state_dict().items()}
-        steps = {**prefixed("rna", self._rna_scale.arrays()), **prefixed("atac", self._peak_scale.arrays())}
+        steps = {**prefixed("rna", self.rna_scale.arrays()), **prefixed("atac", self.peak_scale.arrays())}
         trained = {stage: asdict(one) for stage, one in self.trained.items()}
         State({"recipe": asdict(self._recipe), "trained": trained}, steps, weights).write(into)
 
