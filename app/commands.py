@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping
 
@@ -13,9 +14,10 @@ def commands(job: JobView, inputs: Mapping[str, str]) -> list[str]:
     """One line a command. inputs: what the command line calls the cells, by modality."""
     spec = read_spec(job.spec)
     if isinstance(spec, TrainSpec):
-        return [_train(spec, inputs)]
+        where = ["# split.json lies in model.zip, one of this job's files"] if _by_name(spec.split) else []
+        return [*where, _train(spec, inputs)]
     if isinstance(spec, BenchmarkSpec):
-        return [_benchmark(spec, inputs)]
+        return [*_files(spec), _benchmark(spec, inputs)]
     return _translate(spec, inputs)
 
 
@@ -37,7 +39,8 @@ def _benchmark(spec: BenchmarkSpec, inputs: Mapping[str, str]) -> str:
     """Contenders that differ in settings need a file: the command line names each model once."""
     models = [each.model for each in spec.contenders]
     words = ["crossview benchmark", f"--rna {_quoted(inputs, 'rna')}", f"--atac {_quoted(inputs, 'atac')}"]
-    words += _split(spec.split)
+    words += ["--split split.json"] if spec.split.by else _split(spec.split)
+    words += [f"--genome {shlex.quote(spec.genome)}"] if spec.genome else []
     if len(set(models)) == len(models):
         words.append(f"--models {','.join(models)}")
         words += _settings({f"{c.model}.{name}": v for c in spec.contenders for name, v in c.settings.items()})
@@ -50,19 +53,34 @@ def _benchmark(spec: BenchmarkSpec, inputs: Mapping[str, str]) -> str:
     return " ".join(words)
 
 
+def _files(spec: BenchmarkSpec) -> list[str]:
+    """Of what the command reads beside the cells: where to find it, or what to write in it."""
+    lines = ["# split.json is one of this job's files"] if spec.split.by or _by_name(spec.split) else []
+    if len({each.model for each in spec.contenders}) < len(spec.contenders):
+        listed = [each.model_dump(exclude_defaults=True) for each in spec.contenders]
+        lines.append(f"# contenders.json: {json.dumps(listed, ensure_ascii=False)}")
+    return lines
+
+
 def _pair(spec: PairSpec, inputs: Mapping[str, str]) -> list[str]:
     words = [f"--rna {_quoted(inputs, 'rna')}", f"--atac {_quoted(inputs, 'atac')}", *_split(spec.split)]
-    words += [f"--genome {spec.genome}"] if spec.genome else []
+    words += [f"--split-by {shlex.quote(spec.split.by)}"] if spec.split.by else []
+    words += [f"--genome {shlex.quote(spec.genome)}"] if spec.genome else []
     words += [f"--device {spec.device}"] if spec.device != "auto" else []
     return [*words, *_settings(spec.filters)]
 
 
 def _split(split: HoldOut) -> list[str]:
-    if split.names:
+    if _by_name(split):
         return ["--split split.json"]
     if split.column:
-        return [f"--hold-out {shlex.quote(split.column + '=' + ','.join(split.test))}"]
+        return [f"--hold-out {shlex.quote(','.join(f'{split.column}={value}' for value in split.test))}"]
     return []
+
+
+def _by_name(split: HoldOut) -> bool:
+    """Whether only the names of the cells say it: --hold-out takes no batches to choose by and no commas."""
+    return bool(split.names or split.valid) or any("," in text for text in (split.column, *split.test))
 
 
 def _settings(settings: Mapping[str, str]) -> list[str]:

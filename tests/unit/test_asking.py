@@ -114,6 +114,25 @@ def test_a_training_is_also_a_command() -> None:
     spec = train(settings={"hidden": "32"}, split=HoldOut(column="batch", test=("I", "J")), name="my cells")
     (line,) = commands.commands(a_pair_job(spec), {"rna": "my rna.h5ad", "atac": "atac.h5ad"})
     assert line == (
-        "crossview train --rna 'my rna.h5ad' --atac atac.h5ad --hold-out batch=I,J --model crossmp --out 'my cells' "
-        "--seed 0 --set hidden=32"
+        "crossview train --rna 'my rna.h5ad' --atac atac.h5ad --hold-out batch=I,batch=J --model crossmp "
+        "--out 'my cells' --seed 0 --set hidden=32"
     )
+
+
+def test_a_command_parts_the_cells_as_the_job_did() -> None:
+    inputs = {"rna": "r.h5ad", "atac": "a.h5ad"}
+    pair = {"rna": "a", "atac": "b"}
+    by = HoldOut(by="donor")
+    (line,) = commands.commands(a_pair_job(train(split=by)), inputs)
+    assert "--split-by donor" in line
+    chosen = HoldOut(column="batch", test=("I",), valid=("J",))
+    where, line = commands.commands(a_pair_job(train(split=chosen)), inputs)
+    assert where.startswith("# split.json lies in model.zip")
+    assert "--split split.json" in line
+    twice = (Contender(model="ridge"), Contender(model="ridge", settings={"components": "4"}, label="four"))
+    where, listed, line = commands.commands(
+        a_pair_job(BenchmarkSpec(**pair, contenders=twice, split=by, genome="hg38")), inputs
+    )
+    assert where.startswith("# split.json")
+    assert listed.endswith('[{"model": "ridge"}, {"model": "ridge", "settings": {"components": "4"}, "label": "four"}]')
+    assert "--split split.json --genome hg38 --contenders contenders.json" in line
