@@ -72,6 +72,7 @@ def _jobs_submit(a: Arguments) -> int:
                 split_by=a.split_by, genome=a.genome, device=a.device, seed=a.seed, name=a.name, title=a.title,
             )  # fmt: skip
         else:
+            _refuse_unused(a)
             job = submission.submit_files(
                 client, model=a.model, rna=a.rna, atac=a.atac, directions=a.direction or [], export=a.export,
                 title=a.title,
@@ -79,6 +80,18 @@ def _jobs_submit(a: Arguments) -> int:
         if a.wait:
             return _follow(client, job.id, as_json=a.json)
         return _show_job(job, as_json=a.json)
+
+
+def _refuse_unused(a: Arguments) -> None:
+    """Raises BadSetting for an option that a translation would pass over in silence."""
+    from engine.errors import BadSetting
+
+    given = {
+        "--split": a.split, "--hold-out": a.hold_out, "--split-by": a.split_by, "--set": a.set, "--name": a.name,
+        "--genome": a.genome,
+    }  # fmt: skip
+    if unused := [name for name, value in given.items() if value]:
+        raise BadSetting(f"{', '.join(unused)} belongs to a training.", hint="Add --train, or leave it out.")
 
 
 def _jobs_list(a: Arguments) -> int:
