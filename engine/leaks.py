@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import scipy.sparse as sp
 
 from engine.errors import BadSetting, LeakedCells
@@ -40,10 +39,12 @@ def check(split: Split, cells: PairedCells | Cells, *, by: str = "") -> Leaks:
     known = cells.rna if isinstance(cells, PairedCells) else cells
     side_of = {name: side for side in ("train", "valid", "test") for name in getattr(split, side)}
     _refuse_spellings(side_of)
-    _refuse_twins(side_of, cells)
+    compared = _refuse_twins(side_of, cells)
+    left = len(side_of) - compared
     checked = [
-        f"no barcode is on two sides, in any spelling, and no two of the {len(side_of):,} cells on different sides "
+        f"no barcode is on two sides, in any spelling, and no two of the {compared:,} cells on different sides "
         "have the same counts"
+        + (f" ({left:,} with fewer than {TOLD_APART} features were not compared)" if left else "")
     ]
     if by:
         _refuse_straddling(split, known, by)
@@ -69,13 +70,18 @@ def _refuse_spellings(side_of: dict[str, str]) -> None:
         )
 
 
-def _refuse_twins(side_of: dict[str, str], cells: PairedCells | Cells) -> None:
-    """Two names whose counts are equal in every feature are the same cell, whatever it is called."""
+def _refuse_twins(side_of: dict[str, str], cells: PairedCells | Cells) -> int:
+    """Two names whose counts are equal in every feature are the same cell, whatever it is called.
+
+    Returns how many cells had enough counts to be compared.
+    """
     seen: dict[bytes, str] = {}
     pairs: list[tuple[str, str]] = []
+    compared = 0
     for name, mark in _marks(cells):
         if name not in side_of:
             continue
+        compared += 1
         first = seen.setdefault(mark, name)
         if side_of[first] != side_of[name]:
             pairs.append((first, name))
@@ -86,6 +92,7 @@ def _refuse_twins(side_of: dict[str, str], cells: PairedCells | Cells) -> None:
             f"({side_of[other]}) have the same counts in every gene and peak.",
             hint="Remove the copies: a cell that trains may not judge.",
         )
+    return compared
 
 
 def _marks(cells: PairedCells | Cells) -> Iterator[tuple[str, bytes]]:
@@ -134,4 +141,4 @@ def _shared(split: Split, cells: Cells, column: str) -> list[str]:
     judges = {values[name] for name in split.test if name in values}
     if len(learns | judges) < 2:
         return []
-    return sorted(str(value) for value in np.array(list(learns & judges), dtype=object))
+    return sorted(str(value) for value in learns & judges)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from engine.benchmark.judge import Judge, Part, Pulls
 from engine.benchmark.meter import Meter
-from engine.errors import BadInput
+from engine.errors import BadInput, BadSetting
 from engine.metrics.scores import plain
 from engine.metrics.sources import ArraySource, Source
 from engine.translators.base import Epoch, Hooks, Translator
@@ -113,14 +113,17 @@ def run_entry(
     """Fit a contender on `split.train` (choosing on `split.valid`) and score every direction on the held-out cells.
 
     Features are taken as given. hooks: device, threads, checkpoints, stop; its seed is replaced by `seed`.
-    meter: started before the data were read, where their memory shall count. Raises what recipes and scores raise.
+    meter: started before the data were read, where their memory shall count. Raises what recipes and scores raise, and
+    BadSetting where the model left features out.
     """
     meter = meter or Meter()
     judge = Judge(pair, split, part, batch_column, label_column)
     chosen = recipe(contender.model, contender.settings)
     watch = _Watch(replace(hooks or Hooks(), seed=seed))
+    _forget_gpu_peak(watch.hooks.device)
     with meter.part("train"):
         fitted = chosen.fit(pair, split, watch.hooks)
+    require_all_features(fitted, pair)
     document: dict[str, Any] = {
         "schema": SCHEMA,
         "contender": contender.as_dict(),
@@ -144,6 +147,18 @@ def run_entry(
     return EntryResult(document, pulls)
 
 
+def require_all_features(fitted: Translator, pair: PairedCells) -> None:
+    """Raises BadSetting where the model keeps other features than it was given: its scores would be of those alone."""
+    for modality in Modality:
+        given, kept = pair.of(modality).space, fitted.space(modality)
+        if kept.digest != given.digest:
+            raise BadSetting(
+                f"This contender keeps {len(kept):,} of the {len(given):,} {modality.value} features it was given; "
+                "all lines of a benchmark are scored on the same ones.",
+                hint="Set what leaves features out (variable_genes, peak_share) to 0, or filter for all contenders.",
+            )
+
+
 class _Watch:
     """Counts epochs, and knows whether the training went on from a checkpoint."""
 
@@ -159,6 +174,15 @@ class _Watch:
             hooks.on_resume(stage, epoch)
 
         self.hooks = replace(hooks, on_epoch=on_epoch, on_resume=on_resume)
+
+
+def _forget_gpu_peak(device: str) -> None:
+    """What an entry before this one took is not this one's."""
+    if device not in ("cpu", ""):
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
 
 
 def _costs(meter: Meter, fitted: Translator, watch: _Watch) -> dict[str, Any]:

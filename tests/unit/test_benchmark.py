@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 
 from engine.benchmark.compare import Compared, Line
-from engine.benchmark.entry import Contender, EntryResult, entry_key, pair_digest, run_entry, split_digest
+from engine.benchmark.entry import (
+    Contender,
+    EntryResult,
+    entry_key,
+    pair_digest,
+    require_all_features,
+    run_entry,
+    split_digest,
+)
 from engine.benchmark.judge import Judge
 from engine.benchmark.markdown import markdown
 from engine.benchmark.peers import against_released
@@ -20,7 +28,7 @@ from engine.errors import BadInput, BadSetting, NoCells
 from engine.metrics import log_normalised
 from engine.translators.base import Hooks
 from engine.translators.registry import recipe
-from engine.types import CellBatch, Modality, PairedCells, Split, as_names
+from engine.types import CellBatch, FeatureSpace, Modality, PairedCells, Split, as_names
 from tests import naive_scores as naive
 from tests.builders import paired, split_of
 
@@ -218,3 +226,16 @@ def test_too_few_judging_cells_and_unknown_columns_are_refused(made: Made) -> No
         Judge(made.pair, Split(tuple(names[:50]), (), tuple(names[50:53])))
     with pytest.raises(BadSetting, match="no column 'site'"):
         Judge(made.pair, made.split, batch_column="site")
+
+
+def test_a_model_that_left_features_out_is_refused_and_told_what_to_set() -> None:
+    pair = built_pair()
+    rna = replace(
+        pair.rna,
+        space=FeatureSpace(Modality.RNA, pair.rna.space.names[:20], pair.rna.space.genome),
+        counts=pair.rna.counts[:, :20],
+    )
+    fitted = recipe("mean").fit(PairedCells(rna, pair.atac), split_of(pair), Hooks())
+    with pytest.raises(BadSetting, match="keeps 20 of the 24 rna features") as refused:
+        require_all_features(fitted, pair)
+    assert "variable_genes" in refused.value.hint
