@@ -80,8 +80,8 @@ def evaluate(
 ) -> Evaluation:
     """Score what was predicted of the cells that truth holds too, on the features both have.
 
-    truth: raw counts of the target modality, all cells of its file: RNA is scaled to their median depth, as
-    SCIENCE §4 and the bench script define it. Raises CellsDoNotMatch, FeatureMismatch, WrongModality, WrongDirection.
+    truth: raw counts of the target modality, all cells of its file: RNA is scaled to their median depth, which defines
+    the scored scale. Raises CellsDoNotMatch, FeatureMismatch, WrongModality, WrongDirection.
     """
     require_direction(bundle, direction)
     target = direction.target

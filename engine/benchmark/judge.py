@@ -89,7 +89,7 @@ class Judge:
         return {value: rows for value, rows in found.items() if len(rows) >= LEAST_CELLS}
 
     def scored(self, target: Modality) -> sp.csr_matrix:
-        """All cells of the pair on the scored scale: RNA is scaled to their median depth, as the bench script does."""
+        """All cells of the pair on the scored scale: RNA is scaled to the median depth of them all, held out or not."""
         if target not in self._truth:
             counts = self.pair.of(target).counts
             self._truth[target] = log_normalised(counts) if target is Modality.RNA else binarised(counts)

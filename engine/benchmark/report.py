@@ -71,7 +71,7 @@ def assemble(
     """The report of entries of the same held-out cells.
 
     truth: `Judge.standing()` of those cells. order: labels as the tables shall show them, nulls coming first anyway.
-    peers: scores of released codes by model (bench/*/peers.json). Raises BadInput where entries judge other cells.
+    peers: scores of released codes by model (engine.benchmark.peers). Raises BadInput where entries judge other cells.
     """
     if not entries:
         raise BadInput("There is no entry to report.", hint="Run `crossview benchmark` first.")

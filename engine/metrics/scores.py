@@ -103,7 +103,7 @@ class Histogram:
 class Scores:
     """The scorecard of one prediction.
 
-    counts: genes_scored, genes_undefined, nonfinite, base_rate … as in the bench script.
+    counts: genes_scored, genes_undefined, nonfinite, base_rate …
     features, cells: tables by column (one row a scored gene or peak; one row a cell); they do not travel in `as_dict`.
     pulls: what each cell pulls on each score, shape (n,): differences between predictions of the same cells are paired
     by them. brier_n: squared error of each cell summed over features, where all values were probabilities.
