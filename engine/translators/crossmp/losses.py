@@ -65,6 +65,6 @@ def four_paths(
 
 
 def latent_divergence(z_rna_bk: Tensor, z_atac_bk: Tensor) -> Tensor:
-    """KL(softmax z_rna ‖ softmax z_atac), mean over cells × latents, as every other term is a mean over its elements."""
+    """KL(softmax z_rna ‖ softmax z_atac), mean over cells × latents, as all terms are over their elements."""
     p, q = functional.log_softmax(z_rna_bk, dim=1), functional.log_softmax(z_atac_bk, dim=1)
     return (p.exp() * (p - q)).mean()
