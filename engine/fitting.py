@@ -152,7 +152,7 @@ def read_filters(given: Mapping[str, str]) -> tuple[FilterSettings, dict[str, st
 
 
 def filters_for(recipe: Recipe, filters: FilterSettings) -> FilterSettings:
-    """The filters as this recipe wants them: CrossMP's `paper_compat` counts on all cells, as its script does."""
+    """The filters as this recipe wants them: with `paper_compat`, counted on all cells, held-out ones too."""
     return replace(filters, all_cells=True) if getattr(recipe, "paper_compat", False) else filters
 
 

@@ -200,15 +200,16 @@ def _calibration(direction: Mapping[str, Any], document: Mapping[str, Any]) -> s
 def _differences(direction: Mapping[str, Any]) -> str:
     name = direction["main"]
     pairs = direction["differences"].get(name, [])
-    ranked = sorted(direction["contenders"], key=lambda label: -(direction["contenders"][label][name]["value"] or 0.0))
-    shown = set(ranked[:MOST_DIFFERENCES])
+    scored = {label: scores[name]["value"] for label, scores in direction["contenders"].items() if name in scores}
+    shown = set(sorted(scored, key=lambda label: -scored[label])[:MOST_DIFFERENCES])
     rows = [
         [pair["a"], pair["b"], _gain(pair)] for pair in pairs if pair["a"] in shown and pair["b"] in shown
     ]  # fmt: skip
     if not rows:
         return ""
     words = WORDS.get(name, name)
-    return f"Paired differences in {words}, first six:\n\n" + _rows(["model", "against", "difference"], rows)
+    title = f"Paired differences in {words}, at most the first {MOST_DIFFERENCES}:\n\n"
+    return title + _rows(["model", "against", "difference"], rows)
 
 
 def _costs(document: Mapping[str, Any]) -> str:

@@ -29,7 +29,8 @@ MIN_LABELS = 3  # ours: a correlation across two labels is ±1 or nothing
 class Bulks:
     """Average profiles by label.
 
-    labels: those scored. predicted_lf, true_lf: shape (l, f). figures: scores by name. left_out: labels too small.
+    labels: those scored, each of so many cells. predicted_lf, true_lf: shape (l, f). figures: scores by name.
+    left_out: labels too small.
     """
 
     labels: tuple[str, ...]
@@ -38,7 +39,6 @@ class Bulks:
     predicted_lf: Doubles = field(repr=False)
     true_lf: Doubles = field(repr=False)
     figures: Mapping[str, Figure] = field(default_factory=dict)
-    without_interval: frozenset[str] = frozenset()
 
 
 def score_bulks(prediction: Source, truth_nf: sp.csr_matrix, labels_n: Names, *, kept: Integers) -> Bulks:
@@ -64,7 +64,7 @@ def score_bulks(prediction: Source, truth_nf: sp.csr_matrix, labels_n: Names, *,
     nothing = np.zeros(n)
     figures |= {name: Figure(value, nothing, averaged) for name, (value, averaged) in spearman.items()}
     sizes = tuple(int((codes == i).sum()) for i in range(len(names)))
-    return Bulks(names, sizes, left_out, p_lf, t_lf, figures, frozenset(spearman))
+    return Bulks(names, sizes, left_out, p_lf, t_lf, figures)
 
 
 def _labels(labels_n: Names) -> tuple[tuple[str, ...], Integers, tuple[str, ...]]:
@@ -160,5 +160,3 @@ def _pulls(
             along += truth_by_q[q][start + used, here[used]] - base_ql[q][here[used]]
             pulls[q, start + used] = along / size_l[here[used]]
     return pulls
-
-
