@@ -38,6 +38,7 @@ TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 PATIENCE = (0.2, 1.0, 5.0, 15.0)  # seconds between tries to write to a store that is away  # ours
 
 DONE, FAILED = 0, 1
+SUPERSEDED = "superseded"  # what a task says that saw, before the driver did, that nobody wants the attempt any more
 
 
 class VersionMismatch(CrossViewError):
@@ -222,6 +223,8 @@ def run_attempt(
     except OutboxTaken:
         return DONE  # the other one tells the story
     except TaskFailed as failed:
+        if failed.failure.code == SUPERSEDED:
+            return _stopped(voice)
         outbox.write("failed", failure=failed.failure.model_dump(mode="json"))
         return FAILED
     except Exception as error:
@@ -344,13 +347,15 @@ def result_of(receipt: Receipt) -> dict[str, Any]:
 
 def drained(task: Task, *, times: int, why: str) -> Receipt:
     """The receipt of a task whose workers died again and again."""
+    fits = task.kind in ("train", "entry", "prepare-pair")
+    less = "filter genes and peaks more strictly, train on fewer cells" if fits else "use smaller chunks (chunk_cells)"
     return Receipt(
         task,
         {
             "failure": Failure(
                 code="worker-died",
                 message=f"The worker of “{task.label}” died {times} times: {why}.",
-                hint="It probably needs more memory: use smaller chunks (chunk_cells), or a larger machine.",
+                hint=f"It probably needs more memory: {less}, or use a larger machine.",
             ).model_dump(mode="json")
         },
     )

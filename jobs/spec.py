@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from engine.types import Direction, Modality
 
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what numpy's and torch's generators take
+
 
 class Spec(BaseModel):
     """Common to all kinds of jobs: frozen, no unknown fields."""
@@ -104,8 +106,8 @@ class TrainSpec(PairSpec):
     kind: Literal["train"] = "train"
     model: str
     settings: dict[str, str] = Field(default_factory=dict)
-    name: str = ""  # what the finished model is called
-    seed: int = 0
+    name: str = Field(default="", max_length=200)  # what the finished model is called
+    seed: Seed = 0
 
 
 class Contender(Spec):
@@ -113,16 +115,22 @@ class Contender(Spec):
 
     model: str
     settings: dict[str, str] = Field(default_factory=dict)
-    label: str = ""
+    label: str = Field(default="", max_length=200)
 
 
 class BenchmarkSpec(PairSpec):
     """Several models on one split with several seeds, scored side by side."""
 
     kind: Literal["benchmark"] = "benchmark"
-    contenders: tuple[Contender, ...] = Field(min_length=1)
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    contenders: tuple[Contender, ...] = Field(min_length=1, max_length=100)
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, max_length=100)
     batch_column: str = ""  # test cells are also scored by each value of this column
+
+    @model_validator(mode="after")
+    def _each_seed_once(self) -> Self:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("Each seed may be named once.")
+        return self
 
 
 AnySpec = TranslateSpec | TrainSpec | BenchmarkSpec  # EvaluateSpec joins this union when it exists

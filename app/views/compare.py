@@ -53,8 +53,8 @@ def _contenders(found: Sequence[RecipeView], cells: Pair) -> tuple[Contender, ..
     usual = [r.key for r in ranked if not r.missing and r.key not in recipes.YARDSTICKS][:3]
     chosen = choices("Models", list(by_key), param="models", usual=usual, words=lambda key: by_key[key].title)
     st.caption(
-        "The average cell, the same scaled by depth, and ridge regression take part always: a model that does not beat "
-        "them is not worth its trouble."
+        "The average cell, the same scaled by depth, and ridge regression take part always, and the average of the "
+        "cell type where cells carry labels: a model that does not beat them is not worth its trouble."
     )
     missing = [by_key[key] for key in chosen if by_key[key].missing]
     for each in missing:

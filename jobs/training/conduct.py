@@ -46,16 +46,17 @@ def train(attempt: Attempt, voice: Voice, executor: Executor) -> dict[str, Any]:
 
 def benchmark(attempt: Attempt, voice: Voice, executor: Executor) -> dict[str, Any]:
     """Every entry side by side; a contender that fails costs its own line alone. Raises TaskFailed when all do."""
-    from jobs.driver import TaskFailed, result_of
+    from jobs.driver import SUPERSEDED, TaskFailed, result_of
     from jobs.training.benchmark import lineup, places
 
     device = attempt.benchmark.device
     which = {"job": attempt.job, "attempt": attempt.number, "threads": 1, "device": device}
-    _one(executor, Task("prepare-pair", which, label="the cells"))
-    names = [each.label or each.model for each in lineup(attempt.benchmark)]
+    labelled = bool(_one(executor, Task("prepare-pair", which, label="the cells"))["labelled"])
+    which = {**which, "labelled": labelled}
+    names = [each.label or each.model for each in lineup(attempt.benchmark, labelled=labelled)]
     tasks = [
         Task("entry", {**which, "contender": i, "seed": seed}, label=f"{names[i]}, seed {seed}")
-        for i, seed in places(attempt.benchmark)
+        for i, seed in places(attempt.benchmark, labelled=labelled)
     ]
     voice.say("measure", done=0, total=len(tasks), message="Starting the workers")
     failures: list[dict[str, Any]] = []
@@ -66,7 +67,7 @@ def benchmark(attempt: Attempt, voice: Voice, executor: Executor) -> dict[str, A
         except TaskFailed as failed:
             said = failed.failure.model_dump(include={"code", "message", "hint"})
             failures.append({"label": names[where["contender"]], "seed": where["seed"], **said})
-            if len(failures) == len(tasks):
+            if len(failures) == len(tasks) or failed.failure.code == SUPERSEDED:
                 raise
         voice.say("measure", done=done, total=len(tasks), message=receipt.task.label)
     voice.say("publish", done=0, total=1, message="Writing the report")

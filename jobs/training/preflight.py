@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import CrossViewError
+from engine.errors import BadSetting, CrossViewError
 from engine.types import Cells, Modality, empty_csr
 from jobs.spec import BenchmarkSpec, Contender, TrainSpec
 from jobs.training.pairs import filters_of, part_by, split_seed
@@ -66,6 +66,10 @@ def _verdict(issues: list[IssueView]) -> Any:
 
 
 def _recipe_issues(spec: Asked) -> Iterator[IssueView]:
+    names = [each.label or each.model for each in contenders(spec)]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        message = f"Two of what is compared are called {twice[:80]!r}."
+        yield IssueView(level="problem", code=BadSetting.code, message=message, hint="Give each a label of its own.")
     for contender in contenders(spec):
         try:
             made(contender)
@@ -100,7 +104,8 @@ def _size(paths: Mapping[Modality, Path]) -> Size:
 
 
 def _looked(spec: Asked, paths: Mapping[Modality, Path], size: Size) -> dict[str, Any]:
-    """Raises what pairing, parting, the leak check or the filters refuse."""
+    """Raises what pairing, parting, the leak check, the judge of a benchmark or the filters refuse."""
+    from engine.benchmark.judge import Judge
     from engine.fitting import part_pair
     from engine.preprocess.filters import filter_pair
 
@@ -109,6 +114,8 @@ def _looked(spec: Asked, paths: Mapping[Modality, Path], size: Size) -> dict[str
     rna, atac = (_read(paths[modality], spec.genome, whole=whole) for modality in Modality)
     parted = part_pair(rna, atac, part=part_by(spec.split, seed=split_seed(spec)), by=spec.split.by)
     found = _of(parted)
+    if isinstance(spec, BenchmarkSpec):
+        Judge(parted.pair, parted.split, batch_column=spec.batch_column)  # refuses a column that is not there
     if whole:
         filtered = filter_pair(parted.pair, parted.split, filters)
         sides = {side: len(getattr(filtered.split, side)) for side in ("train", "valid", "test")}

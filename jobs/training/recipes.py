@@ -26,7 +26,7 @@ _WORDS = {
     "crossmp": (
         "CrossMP",
         "A variational autoencoder over genes, significant genes, peaks by chromosome and gene activity.",
-        "Lyu et al. 2023",
+        "Lyu et al. 2024",
     ),
     "babel": ("BABEL", "Two encoders and two decoders that meet in one latent space.", "Wu et al. 2021, PNAS 118"),
     "scbutterfly": (

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import CrossViewError
 from engine.types import Direction
 from jobs import layout
+from jobs.driver import SUPERSEDED
 from jobs.settings import Settings
-from jobs.training.benchmark import make_entry, publish_benchmark
+from jobs.training.benchmark import is_labelled, make_entry, publish_benchmark, split_text
 from jobs.training.checkpoints import StoreCheckpoints, read_or_none
 from jobs.training.curve import Curve, how_it_went, read_curve
 from jobs.training.pairs import prepared
@@ -43,14 +44,15 @@ WHAT = {
 class Superseded(CrossViewError):
     """This attempt is not wanted any more: it was cancelled, or another one goes on with its work."""
 
-    code = "superseded"
+    code = SUPERSEDED
 
 
 def prepare_pair(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]:
     """Read, pair, part, look for leaks and filter: whatever is wrong with the cells is said here."""
     found = prepared(attempt)
     counts = int(found.pair.rna.counts.nnz + found.pair.atac.counts.nnz)
-    return {"split": found.counts, "notes": notes_of(found), "counts": counts}
+    labelled = attempt.asked.kind == "benchmark" and is_labelled(attempt, found)
+    return {"split": found.counts, "notes": notes_of(found), "counts": counts, "labelled": labelled}
 
 
 def notes_of(found: Prepared) -> list[str]:
@@ -98,7 +100,7 @@ def train_model(attempt: Attempt, arguments: Arguments, device: str) -> dict[str
             code_version=code_version(),
         )
         curve.flush()
-        (into / "split.json").write_text(_split_text(found), encoding="utf-8")
+        (into / "split.json").write_text(split_text(found), encoding="utf-8")
         for path in _manifest_last(into):
             store.put_file(_trained(attempt, path.name), path)
     unfinished.clear()
@@ -226,12 +228,6 @@ def _media(path: Path) -> str:
 def _manifest_last(folder: Path) -> list[Path]:
     files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
     return sorted(files, key=lambda path: path.name == MANIFEST)
-
-
-def _split_text(found: Prepared) -> str:
-    from engine.splits import split_document
-
-    return json.dumps(split_document(found.split))
 
 
 TASKS: Mapping[str, Callable[[Attempt, Arguments, str], dict[str, Any]]] = {

@@ -187,14 +187,18 @@ class TestClient:
         contenders = (Contender(model="knn"), Contender(model="knn", settings={"neighbours": "5"}, label="five"))
         spec = BenchmarkSpec(contenders=contenders, filters=KEEP_ALL, genome="hg38", split=HoldOut(), **ids)
         assert over_http.pair_preflight(spec).verdict == "ready with notes"
+        for wrong in ({"batch_column": "site"}, {"contenders": (*contenders, Contender(model="ridge", label="five"))}):
+            with refused("bad-setting"):
+                over_http.submit(spec.model_copy(update=wrong))
         job = ended(in_process, over_http.submit(spec, title="Which"))
         assert job.state is JobState.SUCCEEDED, job.failure
         assert (job.kind, job.model, job.truth) == ("benchmark", "knn, five", ())
         found = over_http.benchmark(job.id)
         assert found == in_process.benchmark(job.id)
-        assert {each["label"] for each in found["contenders"]} == {"mean", "depth", "ridge", "knn", "five"}
+        yardsticks = ["mean", "depth", "celltype-mean", "ridge"]
+        assert sorted(each["label"] for each in found["contenders"]) == sorted([*yardsticks, "knn", "five"])
         assert found["failures"] == []
-        assert {"benchmark.json", "benchmark.md"} == {each.name for each in over_http.artifacts(job.id)}
+        assert {"benchmark.json", "benchmark.md", "split.json"} == {each.name for each in over_http.artifacts(job.id)}
         with refused("conflict"):
             over_http.training(job.id)
 
