@@ -89,7 +89,7 @@ def imported(client: Client, source: str) -> DatasetView:
     return until(lambda: client.dataset(begun.id), lambda view: view.state != "importing")
 
 
-def ended(client: Client, job: JobView, *, seconds: float = 120.0) -> JobView:
+def ended(client: Client, job: JobView, *, seconds: float = 240.0) -> JobView:
     """The job once it has ended."""
     from jobs.state import TERMINAL
 

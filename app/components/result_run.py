@@ -55,7 +55,8 @@ def _report(job: JobView) -> dict[str, object]:
     if job.state != "SUCCEEDED":
         return {}
     with failure.shown("The report cannot be read"):
-        return dict(current_client().report(job.id))
+        read = current_client().benchmark if job.kind == "benchmark" else current_client().report
+        return dict(read(job.id))
     return {}
 
 

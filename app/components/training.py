@@ -53,6 +53,15 @@ def _standing(job: JobView, training: TrainingView) -> None:
 
 def curves(job: JobView, training: TrainingView, *, live: bool = False) -> None:
     """One curve a stage, side by side, one above the other on a phone."""
+    if training.epochs:
+        _stages(job, training, live=live)
+    else:
+        st.caption("There is no curve: no epoch was finished, or the model is fitted in one step.")
+    for note in training.notes:
+        st.caption(f":material/info: {present.plain(note)}")
+
+
+def _stages(job: JobView, training: TrainingView, *, live: bool) -> None:
     part, scale = _looked_at(training)
     stages = curve.stages(training)
     for row in range(0, len(stages), 2):
@@ -60,8 +69,6 @@ def curves(job: JobView, training: TrainingView, *, live: bool = False) -> None:
         for column, stage in zip(st.columns(len(shown)), shown, strict=True):
             with column:
                 _curve(job, training, stage, part, log=scale == LOG, live=live)
-    for note in training.notes:
-        st.caption(f":material/info: {present.plain(note)}")
 
 
 def _looked_at(training: TrainingView) -> tuple[str, str]:

@@ -81,7 +81,7 @@ def test_a_pair_is_checked_trained_with_what_the_address_says_followed_and_cance
     checked(page.run())
     job = lab.job(str(page.query_params["id"]))
     assert job.kind == "train"
-    assert job.spec["settings"].items() <= settings.items()
+    assert job.spec["settings"] == settings
     assert "You may close this tab" in words(page)
     page.button(key=f"cancel-{job.id}").click()
     checked(page.run())
@@ -145,7 +145,7 @@ def test_models_are_chosen_and_compared_from_the_page(lab: Client, cells: dict[s
     assert not page.button(key="compare").disabled
 
 
-@pytest.mark.parametrize("tab", ["Standings", "Pairs", "Batches", "Costs", "Recipes"])
+@pytest.mark.parametrize("tab", ["Standings", "Pairs", "Batches", "Costs", "Recipes", "Run"])
 def test_every_tab_of_a_comparison_can_be_opened_by_its_address(lab: Client, compared: JobView, tab: str) -> None:
     said = words(at("job", id=compared.id, tab=tab))
     assert "Which model is best?" in said
