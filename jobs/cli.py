@@ -320,7 +320,7 @@ def _add_offline(commands: Any) -> None:
     train.add_argument("--out", required=True, type=Path, metavar="BUNDLE")
     held = train.add_mutually_exclusive_group()
     held.add_argument("--split", type=Path, help='{"train": […], "valid": […], "test": […]} of cell names')
-    held.add_argument("--hold-out", metavar="COLUMN=VALUE,…", help="batches to keep for testing")
+    held.add_argument("--hold-out", metavar="COLUMN=VALUE,…", help="batches to keep for testing: batch=A,batch=B")
     train.add_argument("--split-by", default="", metavar="COLUMN", help="a batch or donor that may not be on two sides")
     train.add_argument(
         "--fresh", action="store_true", help="do not go on from what a killed run left in BUNDLE.training"

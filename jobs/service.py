@@ -142,7 +142,7 @@ class JobService:
         if busy:
             raise Conflict(f"{row.name} is used by job {busy[0]}.", hint="Cancel the job first, or wait for its end.")
         with self.database.read() as conn:
-            held = holders(conn, id)
+            held = holders(conn, id, self.store)
         if held:
             raise Conflict(
                 f"{', '.join(held)} hold{'s' if len(held) == 1 else ''} cells of {row.name}.",

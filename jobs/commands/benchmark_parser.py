@@ -38,7 +38,7 @@ def add_benchmark(commands: Any, command: Callable[..., Any]) -> None:
         help="a setting of a model of --models; paper: the data set",
     )
     parser.add_argument("--split", type=Path, help='{"train": […], "valid": […], "test": […]} of cell names')
-    parser.add_argument("--hold-out", metavar="COLUMN=VALUE,…", help="batches to keep for testing")
+    parser.add_argument("--hold-out", metavar="COLUMN=VALUE,…", help="batches to keep for testing: batch=A,batch=B")
     parser.add_argument("--split-seed", type=int, default=0, help="of a split by chance")
     parser.add_argument("--out", type=Path, metavar="DIR", help="entries and report; a stopped benchmark goes on there")
     parser.add_argument("--seeds", default="0", metavar="0,1,2")

@@ -44,7 +44,9 @@ def _add_training(submit: Any) -> None:
     training.add_argument("--train", action="store_true", help="train a model on --rna and --atac")
     held = training.add_mutually_exclusive_group()
     held.add_argument("--split", type=Path, help='{"train": […], "valid": […], "test": […]} of cell names')
-    held.add_argument("--hold-out", metavar="COLUMN=VALUE,…", help="batches to keep for testing, of one column")
+    held.add_argument(
+        "--hold-out", metavar="COLUMN=VALUE,…", help="batches to keep for testing, of one column: batch=A,batch=B"
+    )
     training.add_argument("--split-by", default="", metavar="COLUMN", help="a batch that may not be on two sides")
     training.add_argument("--set", action="append", metavar="NAME=VALUE", help="a setting of the model or the filters")
     training.add_argument("--genome", help="hg38, mm10 … (default: recognised from the names)")

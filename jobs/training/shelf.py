@@ -6,10 +6,11 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from engine.translators.registry import HOLDS_CELLS
 from jobs import layout
 from jobs.catalog import CatalogEntry
 from jobs.errors import Conflict, NotFound
-from jobs.state import ACTIVE
+from jobs.state import ACTIVE, JobState
 from storage.errors import StorageError
 from storage.tables import jobs as job_table
 from storage.tables import models as model_table
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from jobs.results.shelf import Shelf
+    from storage.artifacts import ArtifactStore
     from storage.database import Database
+    from storage.tables.jobs import JobRow
     from storage.tables.models import ModelRow
 
 log = logging.getLogger(__name__)
@@ -79,13 +82,20 @@ def delete_model(id: str, *, catalog: Catalog, database: Database, shelf: Shelf)
         shelf.forget(prefix)
 
 
-def holders(conn: DuckDBPyConnection, dataset: str) -> list[str]:
+def holders(conn: DuckDBPyConnection, dataset: str, store: ArtifactStore) -> list[str]:
     """What carries cells of this dataset: models, and the files of the jobs that trained such models."""
     models = [row.id for row in model_table.find(conn) if row.holds_cells and dataset in row.datasets]
     jobs = [
         row.id
-        for row in job_table.find(conn, kind="train", states=["SUCCEEDED"], limit=10_000)
-        if dataset in (row.spec.get("rna"), row.spec.get("atac"))
-        and ((row.result or {}).get("summary") or {}).get("holds_cells")
+        for row in job_table.find(conn, kind="train", limit=10_000)
+        if dataset in (row.spec.get("rna"), row.spec.get("atac")) and _left_cells(row, store)
     ]
     return [*models, *jobs]
+
+
+def _left_cells(row: JobRow, store: ArtifactStore) -> bool:
+    """One that failed after its fit left the model among its files, though it never came on offer."""
+    if row.state == JobState.SUCCEEDED.value:
+        return bool(((row.result or {}).get("summary") or {}).get("holds_cells"))
+    made = layout.training(row.id, row.spec_digest, "bundle/bundle.json")
+    return row.spec.get("model") in HOLDS_CELLS and store.exists(made)
