@@ -140,3 +140,9 @@ class MissingExtra(BadInput):
     """An optional package that this model or option needs is not installed."""
 
     code = "missing-extra"
+
+
+class Diverged(BadSetting):
+    """A training whose loss is no number: its settings do not suit its cells."""
+
+    code = "diverged"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from engine.checkpoint import (
     unpack,
     with_prefix,
 )
-from engine.errors import BadSetting
+from engine.errors import BadSetting, Diverged
 from engine.translators.base import Epoch, Hooks
 from engine.types import Split
 
@@ -103,7 +104,8 @@ def train(
 
     step: rows of a batch → (loss to descend, named parts). validate: named parts on held-out cells, with "total".
     stage: name of this training among several of one model. parameters: those trained, all of the network's if None.
-    With `hooks.checkpoints` it goes on where a killed run stopped, and gives what an undisturbed run gives.
+    With `hooks.checkpoints` it goes on where a killed run stopped, and on the CPU gives what an undisturbed run gives.
+    Raises Diverged where no epoch had a finite validation loss.
     """
     run = _Run(network, schedule, rng, stage, parameters)
     run.resume(hooks)
@@ -123,6 +125,11 @@ def train(
             saved = time.monotonic()
         if hooks.should_stop():
             break
+    if not math.isfinite(run.best):
+        raise Diverged(
+            f"The loss on validation cells was never a number in {run.epoch} epochs.",
+            hint=f"Lower the learning rate ({schedule.learning_rate}), or look for cells with extreme counts.",
+        )
     network.load_state_dict(run.kept)
     network.eval()
     return Trained(run.epoch, run.best_epoch, run.best, run.epoch < schedule.epochs)

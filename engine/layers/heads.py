@@ -12,7 +12,7 @@ h_rck, and the features of a group see its own k units.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -40,6 +40,7 @@ class Plan:
     kernel: Kernel
     groups: Sequence[tuple[int, int]]
     paths: int
+    wanted: bool = field(default_factory=torch.is_grad_enabled)  # gradients; not while validating
 
     def blocks(self) -> Iterator[tuple[int, int, int]]:
         width = max(64, BLOCK // (self.paths * self.target.cells))
@@ -59,7 +60,7 @@ class _Head(torch.autograd.Function):
     def forward(ctx: Any, h: Tensor, plan: Plan, *parameters: Tensor) -> Tensor:
         grouped = h if h.dim() == 3 else h[:, None, :]
         weights, biases = parameters[0::2], parameters[1::2]
-        wanted = any(ctx.needs_input_grad)
+        wanted = plan.wanted and any(ctx.needs_input_grad)
         loss_p = torch.zeros(plan.paths, dtype=torch.float64, device=h.device)
         back_h = torch.zeros_like(grouped) if wanted else None
         back_w = [torch.empty_like(w) for w in weights] if wanted else []
@@ -136,8 +137,9 @@ def nb_head_loss(
 
 def _bernoulli(outputs: list[Tensor], where: Tensor, value: Tensor, wanted: bool) -> Tensor:
     (logit,) = outputs
+    logit.clamp_(max=LOGIT_BOUND)
     ones_p = logit[:, where].sum(dim=1)
-    odds = logit.clamp_(max=LOGIT_BOUND).exp_().add_(1.0)
+    odds = logit.exp_().add_(1.0)
     loss_p = _log_sum(odds)
     loss_p -= ones_p
     if wanted:

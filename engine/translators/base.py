@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import UnknownFeature, WrongDirection
+from engine.errors import FeatureMismatch, UnknownFeature, WrongDirection
 from engine.types import (
     CellBatch,
     Direction,
@@ -126,6 +126,17 @@ def positions_of(space: FeatureSpace, names: Sequence[str]) -> NDArray[np.int64]
             hint="`crossview models show ID --features` lists what it predicts.",
         )
     return np.array([space.index[name] for name in names], dtype=np.int64)
+
+
+def require_widths(batch: CellBatch, spaces: Mapping[Modality, FeatureSpace]) -> None:
+    """Refuse counts that were not aligned to the model's features: sparse products would read past their weights."""
+    for modality, space in spaces.items():
+        counts = batch.of(modality)
+        if counts is not None and counts.shape[1] != len(space):
+            raise FeatureMismatch(
+                f"{counts.shape[1]:,} columns of {modality.value} where the model reads {len(space):,}.",
+                hint="Align the cells to the model's features first: engine.preprocess.align.",
+            )
 
 
 def require_source(batch: CellBatch, directions: frozenset[Direction]) -> None:

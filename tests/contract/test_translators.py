@@ -179,6 +179,14 @@ def test_filters_are_fitted_on_training_cells_only() -> None:
     assert 0 < len(one.atac.space) < len(pair.atac.space)
 
 
+@pytest.mark.parametrize("modality", list(Modality))
+def test_counts_of_other_features_are_refused(fitted: Fitted, modality: Modality) -> None:
+    counts = fitted.pair.of(modality).counts
+    wider = sp.csr_matrix(sp.hstack([counts, counts]))
+    with pytest.raises((FeatureMismatch, ValueError)):  # the simple models multiply, and numpy refuses
+        fitted.translator.encode(CellBatch(**{modality.value: wider}))
+
+
 def test_a_batch_without_a_source_is_refused_by_direction(fitted: Fitted) -> None:
     from engine.translate import require_direction
 

@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional
 
 from engine.checkpoint import FolderCheckpoints
+from engine.errors import Diverged
 from engine.layers.sparse import Bags, SparseLinear
 from engine.preprocess.steps import binarised
 from engine.translators.base import Epoch, Hooks
@@ -205,3 +206,11 @@ def _scrambled(cells: Cells, names: tuple[str, ...]) -> Cells:
     counts = cells.counts.toarray()
     counts[chosen] = counts[chosen][:, ::-1] * 3
     return Cells(cells.space, sp.csr_matrix(counts), cells.barcodes, cells.obs)
+
+
+def test_a_training_that_never_has_a_loss_is_no_model() -> None:
+    pair = paired(cells=60, rng=np.random.default_rng(14))
+    recipe = CrossMPRecipe(epochs=3, batch=32, significant_genes=10, weight_bce=float("nan"))
+    with pytest.raises(Diverged, match="never a number") as caught:
+        recipe.fit(pair, split_of(pair), Hooks(threads=1))
+    assert "learning rate" in caught.value.hint

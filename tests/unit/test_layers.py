@@ -130,3 +130,21 @@ def test_bags_by_group_are_the_products_with_each_groups_columns() -> None:
     dense = torch.tensor(x.toarray())
     for c, (a, b) in enumerate(pairwise(starts)):
         torch.testing.assert_close(found[:, c], dense[:, a:b] @ layer.weight_fh[a:b])
+
+
+def test_confident_mistakes_cost_what_torch_says_up_to_the_bound() -> None:
+    sparse, dense = target(np.random.default_rng(9), ones=True)
+    h = torch.zeros(CELLS, 1)
+    shift = torch.full((FEATURES,), 50.0)
+    found = bernoulli_head_loss(h, torch.zeros(FEATURES, 1), shift, sparse)
+    wanted = functional.binary_cross_entropy_with_logits(torch.full_like(dense, heads.LOGIT_BOUND), dense)
+    assert float(found) == pytest.approx(float(wanted), rel=1e-5)
+
+
+def test_nothing_is_kept_for_going_back_while_validating() -> None:
+    sparse, _ = target(np.random.default_rng(10), ones=True)
+    h, w, b = parameters((CELLS, HIDDEN), (FEATURES, HIDDEN), (FEATURES,))
+    with torch.no_grad():
+        assert not heads.Plan(sparse, heads._bernoulli, [(0, FEATURES)], 1).wanted
+        quiet = bernoulli_head_loss(h, w, b, sparse)
+    assert float(quiet) == pytest.approx(float(bernoulli_head_loss(h, w, b, sparse).detach()))

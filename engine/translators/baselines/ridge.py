@@ -94,7 +94,7 @@ class RidgeRecipe:
     """components: of the source. target_components: of the target. The penalty is chosen on validation cells."""
 
     key: ClassVar[str] = "ridge"
-    components: int = 50  # SCIENCE: 50–100
+    components: int = 50  # ours
     target_components: int = 50
     penalty: float = 0.0  # 0: choose on the validation cells
 

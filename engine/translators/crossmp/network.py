@@ -32,7 +32,7 @@ class Sizes:
 
     @classmethod
     def released(cls, hidden_rna: int, hidden_chromosome: int, per_chromosome: int, latent: int) -> Self:
-        """The network of the authors' released script, as it is described: SCIENCE §1 lists how it differs.
+        """The network of the authors' released script, as it has been described in words.
 
         No significant genes, BatchNorm everywhere, gene activity encoded at once, and 16 → 32 → peaks.
         """

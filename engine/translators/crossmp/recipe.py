@@ -27,7 +27,7 @@ __all__ = ["CrossMPRecipe", "CrossMPTranslator"]
 
 PAPER_COMPAT = (
     "paper_compat: size factors, z-scores, clipping and the activity's scale were fitted on all cells, those it is "
-    "scored on too, as in the authors' released script.",
+    "scored on too, as in the authors' released script; so were the significant genes, which that script has not.",
     "paper_compat: training was stopped by the test cells, and the validation cells were not used, as in the released "
     "script. Scores on these test cells are not honest.",
     "Not copied from the released script: its split without a seed (every split here is recorded). Its negative "

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engine.errors import BadBundle, FeatureMismatch
+from engine.errors import BadBundle
 from engine.preprocess.steps import DepthScale, binarised, depth_of
 from engine.training import Trained, pick_device
-from engine.translators.base import feature_positions, require_source
+from engine.translators.base import feature_positions, require_source, require_widths
 from engine.translators.baselines.common import Spaces
 from engine.translators.multivi.network import Shape, dense, one_batch
 from engine.translators.state import State
@@ -84,14 +84,13 @@ class MultiVITranslator(Spaces):
     def encode(self, batch: CellBatch) -> Latent:
         """shape (b, k + 2). Raises FeatureMismatch when the columns are not the model's features."""
         require_source(batch, self.directions)
+        require_widths(batch, self._spaces)
         found = []
         factor_b: Floats | None = None
         if batch.rna is not None:
-            self._refuse_others(batch.rna, Modality.RNA)
             found.append(latent_mean(self._network.z_encoder_expression, batch.rna))
             factor_b = self._library.factor(batch.rna)
         if batch.atac is not None:
-            self._refuse_others(batch.atac, Modality.ATAC)
             peaks = binarised(batch.atac)
             found.append(latent_mean(self._network.z_encoder_accessibility, peaks))
             factor_b = library_factor(self._network, peaks)
@@ -137,13 +136,6 @@ class MultiVITranslator(Spaces):
             logit = decoder.px_scale_decoder[0](decoder.px_decoder(z, one_batch(len(z), self._device)))
             sums.append(torch.logsumexp(logit, dim=1).cpu().numpy())
         return np.concatenate(sums)
-
-    def _refuse_others(self, counts: sp.csr_matrix, modality: Modality) -> None:
-        if counts.shape[1] != len(self.space(modality)):
-            raise FeatureMismatch(
-                f"{counts.shape[1]:,} columns of {modality.value} where the model reads {len(self.space(modality)):,}.",
-                hint="Align the cells to the model's features first.",
-            )
 
     def save(self, into: Path) -> None:
         settings = {

@@ -40,8 +40,9 @@ def squared_leaky(y: Tensor, where: Tensor, value: Tensor, wanted: bool) -> Tens
 
 def cross_entropy(y: Tensor, where: Tensor, value: Tensor, wanted: bool) -> Tensor:
     """Binary cross-entropy of sigmoid(y) with targets in [0, 1]."""
+    y.clamp_(max=LOGIT_BOUND)
     at_q = (y[:, where] * value).sum(dim=1)
-    odds = y.clamp_(max=LOGIT_BOUND).exp_().add_(1.0)
+    odds = y.exp_().add_(1.0)
     loss_q = _sum_of_logs(odds) - at_q
     if wanted:
         odds.reciprocal_().neg_().add_(1.0)  # e/(1 + e)
@@ -113,7 +114,7 @@ class _Plan:
     paths: int
 
     def __post_init__(self) -> None:
-        self.training = self.head.training
+        self.training, self.wanted = self.head.training, torch.is_grad_enabled()
         self.mean_qf = self.head.mean_f.repeat(self.paths, 1)
         self.variance_qf = self.head.variance_f.repeat(self.paths, 1)
 
@@ -135,7 +136,7 @@ class _Normed(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, h: Tensor, plan: _Plan, weight: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
-        wanted, n = any(ctx.needs_input_grad), plan.target.cells
+        wanted, n = plan.wanted and any(ctx.needs_input_grad), plan.target.cells
         loss_q = torch.zeros(plan.paths, dtype=torch.float64, device=h.device)
         back = [torch.zeros_like(h), *(torch.empty_like(v) for v in (weight, gain, shift))] if wanted else []
         for group, block in plan.blocks():
