@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from engine.bundle import load_bundle, make_manifest, save_bundle, verify_bundle
-from engine.errors import BadBundle, FeatureMismatch, UnknownFeature, WrongDirection
+from engine.errors import BadBundle, FeatureMismatch, MissingExtra, UnknownFeature, WrongDirection
 from engine.nulls import Nulls
 from engine.preprocess.filters import FilterSettings, filter_pair
 from engine.translators.base import Hooks, Translator
