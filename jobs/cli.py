@@ -273,6 +273,13 @@ def _lines(lines: Sequence[str]) -> None:
     print("\n".join(lines))
 
 
+def _seed(text: str) -> int:
+    """A seed as the random generators take it."""
+    if not text.isdigit() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed: give a whole number from 0 to {2**32 - 1:,}")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="crossview",
@@ -325,7 +332,7 @@ def _add_offline(commands: Any) -> None:
     train.add_argument(
         "--fresh", action="store_true", help="do not go on from what a killed run left in BUNDLE.training"
     )
-    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--seed", type=_seed, default=0)
     train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     train.add_argument("--epochs", type=int)
     train.add_argument("--set", action="append", metavar="NAME=VALUE", help="a setting of the model or of the filters")

@@ -97,7 +97,7 @@ def _known(error: BaseException) -> Failure | None:
         return Failure(
             code="out-of-memory",
             message="There was not enough memory for this.",
-            hint="Run it with smaller chunks (chunk_cells), or on a node with more memory.",
+            hint="Run it on a node with more memory; a translation also with smaller chunks (chunk_cells).",
             detail=_trace(error),
         )
     if isinstance(error, OSError) and error.errno in _NO_SPACE:
