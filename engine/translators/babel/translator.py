@@ -12,7 +12,7 @@ import torch
 from engine.training import Trained, pick_device
 from engine.translators.babel.inputs import Inputs
 from engine.translators.babel.network import BabelNetwork
-from engine.translators.base import feature_positions, require_source, require_widths
+from engine.translators.base import feature_positions
 from engine.translators.baselines.common import Spaces
 from engine.translators.crossmp.decoding import expected_genes, open_probabilities
 from engine.translators.state import State
@@ -47,8 +47,7 @@ class BabelTranslator(Spaces):
     @torch.no_grad()
     def encode(self, batch: CellBatch) -> Latent:
         """shape (b, 16)"""
-        require_source(batch, self.directions)
-        require_widths(batch, self._spaces)
+        self.require(batch)
         found = []
         if batch.rna is not None:
             found.append(self._network.rna(*self._inputs.rna_batch(self._inputs.difference(batch.rna), self._device)))

@@ -122,6 +122,7 @@ class CelltypeMeanTranslator(Spaces):
 
     def encode(self, batch: CellBatch) -> Latent:
         """shape (b, labels); with both modalities present, RNA is used"""
+        self.require(batch)
         source, counts = source_of(batch)
         z_nk = self._views[source].coordinates(counts)
         return Latent(self._classifiers[source].probabilities(z_nk), frozenset({source}))

@@ -20,7 +20,7 @@ from engine.preprocess.steps import (
     prefixed,
     unprefixed,
 )
-from engine.translators.base import require_source
+from engine.translators.base import require_source, require_widths
 from engine.types import CellBatch, Cells, Direction, FeatureSpace, Floats, Latent, Modality, Scale, Split
 
 BOTH = frozenset(Direction)
@@ -41,6 +41,11 @@ class Spaces:
     def scale(self, target: Modality) -> Scale:
         return Scale.LOG_NORMALISED if target is Modality.RNA else Scale.PROBABILITY
 
+    def require(self, batch: CellBatch) -> None:
+        """Raises WrongDirection without a source to start from, FeatureMismatch for counts of other features."""
+        require_source(batch, self.directions)
+        require_widths(batch, self._spaces)
+
 
 class Viewed(Spaces):
     """A model whose latent is the cell's coordinates in its own modality's view."""
@@ -51,7 +56,7 @@ class Viewed(Spaces):
 
     def encode(self, batch: CellBatch) -> Latent:
         """shape (b, k + 1); with both modalities present, RNA is used"""
-        require_source(batch, self.directions)
+        self.require(batch)
         source = Modality.RNA if batch.rna is not None else Modality.ATAC
         counts = batch.of(source)
         assert counts is not None

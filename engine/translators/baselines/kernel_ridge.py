@@ -206,6 +206,7 @@ class KernelRidgeTranslator(Spaces):
 
     def encode(self, batch: CellBatch) -> Latent:
         """shape (b, target components); with both modalities present, RNA is used"""
+        self.require(batch)
         source, counts = source_of(batch)
         machine = self._machines[Direction.to(source.other)]
         y_nj = machine(self._sources[source].coordinates(counts))

@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.nulls import Nulls
 from engine.preprocess.steps import depth_of
-from engine.translators.base import Hooks, feature_positions, require_source
+from engine.translators.base import Hooks, feature_positions
 from engine.translators.baselines.common import Spaces
 from engine.translators.state import State
 from engine.types import (
@@ -37,7 +37,7 @@ class NullTranslator(Spaces):
 
     def encode(self, batch: CellBatch) -> Latent:
         """shape (b, 2): the level for RNA and for ATAC as target; 1 where it cannot be known."""
-        require_source(batch, self.directions)
+        self.require(batch)
         levels = np.ones((len(batch), 2), dtype=np.float32)
         for direction in Direction:
             counts = batch.of(direction.source)

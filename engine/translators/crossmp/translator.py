@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engine.preprocess.steps import binarised, prefixed, unprefixed
 from engine.training import Trained, pick_device
-from engine.translators.base import feature_positions, require_source, require_widths
+from engine.translators.base import feature_positions
 from engine.translators.baselines.common import Spaces
 from engine.translators.crossmp.decoding import expected_genes, open_probabilities
 from engine.translators.crossmp.feed import Feeder
@@ -61,8 +61,7 @@ class CrossMPTranslator(Spaces):
     @torch.no_grad()
     def encode(self, batch: CellBatch) -> Latent:
         """shape (b, 16)"""
-        require_source(batch, self.directions)
-        require_widths(batch, self._spaces)
+        self.require(batch)
         found = []
         if batch.rna is not None:
             difference = self._rna.difference(batch.rna)

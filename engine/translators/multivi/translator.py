@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from engine.errors import BadBundle
 from engine.preprocess.steps import DepthScale, binarised, depth_of
 from engine.training import Trained, pick_device
-from engine.translators.base import feature_positions, require_source, require_widths
+from engine.translators.base import feature_positions
 from engine.translators.baselines.common import Spaces
 from engine.translators.multivi.network import Shape, dense, one_batch
 from engine.translators.state import State
@@ -83,8 +83,7 @@ class MultiVITranslator(Spaces):
     @torch.no_grad()
     def encode(self, batch: CellBatch) -> Latent:
         """shape (b, k + 2). Raises FeatureMismatch when the columns are not the model's features."""
-        require_source(batch, self.directions)
-        require_widths(batch, self._spaces)
+        self.require(batch)
         found = []
         factor_b: Floats | None = None
         if batch.rna is not None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engine.preprocess.steps import DepthScale, prefixed, unprefixed
 from engine.training import Trained, pick_device
-from engine.translators.base import feature_positions, require_source, require_widths
+from engine.translators.base import feature_positions
 from engine.translators.baselines.common import Spaces
 from engine.translators.crossmp.inputs import blocks_of
 from engine.translators.scbutterfly.inputs import AtacFeed, Feed, PeakScale, RnaFeed
@@ -60,8 +60,7 @@ class ScButterflyTranslator(Spaces):
     @torch.no_grad()
     def encode(self, batch: CellBatch) -> Latent:
         """shape (b, 128)"""
-        require_source(batch, self.directions)
-        require_widths(batch, self._spaces)
+        self.require(batch)
         found = []
         for modality, feed in self._feeds.items():
             counts = batch.of(modality)
