@@ -85,7 +85,7 @@ class _Head(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         """Every path weighs the same, so one upstream number scales all gradients."""
-        if not bool((upstream == upstream[0]).all()):
+        if not torch.allclose(upstream, upstream[0].expand_as(upstream), rtol=0.0, atol=0.0, equal_nan=True):
             raise ValueError("The paths of one head must have the same weight in the loss.")
         scale = upstream[0] / ctx.count
         back_h, *others = ctx.saved_tensors
