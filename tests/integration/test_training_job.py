@@ -60,7 +60,7 @@ def test_it_goes_through_its_stages_and_tells_the_epochs(undisturbed: Ordered) -
     assert [event["n"] for event in events] == list(range(1, len(events) + 1))
     places = [driver.STAGES_OF["train"].index(event["stage"]) for event in events if event["kind"] == "stage"]
     assert places == sorted(places)
-    assert set(places) == {0, 1, 2, 3}
+    assert {1, 2, 3} <= set(places)  # a preparation that takes no time is not told
     assert events[-1]["kind"] == "succeeded"
 
 

@@ -67,7 +67,7 @@ def test_the_running_child_has_no_credentials_and_a_session_of_its_own(
 
     def while_it_runs(done: int, of: int) -> None:
         if done == 0:
-            child = psutil.Process().children()[-1]
+            child = next(c for c in psutil.Process().children() if "engine.intake" in c.cmdline())
             seen.append(child.environ())
             sessions.append(os.getsid(child.pid))
 
