@@ -6,7 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class Meter:
 def warm_imports() -> None:
     """Load what the models that are imported load when first used, so that it does not count as their memory.
 
-    Raises MissingExtra where a library that one of them stands on is not installed.
+    A library that is not installed is left alone: the model that stands on it says so when it is built.
     """
     from importlib import import_module
 
@@ -56,9 +56,11 @@ def warm_imports() -> None:
         weight.sum().backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     if "engine.translators.multivi.recipe" in sys.modules:
+        from engine.errors import MissingExtra
         from engine.translators.multivi.library import scvi
 
-        scvi("scvi.module")
+        with suppress(MissingExtra):
+            scvi("scvi.module")
 
 
 def resident_mb() -> float:
