@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 Parts = dict[str, float]
 PLATEAU_FACTOR = 0.1  # the authors' script
+WARM_SHARE = 0.1  # ours
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Schedule:
     clip: float = 5.0
     decay: float = 0.0  # decoupled, of matrices alone: after each step they shrink by learning rate × decay
     plateau: int = 0  # epochs without a better loss after which the learning rate falls to a tenth; 0: never
+    anneal: bool = False  # the rate rises over the first tenth of all steps and falls along a cosine to zero
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 2 or self.learning_rate <= 0:
@@ -99,6 +101,7 @@ def train(
     hooks: Hooks,
     stage: str = "",
     parameters: Iterable[nn.Parameter] | None = None,
+    decayed: Iterable[nn.Parameter] | None = None,
 ) -> Trained:
     """Adam with early stopping; the weights of the best validation loss are put back.
 
@@ -107,7 +110,7 @@ def train(
     With `hooks.checkpoints` it goes on where a killed run stopped, and on the CPU gives what an undisturbed run gives.
     Raises Diverged where no epoch had a finite validation loss.
     """
-    run = _Run(network, schedule, rng, stage, parameters)
+    run = _Run(network, schedule, rng, stage, parameters, decayed)
     run.resume(hooks)
     saved = time.monotonic()
     while not run.finished:
@@ -139,7 +142,9 @@ def _epoch(run: _Run, cells: int, step: Callable[[np.ndarray], tuple[torch.Tenso
     run.network.train()
     sums: Parts = {}
     batches = _batches(cells, run.schedule.batch, run.rng)
-    for rows in batches:
+    for i, rows in enumerate(batches):
+        if run.schedule.anneal:
+            run.at(i, len(batches))
         run.optimiser.zero_grad(set_to_none=True)
         loss, parts = step(rows)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -162,10 +167,14 @@ class _Run:
         rng: np.random.Generator,
         stage: str,
         parameters: Iterable[nn.Parameter] | None,
+        decayed: Iterable[nn.Parameter] | None,
     ) -> None:
         self.network, self.schedule, self.rng = network, schedule, rng
         self.name = stage or "network"
         self.parameters = [p for p in (network.parameters() if parameters is None else parameters) if p.requires_grad]
+        self.decayed: list[torch.Tensor] = [
+            *((p for p in self.parameters if p.dim() > 1) if decayed is None else decayed)
+        ]
         self.optimiser = torch.optim.Adam(
             self.parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True
         )
@@ -189,12 +198,19 @@ class _Run:
             for group in self.optimiser.param_groups:
                 group["lr"] *= PLATEAU_FACTOR
 
+    def at(self, batch: int, batches: int) -> None:
+        """The learning rate of this batch of the current epoch (Loshchilov & Hutter 2017, one cycle)."""
+        steps, step = self.schedule.epochs * batches, self.epoch * batches + batch
+        rise = min(1.0, (step + 1) / (WARM_SHARE * steps + 1))
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.schedule.learning_rate * rise * 0.5 * (1.0 + math.cos(math.pi * step / steps))
+
     @torch.no_grad()
     def shrink(self) -> None:
         """Decoupled decay (Loshchilov & Hutter 2019) spares biases: a last layer's hold the average profile."""
         if self.schedule.decay:
             factor = 1.0 - self.optimiser.param_groups[0]["lr"] * self.schedule.decay
-            torch._foreach_mul_([p for p in self.parameters if p.dim() > 1], factor)
+            torch._foreach_mul_(self.decayed, factor)
 
     def packed(self) -> bytes:
         tensors = {

@@ -67,13 +67,18 @@ class SparseLinear(nn.Module):
         self.bias_h = nn.Parameter(torch.empty(hidden).uniform_(-bound, bound)) if bias else None
 
     def forward(self, bags: Bags, weight_fh: Tensor | None = None) -> Tensor:
-        weight = self.weight_fh if weight_fh is None else weight_fh
-        out: Tensor = (
-            functional.embedding_bag(bags.index, weight, bags.offsets, mode="sum", per_sample_weights=bags.weight)
-            if weight.is_cuda
-            else _Product.apply(weight, bags)  # type: ignore[no-untyped-call]
-        )
+        out = bag_sums(bags, self.weight_fh if weight_fh is None else weight_fh)
         return out if self.bias_h is None else out + self.bias_h
+
+
+def bag_sums(bags: Bags, weight_fh: Tensor) -> Tensor:
+    """Sparse rows times a dense matrix, shape (bags, h)."""
+    out: Tensor = (
+        functional.embedding_bag(bags.index, weight_fh, bags.offsets, mode="sum", per_sample_weights=bags.weight)
+        if weight_fh.is_cuda
+        else _Product.apply(weight_fh, bags)  # type: ignore[no-untyped-call]
+    )
+    return out
 
 
 class _Product(torch.autograd.Function):

@@ -27,6 +27,7 @@ MODELS: Mapping[str, tuple[str, str, str]] = {
     "babel": ("engine.translators.babel.recipe", "BabelRecipe", "BabelTranslator"),
     "crossmp": ("engine.translators.crossmp.recipe", "CrossMPRecipe", "CrossMPTranslator"),
     "multivi": ("engine.translators.multivi.recipe", "MultiVIRecipe", "MultiVITranslator"),
+    "crossview": ("engine.translators.crossview.recipe", "CrossViewRecipe", "CrossViewTranslator"),
 }
 HOLDS_CELLS = frozenset({"knn", "kernel-ridge"})  # bundles that carry training cells
 

@@ -34,6 +34,11 @@ _WORDS = {
         "Autoencoders trained first, then translators between them.",
         "Cao et al. 2024, Nature Communications 15",
     ),
+    "crossview": (
+        "CrossView",
+        "Our own: every feature through heavily thinned first layers, low-rank heads, predicted depth × composition.",
+        "engine/translators/crossview/README.md",
+    ),
     "multivi": ("MultiVI", "The library's joint variational model.", "Ashuach et al. 2023, Nature Methods 20:1222"),
 }
 _EXTRAS = {"multivi": ("scvi", "peers")}  # module it needs, and the extra that brings it

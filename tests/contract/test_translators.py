@@ -27,6 +27,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "multivi": {"epochs": "5", "batch": "16", "learning_rate": "0.03", "hidden": "64", "latent": "8"},
     "babel": {"epochs": "8", "batch": "48", "learning_rate": "0.02"},
     "scbutterfly": {"pretrain_epochs": "3", "epochs": "8", "batch": "48", "learning_rate": "0.02", "start": "mean"},
+    "crossview": {"view_components": "8", "components": "8", "latent": "8", "hidden": "24", "thin_genes": "0.3"},
     "crossmp": {"epochs": "25", "batch": "16", "patience": "20", "learning_rate": "0.02", "significant_genes": "20"},
 }
 

@@ -125,11 +125,11 @@ class SourceView:
     log_depth: tuple[float, float]
 
     @classmethod
-    def fit(cls, cells: Cells, *, k: int, rng: np.random.Generator) -> Self:
+    def fit(cls, cells: Cells, *, k: int, rng: np.random.Generator, quick: bool = False) -> Self:
         scale = DepthScale.fit(cells.counts)
         tfidf = TfIdf.fit(cells.counts) if cells.modality is Modality.ATAC else None
         x_nf = tfidf.transform(cells.counts) if tfidf else scale.log_normalised(cells.counts)
-        projection = Projection.fit(x_nf, k=k, rng=rng)
+        projection = Projection.fit(x_nf, k=k, rng=rng, power=2 if quick else 4, quick=quick)
         z_nk = projection.transform(x_nf)
         log_n = np.log1p(depth_of(cells.counts))
         spread = float(log_n.std()) or 1.0

@@ -1,0 +1,1 @@
+"""Our own model: every feature read through a first layer with heavy dropout, and heads of low rank."""
