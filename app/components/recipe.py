@@ -27,13 +27,13 @@ def _recipes() -> list[RecipeView]:
     return current_client().recipes()
 
 
-def recipe(found: Sequence[RecipeView], *, cells: int) -> RecipeView:
+def recipe(found: Sequence[RecipeView]) -> RecipeView:
     """One model, the one to start with first; what it is stands under it."""
-    ranked = recipes.ranked(found, cells=cells)
+    ranked = recipes.ranked(found)
     by_key = {r.key: r for r in ranked}
     chosen = by_key[choice("Model", list(by_key), param="model", words=lambda key: _title(by_key[key]))]
     about(chosen)
-    reason = recipes.why_first(chosen, cells=cells)
+    reason = recipes.why_first(chosen)
     if reason:
         st.caption(f":material/thumb_up: {reason}")
     return chosen

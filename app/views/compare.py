@@ -37,7 +37,7 @@ def page() -> None:
     if split is None or not found:
         return
     st.subheader("3 · Models")
-    contenders = _contenders(found, cells)
+    contenders = _contenders(found)
     if not contenders:
         return
     health = preflight.health()
@@ -46,9 +46,9 @@ def page() -> None:
     _submit(spec, cells, health)
 
 
-def _contenders(found: Sequence[RecipeView], cells: Pair) -> tuple[Contender, ...]:
+def _contenders(found: Sequence[RecipeView]) -> tuple[Contender, ...]:
     """Who takes part beside the yardsticks; empty, with a word, while something must be mended first."""
-    ranked = [r for r in recipes.ranked(found, cells=cells.cells) if r.key not in recipes.YARDSTICKS[:2]]
+    ranked = [r for r in recipes.ranked(found) if r.key not in recipes.YARDSTICKS[:2]]
     by_key = {r.key: r for r in ranked}
     usual = [r.key for r in ranked if not r.missing and r.key not in recipes.YARDSTICKS][:3]
     chosen = choices("Models", list(by_key), param="models", usual=usual, words=lambda key: by_key[key].title)

@@ -31,7 +31,7 @@ def page() -> None:
     if split is None or not found:
         return
     st.subheader("3 · Model")
-    chosen = recipe.recipe(found, cells=cells.cells)
+    chosen = recipe.recipe(found)
     changed = recipe.settings(chosen)
     health = preflight.health()
     spec = _spec(cells, split, chosen, changed, health)

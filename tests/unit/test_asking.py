@@ -22,7 +22,8 @@ CROSSMP = RecipeView(
         SettingView(name="half", kind="bool", default="True"),
     ),
 )
-ALL = [RecipeView(key=key, title=key, what="…") for key in ("mean", "knn", "ridge", "crossmp", "celltype-mean")]
+KEYS = ("mean", "knn", "ridge", "crossmp", "celltype-mean", "crossview")
+ALL = [RecipeView(key=key, title=key, what="…") for key in KEYS]
 
 
 def a_pair_job(spec: TrainSpec | BenchmarkSpec, **changed: Any) -> JobView:
@@ -33,9 +34,11 @@ def train(**changed: Any) -> TrainSpec:
     return TrainSpec.model_validate({"rna": "ds-1", "atac": "ds-2", "model": "crossmp"} | changed)
 
 
-def test_the_simple_model_stands_first_for_few_cells_and_yardsticks_last() -> None:
-    assert [r.key for r in recipes.ranked(ALL, cells=900)] == ["ridge", "crossmp", "knn", "mean", "celltype-mean"]
-    assert recipes.ranked(ALL, cells=20_000)[0].key == "crossmp"
+def test_our_own_stands_first_with_a_reason_and_yardsticks_last() -> None:
+    found = recipes.ranked(ALL)
+    assert [r.key for r in found] == ["crossview", "ridge", "crossmp", "knn", "mean", "celltype-mean"]
+    assert recipes.why_first(found[0]).startswith("Recommended")
+    assert recipes.why_first(found[-1]) == ""
 
 
 def test_only_settings_that_differ_from_their_defaults_are_asked() -> None:
