@@ -14,8 +14,8 @@ from jobs.views import RecipeView, SettingView
 YARDSTICKS = ("mean", "depth", "celltype-mean")  # what every model must beat; never offered first
 _FIRST = ("crossview", "ridge", "crossmp", "svd-mlp")
 _WHY = {
-    "crossview": "Recommended: on two real data sets, cells held out, its predicted expression follows the measured one "
-    "best, its accessibility is first or close to it, and nothing needs tuning.",
+    "crossview": "Recommended: on two real data sets, cells held out, its predicted expression follows the measured "
+    "one best, its accessibility is first or close to it, and nothing needs tuning.",
     "ridge": "Done in seconds, and below 10,000 cells hard to beat: the one to compare with.",
 }
 _TRUE = frozenset({"1", "true", "yes"})
