@@ -102,9 +102,7 @@ def bulk(
     return {
         "label_pearson": filled((pearson(a, b) for a, b in zip(p, t, strict=True)), 0),
         "label_spearman": filled((spearman(a, b) for a, b in zip(p, t, strict=True)), 0),
-        "label_specific_pearson": filled(
-            (pearson(a, b) for a, b in zip(p - p.mean(0), t - t.mean(0), strict=True)), 0
-        ),
+        "label_specific_pearson": filled((pearson(a, b) for a, b in zip(p - p.mean(0), t - t.mean(0), strict=True)), 0),
         "across_pearson": filled((pearson(p[:, j], t[:, j]) for j in genes), 0),
         "across_spearman": filled((spearman(p[:, j], t[:, j]) for j in genes), 0),
     }
