@@ -305,7 +305,7 @@ def _command(commands: Any, name: str, run: Callable[[Arguments], int], help: st
 
 def _add_running(commands: Any) -> None:
     up = _command(commands, "up", _up, "start a local Ray, the dashboard and the API; Ctrl-C stops them", json=False)
-    up.add_argument("--port", type=int, default=8501, help="or the next free one (default 8501)")
+    up.add_argument("--port", type=int, default=None, help="or the next free one (default $CROSSVIEW_PORT or 8501)")
     up.add_argument("--home", type=Path, default=None, help="where the database and results live (default var/)")
     up.add_argument("--no-example", action="store_true", help="do not translate the bundled example first")
     demo = _command(commands, "demo", _demo, "translate the bundled example as any job and print its scorecard")

@@ -26,9 +26,10 @@ class _Enough(BaseException):
     """Ctrl-C or SIGTERM: the person wants it to end."""
 
 
-def up(*, port: int = 8501, home: Path | None = None, example: bool = True) -> int:
+def up(*, port: int | None = None, home: Path | None = None, example: bool = True) -> int:
     """Start Ray, the dashboard and the API; run the example once; wait. Exit code 0 after Ctrl-C, 4 when it broke."""
-    home = (home or Settings.from_env().home).expanduser().absolute()
+    settings = Settings.from_env()
+    home, port = (home or settings.home).expanduser().absolute(), port or settings.port
     stack: Stack | None = None
     with _signals():
         try:

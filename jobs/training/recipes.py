@@ -37,7 +37,7 @@ _WORDS = {
     "crossview": (
         "CrossView",
         "Our own: every feature through heavily thinned first layers, low-rank heads, predicted depth × composition.",
-        "engine/translators/crossview/README.md",
+        "No paper yet: its notebook is in the source, engine/translators/crossview.",
     ),
     "multivi": ("MultiVI", "The library's joint variational model.", "Ashuach et al. 2023, Nature Methods 20:1222"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -23,21 +24,23 @@ START = """
 import sys
 from pathlib import Path
 from jobs.commands.up import up
-sys.exit(up(port=int(sys.argv[1]), home=Path(sys.argv[2]), example=False))
+sys.exit(up(home=Path(sys.argv[1]), example=False))
 """
 
 
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path, str]]:
-    """A running `up` on a free port: its process, home and address."""
-    command = [sys.executable, "-c", START, str(any_port()), str(tmp_path / "home")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+    """A running `up` on the port that the environment names: its process, home and address."""
+    port = str(any_port())
+    command, environ = [sys.executable, "-c", START, str(tmp_path / "home")], {**os.environ, "CROSSVIEW_PORT": port}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, env=environ) as process:
         assert process.stdout is not None
         url = ""
         for line in process.stdout:
             if line.startswith("CrossView is at "):
                 url = line.split()[-1]
                 break
+        assert url.endswith(f":{port}")
         yield process, tmp_path / "home", url
         if process.poll() is None:
             process.terminate()

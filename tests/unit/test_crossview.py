@@ -90,6 +90,7 @@ def test_strictness_falls_with_the_number_of_cells() -> None:
     assert few.gene_decay > many.gene_decay
     assert few.batch < many.batch
     assert (more.batch, more.gene_epochs, more.peak_epochs) == (256, 3, 2)
+    assert CrossViewRecipe().epochs == 2 * (few.gene_epochs + few.peak_epochs)
     assert CrossViewRecipe(thin_genes=0.0).setting(FEW).thin_genes == 0.0
 
 

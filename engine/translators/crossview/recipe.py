@@ -59,6 +59,12 @@ class CrossViewRecipe:
                 "thin_genes, thin_peaks and inside are shares that are dropped.", hint="Keep them below 1."
             )
 
+    @property
+    def epochs(self) -> int:
+        """Passes over the cells of all networks together, as many as few cells take: what an estimate of time reads."""
+        few = self.setting(FEW)
+        return self.members * (few.gene_epochs + few.peak_epochs)
+
     def setting(self, cells: int) -> Setting:
         """Strictness falls and batches grow with the logarithm of the number of training cells."""
         many = float(np.clip(np.log(max(cells, 1) / FEW) / np.log(MANY / FEW), 0.0, 1.0))
