@@ -21,7 +21,7 @@ from engine.preprocess.steps import (
     unprefixed,
 )
 from engine.translators.base import require_source, require_widths
-from engine.types import CellBatch, Cells, Direction, FeatureSpace, Floats, Latent, Modality, Scale, Split
+from engine.types import CellBatch, Cells, Direction, FeatureSpace, Floats, Latent, Modality, Scale
 
 BOTH = frozenset(Direction)
 PROBABILITY_FLOOR = 1e-4  # ours
@@ -93,15 +93,6 @@ def across(latent: Latent, target: Modality) -> Direction:
             hint=f"Encode the cells from their {direction.source.value} counts.",
         )
     return direction
-
-
-def held_out(split: Split, rng: np.random.Generator) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Cells to fit on and cells to choose on; without validation cells a tenth of train is set aside."""
-    if split.valid:
-        return split.train, split.valid
-    order = rng.permutation(len(split.train))
-    cut = max(1, len(order) // 10)
-    return tuple(split.train[i] for i in np.sort(order[cut:])), tuple(split.train[i] for i in np.sort(order[:cut]))
 
 
 def target_matrix(cells: Cells, scale: DepthScale) -> sp.csr_matrix:

@@ -13,9 +13,9 @@ from torch import nn
 
 from engine.errors import BadSetting
 from engine.preprocess.steps import prefixed, unprefixed
-from engine.training import Parts, Schedule, Trained, pick_device, seeded, train
+from engine.training import Parts, Schedule, Trained, pick_device, seeded, train, validation
 from engine.translators.base import Hooks, feature_positions
-from engine.translators.baselines.common import SourceView, TargetView, Viewed, across, held_out
+from engine.translators.baselines.common import SourceView, TargetView, Viewed, across
 from engine.translators.state import State
 from engine.types import (
     Direction,
@@ -185,7 +185,7 @@ class SvdMlpRecipe:
     def fit(self, pair: PairedCells, split: Split, hooks: Hooks) -> SvdMlpTranslator:
         """Everything is fitted on `split.train`; `split.valid` stops the training (a tenth of train, where empty)."""
         with seeded(hooks) as rng:
-            fitting, held = held_out(split, rng)
+            fitting, held = validation(split, rng)
             cells, unseen = pair.named(fitting), pair.named(held)
             views = {m: SourceView.fit(cells.of(m), k=self.components, rng=rng) for m in Modality}
             targets = {m: TargetView.fit(cells.of(m), k=self.target_components, rng=rng) for m in Modality}

@@ -12,10 +12,12 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from engine.layers.sparse import Bags
 from engine.preprocess.steps import DepthScale, Projection, prefixed, unprefixed
 from engine.training import Parts, Trained, train
-from engine.translators.crossview.inputs import Linear, Reader
-from engine.translators.crossview.network import Trunk, TrunkNetwork, bags_of, thinned
+from engine.translators.crossview.inputs import Reader
+from engine.translators.crossview.linear import Linear
+from engine.translators.crossview.network import Trunk, TrunkNetwork, thinned
 from engine.translators.crossview.setting import Run
 from engine.types import Cells, Floats
 
@@ -150,10 +152,10 @@ def _member(
     shape = run.setting.shape(run.setting.components)
     network = TrunkNetwork(seen[0].shape[1], shape).to(run.device)
     target_nk = torch.from_numpy(seen[1]).to(run.device)
-    held_bags, held_nk = bags_of(held[0], run.device), torch.from_numpy(held[1]).to(run.device)
+    held_bags, held_nk = Bags.of(held[0], run.device), torch.from_numpy(held[1]).to(run.device)
 
     def step(rows: NDArray[np.int64]) -> tuple[torch.Tensor, Parts]:
-        bags = bags_of(thinned(seen[0][rows], run.setting.thin_peaks, run.rng), run.device)
+        bags = Bags.of(thinned(seen[0][rows], run.setting.thin_peaks, run.rng), run.device)
         loss = (network(bags) - target_nk[torch.from_numpy(rows).to(run.device)]).square().sum(dim=1).mean()
         return loss, {"total": float(loss.detach())}
 

@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -95,7 +94,3 @@ class Trunk:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
         return cls(arrays["first"], arrays["first_bias"], arrays["second"], arrays["second_bias"])
-
-
-def bags_of(x_bf: sp.csr_matrix, device: torch.device) -> Bags:
-    return Bags.of(sp.csr_matrix(x_bf), device)

@@ -14,10 +14,12 @@ from scipy.optimize import minimize_scalar
 from torch import nn
 
 from engine.layers.composition import log_partition, multinomial_loss
+from engine.layers.sparse import Bags
 from engine.preprocess.steps import binarised, depth_of, prefixed, unprefixed
 from engine.training import Parts, Trained, train
-from engine.translators.crossview.inputs import Linear, Reader
-from engine.translators.crossview.network import Shape, Trunk, TrunkNetwork, bags_of, thinned
+from engine.translators.crossview.inputs import Reader
+from engine.translators.crossview.linear import Linear
+from engine.translators.crossview.network import Shape, Trunk, TrunkNetwork, thinned
 from engine.translators.crossview.setting import Run
 from engine.types import Floats
 
@@ -161,16 +163,16 @@ def _member(
     batch = run.setting.batch
 
     def step(rows: NDArray[np.int64]) -> tuple[torch.Tensor, Parts]:
-        bags = bags_of(thinned(seen[0][rows], run.setting.thin_genes, run.rng), run.device)
-        target = bags_of(seen[1][rows], run.device)
+        bags = Bags.of(thinned(seen[0][rows], run.setting.thin_genes, run.rng), run.device)
+        target = Bags.of(seen[1][rows], run.device)
         loss = multinomial_loss(network.trunk(bags), network.head_pk, network.bias_p, target)
         return loss, {"total": float(loss.detach())}
 
     def validate() -> Parts:
         total, counts = 0.0, 0
         for i in range(0, held[0].shape[0], batch):
-            z, target = network.trunk(bags_of(held[0][i : i + batch], run.device)), held[1][i : i + batch]
-            loss = multinomial_loss(z, network.head_pk, network.bias_p, bags_of(target, run.device))
+            z, target = network.trunk(Bags.of(held[0][i : i + batch], run.device)), held[1][i : i + batch]
+            loss = multinomial_loss(z, network.head_pk, network.bias_p, Bags.of(target, run.device))
             total, counts = total + float(loss) * target.nnz, counts + target.nnz
         return {"total": total / max(counts, 1)}
 

@@ -18,6 +18,7 @@ from engine.translators.crossview.translator import CrossViewTranslator
 from engine.types import Modality, PairedCells, Split
 
 FEW, MANY = 700, 6_000  # training cells between which strictness falls
+GENE_STEPS, PEAK_STEPS = 280, 170  # ours: batches of one training
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,3 @@ class CrossViewRecipe:
             genes = fit_genes(run, readers[Modality.ATAC], trained)
             peaks = fit_peaks(run, readers[Modality.RNA], trained)
         return CrossViewTranslator(readers, genes, peaks, trained, rna=pair.rna.space, atac=pair.atac.space)
-
-
-GENE_STEPS, PEAK_STEPS = 280, 170  # ours: batches of one training
