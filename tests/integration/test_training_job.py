@@ -108,7 +108,7 @@ def test_killed_and_cancelled_it_goes_on_to_the_same_model(undisturbed: Ordered,
     asked = time.monotonic()
     wait_for(lambda: ordered.events(2)[-1]["kind"] in driver.TERMINAL)
     assert ordered.events(2)[-1]["kind"] == "cancelled"
-    assert time.monotonic() - asked < 60
+    assert time.monotonic() - asked < 10
     assert len(curve(ordered).epochs) < 2 * EPOCHS
 
     ordered.again(3)

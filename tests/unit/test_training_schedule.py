@@ -11,14 +11,14 @@ from engine.training import Parts, Schedule, train
 from engine.translators.base import Hooks
 
 
-def run(schedule: Schedule, *, decayed: bool = False, loss: float = 0.0) -> tuple[nn.Linear, list[float]]:
+def run(schedule: Schedule, *, decayed: bool = False) -> tuple[nn.Linear, list[float]]:
     network, rates = nn.Linear(3, 2), []
     with torch.no_grad():
         network.weight.fill_(1.0)
         network.bias.fill_(1.0)
 
     def step(rows: np.ndarray) -> tuple[torch.Tensor, Parts]:
-        return loss * network(torch.ones(len(rows), 3)).sum(), {"total": 0.0}
+        return 0.0 * network(torch.ones(len(rows), 3)).sum(), {"total": 0.0}
 
     held = iter(range(1000, 0, -1))
     original = torch.optim.Adam.step
