@@ -48,6 +48,22 @@ def by_values(
     return _split(names, test=np.flatnonzero(test_n), rest=rest, choosing=max(1, len(rest) // 10))
 
 
+def in_folds(names: Names, folds: int, *, seed: int) -> list[Split]:
+    """Every cell judges in one of `folds` splits by chance; 15 % of a split's others choose.
+
+    Raises BadSetting for fewer than two folds, NoCells when too few are left to train.
+    """
+    if folds < 2:
+        raise BadSetting(f"{folds} fold(s) hold nothing out.", hint="Ask for two or more.")
+    rng = np.random.default_rng(seed)
+    parts = np.array_split(rng.permutation(len(names)), folds)
+    out = []
+    for k, test in enumerate(parts):
+        rest = rng.permutation(np.concatenate([part for i, part in enumerate(parts) if i != k]))
+        out.append(_split(names, test=test, rest=rest, choosing=max(1, int(JUDGING * len(rest)))))
+    return out
+
+
 def read_split(path: Path) -> Split:
     """`{"train": [...], "valid": [...], "test": [...]}` of cell names. Raises BadInput, LeakedCells."""
     try:

@@ -16,6 +16,7 @@ from engine.types import (
     Direction,
     Features,
     FeatureSpace,
+    Floats,
     Latent,
     Modality,
     PairedCells,
@@ -23,6 +24,8 @@ from engine.types import (
     Scale,
     Split,
 )
+
+OUTSIDE = 0.99  # ours: above this novelty a cell is called out of domain; one in a hundred validation cells is
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,33 @@ class Translator(Protocol):
     @classmethod
     def load(cls, source: Path, *, rna: FeatureSpace, atac: FeatureSpace, device: str = "cpu") -> Self:
         """Read what `save` wrote."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Doubt:
+    """What a model says of its own limits, one number a cell, shape (n,).
+
+    novelty: how unlike the training cells a cell is, given its depth: the share of validation cells of like depth that
+    are less unlike, 0 … 1. expected: the score expected of its prediction, estimated on validation cells: Pearson
+    correlation over genes, or AUROC over peaks.
+    """
+
+    novelty_n: Floats
+    expected_n: Floats
+
+    @property
+    def outside_n(self) -> NDArray[np.bool_]:
+        """Cells unlike what the model has seen."""
+        return self.novelty_n > OUTSIDE
+
+
+@runtime_checkable
+class Doubting(Protocol):
+    """A translator that knows where it should not be trusted."""
+
+    def doubt(self, latent: Latent) -> Doubt:
+        """For each cell of what `encode` returned."""
         ...
 
 
