@@ -26,6 +26,8 @@ MOST_SVG = 10_000  # up to here drawn as SVG, so that it can be saved as one
 MOST_DOTS = 4_000  # a scatter of more points is binned: overplotting would hide where they lie
 HEIGHT = 340
 FURNITURE = 165  # what title, axis and legend take of a chart's height
+FADED = "#CCCCCC66"  # cells that are there, but not looked at
+MEANT = {"unlike the training cells": UNCERTAIN}  # labels with a colour of their meaning
 
 # What stands on a score's axis, in the legend's order: (name, shape, colour).
 MARKS = (
@@ -151,6 +153,58 @@ def histogram(
     return finish(alt.layer(bars, *rules), title=title)
 
 
+# Orders in which cells are left out: (name, colour, dash), told apart without colour too.
+ORDERS = (
+    ("the least certain first", UNCERTAIN, [1, 0]),
+    ("the shallowest first", INK_ON_DARK, [6, 3]),
+    ("at random", NULL, [2, 3]),
+)
+
+
+def abstention(curves: pd.DataFrame, *, title: str, quantity: str, share: float = 0.0) -> Any:
+    """Mean score of the kept cells by share left out. curves: columns share, mean, what (a name in ORDERS).
+
+    share: where the slider stands; ruled in, and a dot on the first curve, where anything is left out.
+    """
+    lines = [line for line in ORDERS if line[0] in set(curves["what"])]
+    names = [line[0] for line in lines]
+    legend = alt.Legend(orient="bottom", columns=1, labelLimit=0, symbolType="stroke", symbolSize=300)
+    x = alt.X("share:Q", title="share of the cells left out", axis=alt.Axis(format="%"))
+    y = alt.Y("mean:Q", title=quantity, scale=alt.Scale(zero=False), axis=alt.Axis(format=".3~f", tickCount=6))
+    tooltip = [
+        alt.Tooltip("what:N", title="left out"),
+        alt.Tooltip("share:Q", title="share left out", format=".0%"),
+        alt.Tooltip("mean:Q", title="mean of the kept", format=".3f"),
+    ]
+    drawn = (
+        alt.Chart(curves)
+        .mark_line(strokeWidth=2.5)
+        .encode(
+            x=x,
+            y=y,
+            color=alt.Color(
+                "what:N", title=None, scale=alt.Scale(domain=names, range=[c for _, c, _ in lines]), legend=legend
+            ),
+            strokeDash=alt.StrokeDash(
+                "what:N", title=None, scale=alt.Scale(domain=names, range=[d for _, _, d in lines]), legend=legend
+            ),
+            order="share:Q",
+            tooltip=tooltip,
+        )
+    )
+    layers = [drawn]
+    mine = curves[curves["what"] == ORDERS[0][0]]
+    if share > 0 and len(mine):
+        here = mine.iloc[[int((mine["share"] - share).abs().argmin())]]
+        layers.append(alt.Chart(here).mark_rule(color=UNCERTAIN, strokeDash=[4, 4]).encode(x=x))
+        layers.append(
+            alt.Chart(here)
+            .mark_point(size=110, filled=True, color=UNCERTAIN, opacity=1)
+            .encode(x=x, y=y, tooltip=tooltip)
+        )
+    return finish(alt.layer(*layers), title=title)
+
+
 def roc(curve: pd.DataFrame, *, title: str) -> Any:
     """False against true positive rate. curve: columns false_positive, true_positive, and what (a name in MARKS)."""
     kinds = [mark for mark in MARKS if mark[0] in set(curve["what"])]
@@ -193,13 +247,17 @@ def umap(
     domain: tuple[float, float] | None = None,
     unit: str = "",
     lit: Sequence[str] = (),
+    kept: str = "",
 ) -> Any:
     """A map of cells. cells: columns x, y, cell and `colour`.
 
     labels: every label of the data set in its fixed order, where `colour` is categorical; otherwise viridis over
-    `domain`. lit: labels to keep in colour while the others turn grey.
+    `domain`. lit: labels to keep in colour while the others turn grey. kept: a column of flags; cells without it are
+    grey and lie under the others.
     """
     shown, note = _sampled(cells)
+    if kept:
+        shown = shown.sort_values(kept, kind="stable")
     point = float(np.clip(24_000 / max(len(shown), 1), 6, 60))
     if labels is not None:
         encoding = _by_label(colour, labels, lit)
@@ -213,6 +271,9 @@ def umap(
     kind = "N" if labels is not None else "Q"
     value = alt.Tooltip(f"{colour}:{kind}", format=".3f") if kind == "Q" else alt.Tooltip(f"{colour}:N")
     tooltip = [alt.Tooltip("cell:N"), value]
+    if kept:
+        encoding = alt.when(f"datum['{kept}']").then(encoding).otherwise(alt.value(FADED))
+        tooltip.append(alt.Tooltip(f"{kept}:N"))
     points = (
         alt.Chart(shown)
         .mark_circle(size=point, opacity=0.85)
@@ -327,12 +388,18 @@ def strips(table: pd.DataFrame, *, title: str, quantity: str) -> Any:
 def _by_label(field: str, labels: Sequence[str], lit: Sequence[str]) -> Any:
     """Categorical colours in the data set's fixed order: a label keeps its colour on every chart."""
     wanted = set(lit) or set(labels)
-    colours = [LABELS[i % len(LABELS)] if name in wanted else "#CCCCCC66" for i, name in enumerate(labels)]
+    colours = [MEANT.get(name, LABELS[i % len(LABELS)]) if name in wanted else FADED for i, name in enumerate(labels)]
     return alt.Color(
         f"{field}:N",
         title=None,
         scale=alt.Scale(domain=list(labels), range=colours),
-        legend=alt.Legend(orient="bottom", columns=3, symbolLimit=0, labelLimit=110, symbolSize=90),
+        legend=alt.Legend(
+            orient="bottom",
+            columns=3,
+            symbolLimit=0,
+            labelLimit=0 if MEANT.keys() & set(labels) else 110,
+            symbolSize=90,
+        ),
     )
 
 

@@ -43,7 +43,14 @@ def facts(job: JobView) -> list[str]:
     if job.kind == "benchmark":
         contenders, seeds = job.spec.get("contenders") or (), job.spec.get("seeds") or ()
         return [present.plural(len(contenders), "model"), *cells, present.plural(len(seeds), "seed")]
-    return [present.directions(job.directions), *cells, f"model {present.plain(job.model)}"]
+    return [present.directions(job.directions), *cells, *_outside(job), f"model {present.plain(job.model)}"]
+
+
+def _outside(job: JobView) -> list[str]:
+    """How many cells are unlike those the model was trained on, of the direction where they are most."""
+    most = max(job.outside.values(), default=0)
+    up_to = "up to " if len(set(job.outside.values())) > 1 else ""
+    return [f"{up_to}{present.count(most)} unlike the training cells"] if most else []
 
 
 def _method(job: JobView) -> str:

@@ -321,6 +321,7 @@ def job_record(job: JobView) -> dict[str, Any]:
         "directions": directions(job.directions) if job.directions else "",
         "model": job.model,
         "cells": job.cells,
+        "cells unlike the training cells": max(job.outside.values(), default=None),
         "attempt": job.attempt,
         "submitted": moment(job.submitted_at),
         "finished": moment(job.finished_at) if job.finished_at else "",

@@ -1,8 +1,8 @@
 """A model as a folder: what it is, what it was fitted on, its steps and weights, and proof that it still works.
 
 `bundle.json`, `features.rna.txt`, `features.atac.txt`, `preprocess.npz`, `weights.safetensors`, `nulls.npz`,
-`golden.npz`, and beside them `report.json` and `CARD.md`. The digest covers all but golden, report and card.
-No pickle anywhere.
+`golden.npz`, and beside them `report.json`, `predictability.npz` and `CARD.md`. The digest covers all but golden and
+these three. No pickle anywhere.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from engine.leaks import Leaks, check
 from engine.nulls import Nulls
 from engine.pairs import Matching
 from engine.pairs import pair as pair_up
+from engine.predictability import Predictability
 from engine.preprocess.align import align
 from engine.preprocess.filters import FilterSettings, filter_pair
 from engine.splits import known_cells
@@ -107,8 +108,16 @@ def fit_bundle(
     return save_bundle(into, fitted, Nulls.fit(train), manifest)
 
 
-def score_direction(bundle: Bundle, prepared: Prepared, direction: Direction) -> dict[str, Any] | None:
-    """The report on held-out cells as plain values; None where there are too few."""
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """One direction of a model on its held-out cells. report: in plain values."""
+
+    report: dict[str, Any]
+    predictability: Predictability
+
+
+def score_direction(bundle: Bundle, prepared: Prepared, direction: Direction) -> Scored | None:
+    """Scores on held-out cells; None where there are too few."""
     names = getattr(prepared.split, prepared.part)
     if len(names) < FEWEST_SCORED:
         return None
@@ -116,7 +125,7 @@ def score_direction(bundle: Bundle, prepared: Prepared, direction: Direction) ->
     cells = held.of(direction.source)
     encoded = encode_cells(bundle, cells, align(cells.space.names, bundle.space(direction.source)))
     found = evaluate(bundle=bundle, direction=direction, predicted=encoded, truth=held.of(direction.target))
-    return found.report.as_dict()
+    return Scored(found.report.as_dict(), Predictability.of(found))
 
 
 def report_document(

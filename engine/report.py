@@ -25,6 +25,7 @@ class Report:
     bundle: digest of the model. coverage: what of the model's source features the input held.
     scores, verdict: None where there was no truth. nulls: what each null is, in words, by name.
     ceilings: by score. filters: published filters as used. versions: of the packages that computed it.
+    doubt: what the model says of its own limits (cells out of domain, score expected); empty where it says nothing.
     """
 
     direction: Direction
@@ -41,6 +42,7 @@ class Report:
     filters: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    doubt: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The report in JSON's own types; `scores` holds the scores by name, what stands behind them is `detail`."""
@@ -62,6 +64,7 @@ class Report:
             "filters": plain(self.filters),
             "versions": dict(self.versions),
             "notes": list(self.notes),
+            "doubt": plain(self.doubt),
         }
 
     @classmethod
@@ -88,6 +91,7 @@ class Report:
             filters=given["filters"],
             versions=given["versions"],
             notes=tuple(given["notes"]),
+            doubt=given.get("doubt", {}),  # reports of earlier versions have none
         )
 
     def write(self, path: Path) -> None:

@@ -23,6 +23,7 @@ from jobs.work import Attempt, bundle_of, coverage_of, encoded_of, matched_truth
 if TYPE_CHECKING:
     from engine.bundle import Bundle
     from engine.translate import Encoded
+    from engine.translators.base import Doubt
 
 SCHEMA = 1
 H5AD, JSON, CSV = "application/x-hdf5", "application/json", "text/csv"
@@ -34,6 +35,7 @@ Columns = Mapping[str, Iterable[Any]]
 
 def write_scores(attempt: Attempt, direction: Direction, *, device: str) -> dict[str, Any]:
     """Score one direction against its truth; the tables go to the store, the report travels in the receipt."""
+    from engine.doubt import doubt_of, with_doubt
     from engine.evaluate import evaluate
     from engine.pairs import match_barcodes
 
@@ -62,7 +64,9 @@ def write_scores(attempt: Attempt, direction: Direction, *, device: str) -> dict
     rows_m = match_barcodes(encoded.barcodes, truth.barcodes, what=("predicted", "true")).index_a
     by_cell = {name: values for name, values in found.scores.cells.items() if name != "name"}
     _put_piece(attempt, direction, "cells.npz", {"rows": rows_m, **by_cell})
-    return {"report": found.report.as_dict(), "artifacts": artifacts}
+    doubt = doubt_of(bundle, encoded)
+    report = with_doubt(found.report, doubt, cells=by_cell, rows_m=rows_m, depth_n=encoded.source_depth_n)
+    return {"report": report.as_dict(), "artifacts": artifacts}
 
 
 # -- maps ------------------------------------------------------------------------------------------------------------
@@ -100,12 +104,13 @@ def write_maps(attempt: Attempt, direction: Direction, *, device: str) -> dict[s
 
 def write_direction(attempt: Attempt, direction: Direction, *, device: str) -> dict[str, Any]:
     """latent.h5ad, cells.json and, where asked for, the dense prediction; without truth also what is said then."""
+    from engine.doubt import doubt_of, with_doubt
     from engine.evaluate import unscored
 
     bundle = bundle_of(attempt.store_uri, attempt.bundle_prefix, device)
     encoded = encoded_of(attempt, direction)
-    labels = _labels(attempt, direction)
-    cells = _cell_columns(attempt, direction, encoded, labels)
+    labels, doubt = _labels(attempt, direction), doubt_of(bundle, encoded)
+    cells = _cell_columns(attempt, direction, encoded, labels, doubt)
     artifacts = [
         _put_json(attempt, direction, "cells.json", columns_of(cells), "Labels, scores and maps of each cell.")
     ]
@@ -115,15 +120,17 @@ def write_direction(attempt: Attempt, direction: Direction, *, device: str) -> d
         artifacts.append(_put_json(attempt, direction, "features.json", _means(bundle, encoded, direction), what))
         coverage = coverage_of(attempt, direction)
         seed = attempt.spec.seed
-        report = unscored(bundle, direction, n_cells=len(encoded), coverage=coverage, seed=seed).as_dict()
+        without_truth = unscored(bundle, direction, n_cells=len(encoded), coverage=coverage, seed=seed)
+        report = with_doubt(without_truth, doubt).as_dict()
     said = provenance(attempt, bundle, direction)
     with scratch() as folder:
         path = folder / "latent.h5ad"
-        write_latent(path, encoded, labels=labels, maps=_maps(attempt, direction), provenance=said)
+        maps = _maps(attempt, direction)
+        write_latent(path, encoded, labels=labels, maps=maps, provenance=said, doubt=doubt)
         artifacts.append(_put_file(attempt, direction, "latent.h5ad", path, "Latents of all cells."))
         if attempt.spec.export:
             path = folder / "prediction.h5ad"
-            write_dense(path, bundle, encoded, direction, labels=labels, provenance=said)
+            write_dense(path, bundle, encoded, direction, labels=labels, provenance=said, doubt=doubt)
             what = "The whole prediction as a dense matrix."
             artifacts.append(_put_file(attempt, direction, "prediction.h5ad", path, what))
     return {"artifacts": artifacts, "report": report}
@@ -183,12 +190,15 @@ def _maps(attempt: Attempt, direction: Direction) -> dict[str, NDArray[Any]]:
 
 
 def _cell_columns(
-    attempt: Attempt, direction: Direction, encoded: Encoded, labels: Mapping[str, Names]
+    attempt: Attempt, direction: Direction, encoded: Encoded, labels: Mapping[str, Names], doubt: Doubt | None
 ) -> dict[str, Iterable[Any]]:
+    from engine.doubt import doubt_columns
+
     columns: dict[str, Iterable[Any]] = {
         "barcode": encoded.barcodes,
         **labels,
         "source_depth": encoded.source_depth_n,
+        **doubt_columns(doubt),
     }
     if attempt.spec.has_truth(direction):
         scores = _piece(attempt, direction, "cells.npz")
@@ -229,6 +239,8 @@ def summary_of(directions: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     for name, report in directions.items():
         verdict = report.get("verdict") or {}
         said[name] = {"arrow": ARROW[Direction(name)], "cells": report.get("n_cells"), "verdict": verdict}
+        if doubt := report.get("doubt"):
+            said[name]["outside"] = doubt["outside"]
     return plain(said)  # type: ignore[no-any-return]
 
 

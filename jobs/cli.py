@@ -15,6 +15,7 @@ from typing import Any
 
 from jobs.commands.benchmark_parser import add_benchmark
 from jobs.commands.jobs_parser import add_jobs, setting_of
+from jobs.commands.predictability import add_predictability
 from jobs.version import code_version
 
 DONE, BAD_INPUT, JOB_FAILED, NOT_REACHABLE = 0, 2, 3, 4
@@ -360,13 +361,14 @@ def _add_offline(commands: Any) -> None:
 
 def _add_models(commands: Any) -> None:
     models = commands.add_parser("models", help="the models on offer").add_subparsers(
-        dest="what", required=True, metavar="list|recipes|show|verify|add"
+        dest="what", required=True, metavar="list|recipes|show|predictability|verify|add"
     )
     _command(models, "recipes", _models_recipes, "what can be trained, with every setting")
     _command(models, "list", _models_list, "every model, a line each")
     show = _command(models, "show", _models_show, "a model's card")
     show.add_argument("id", metavar="ID")
     show.add_argument("--features", action="store_true", help="list the genes and peaks it predicts")
+    add_predictability(models, _command)
     _command(models, "verify", _models_verify, "check files and predictions").add_argument("id", metavar="ID")
     added = _command(models, "add", _models_add, "put a model of your own beside the bundled ones", json=False)
     added.add_argument("folder", type=Path, metavar="BUNDLE")

@@ -16,6 +16,7 @@ from jobs.views import (
     Health,
     JobView,
     ModelView,
+    PredictabilityView,
     PreflightView,
     RecipeView,
     TrainingView,
@@ -31,6 +32,24 @@ class Client(Protocol):
 
     def models(self) -> list[ModelView]: ...
     def model(self, id: str) -> ModelView: ...
+
+    def predictability(
+        self,
+        id: str,
+        direction: Direction,
+        *,
+        query: str = "",
+        sort: str = "gain_low",
+        limit: int = 100,
+        offset: int = 0,
+    ) -> PredictabilityView:
+        """A page of how well each gene or peak is predicted on the model's own held-out cells.
+
+        query: of genes a name or a part of one; of peaks a region, a name, or a gene near them. sort: gain_low (the
+        surest first), gain, score, skill or null, the highest first; or position. Raises NotFound where the model was
+        never scored so.
+        """
+        ...
 
     def recipes(self) -> list[RecipeView]:
         """What can be trained, simplest first."""

@@ -27,6 +27,7 @@ from jobs.views import (
     Health,
     JobView,
     ModelView,
+    PredictabilityView,
     PreflightView,
     RecipeView,
     TrainingView,
@@ -70,6 +71,19 @@ class HttpClient:
 
     def model(self, id: str) -> ModelView:
         return ModelView.model_validate(self._get(f"models/{_part(id)}"))
+
+    def predictability(
+        self,
+        id: str,
+        direction: Direction,
+        *,
+        query: str = "",
+        sort: str = "gain_low",
+        limit: int = 100,
+        offset: int = 0,
+    ) -> PredictabilityView:
+        asked = {"direction": direction.value, "query": query, "sort": sort, "limit": limit, "offset": offset}
+        return PredictabilityView.model_validate(self._get(f"models/{_part(id)}/predictability", **asked))
 
     def recipes(self) -> list[RecipeView]:
         return TypeAdapter(list[RecipeView]).validate_python(self._get("recipes"))

@@ -17,6 +17,7 @@ from jobs.views import (
     Health,
     JobView,
     ModelView,
+    PredictabilityView,
     PreflightView,
     RecipeView,
     TrainingView,
@@ -45,6 +46,21 @@ class LocalClient:
     def model(self, id: str) -> ModelView:
         with typed_errors():
             return self._service.models.view(id)
+
+    def predictability(
+        self,
+        id: str,
+        direction: Direction,
+        *,
+        query: str = "",
+        sort: str = "gain_low",
+        limit: int = 100,
+        offset: int = 0,
+    ) -> PredictabilityView:
+        with typed_errors():
+            return self._service.models.predictability(
+                id, direction, query=query, sort=sort, limit=limit, offset=offset
+            )
 
     def recipes(self) -> list[RecipeView]:
         with typed_errors():

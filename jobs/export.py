@@ -17,6 +17,7 @@ from engine.types import Direction, Names, Scale
 if TYPE_CHECKING:
     from engine.bundle import Bundle
     from engine.translate import Encoded
+    from engine.translators.base import Doubt
 
 BLOCK = 2**24  # values decoded at once (64 MB)  # ours
 
@@ -44,16 +45,20 @@ def write_prediction(
     obs: Mapping[str, Names],
     positions: NDArray[np.int64] | None = None,
     latent_only: bool = False,
+    doubt: Doubt | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> None:
-    """OUT.h5ad whole or not at all: X is the prediction (or empty), obsm["X_crossview"] the latent."""
+    """OUT.h5ad whole or not at all: X is the prediction (or empty), obsm["X_crossview"] the latent.
+
+    doubt: what the model says of its limits, as columns of obs.
+    """
     said = {**asdict(provenance), "direction": provenance.direction.value, "scale": provenance.scale.value}
     said["coverage"] = {k: v for k, v in provenance.coverage.items() if isinstance(v, str | int | float)}
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".partial")
     try:
         if latent_only:
-            write_latent(partial, encoded, labels=obs, maps={}, provenance=said)
+            write_latent(partial, encoded, labels=obs, maps={}, provenance=said, doubt=doubt)
         else:
             write_dense(
                 partial,
@@ -63,6 +68,7 @@ def write_prediction(
                 labels=obs,
                 provenance=said,
                 positions=positions,
+                doubt=doubt,
                 say=say,
             )
         os.replace(partial, out)
@@ -77,11 +83,12 @@ def write_latent(
     labels: Mapping[str, Names],
     maps: Mapping[str, NDArray[Any]],
     provenance: Mapping[str, Any],
+    doubt: Doubt | None = None,
 ) -> None:
     """An AnnData of cells without features: obsm["X_crossview"] is the latent, shape (n, k)."""
     import anndata as ad
 
-    adata = ad.AnnData(obs=_frame(encoded, labels), uns={"crossview": dict(provenance)})
+    adata = ad.AnnData(obs=_frame(encoded, labels, doubt), uns={"crossview": dict(provenance)})
     adata.obsm["X_crossview"] = np.asarray(encoded.latent.values, dtype=np.float32)
     for name, xy_n2 in maps.items():
         adata.obsm["X_umap" if name == "prediction" else f"X_umap_{name}"] = xy_n2
@@ -97,6 +104,7 @@ def write_dense(
     labels: Mapping[str, Names],
     provenance: Mapping[str, Any],
     positions: NDArray[np.int64] | None = None,
+    doubt: Doubt | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> None:
     """An AnnData whose X is the prediction, float32, shape (n, f); written by rows, never held whole."""
@@ -109,7 +117,7 @@ def write_dense(
     source = DecodedSource(bundle, encoded, direction.target, positions)
     n, f = source.shape
     adata = ad.AnnData(
-        obs=_frame(encoded, labels),
+        obs=_frame(encoded, labels, doubt),
         var=pd.DataFrame(index=pd.Index(list(bundle.space(direction.target).names[source.positions]), dtype=object)),
         uns={"crossview": dict(provenance)},
     )
@@ -141,10 +149,29 @@ def direction_of(path: Path) -> Direction:
         ) from problem
 
 
-def _frame(encoded: Encoded, labels: Mapping[str, Names]) -> Any:
-    """Cell names and labels in the encodings that older readers and R know."""
+def doubt_in(path: Path) -> Doubt | None:
+    """What a file says of the limits of the model that wrote it, cell by cell; None where it says nothing."""
+    import h5py
+
+    from engine.doubt import EXPECTED, NOVELTY
+    from engine.translators.base import Doubt
+
+    with h5py.File(path, "r") as file:
+        found = [file.get(f"obs/{name}") for name in (NOVELTY, EXPECTED)]
+        # A label column of that name, of cells translated by a model that knows no limits, is none of ours.
+        if not all(isinstance(each, h5py.Dataset) and each.dtype.kind == "f" for each in found):
+            return None
+        novelty, expected = (np.asarray(each[()], dtype=np.float32) for each in found)
+    return Doubt(novelty, expected)
+
+
+def _frame(encoded: Encoded, labels: Mapping[str, Names], doubt: Doubt | None) -> Any:
+    """Cell names, labels and numbers in the encodings that older readers and R know."""
     import pandas as pd
+
+    from engine.doubt import doubt_columns
 
     columns: dict[str, Any] = {name: pd.Categorical([str(v) for v in column]) for name, column in labels.items()}
     columns["source_depth"] = np.asarray(encoded.source_depth_n, dtype=np.float32)
+    columns.update(doubt_columns(doubt))
     return pd.DataFrame(columns, index=pd.Index([str(name) for name in encoded.barcodes], dtype=object))

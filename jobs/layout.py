@@ -9,7 +9,7 @@ results/<job>/parts/<spec digest>/<direction>/…    finished parts, the same by
 results/<job>/training/<spec digest>/…             the curve, checkpoints and bundle of a training, of all attempts
 datasets/<digest>.h5ad                             canonical copies
 bundles/<digest>/…                                 models, as workers read them
-models/<id>/…                                      card and report of a model trained here
+models/<id>/…                                      card, report and predictability of a model trained here
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import UnknownModel
 from engine.types import Direction, Modality
-from jobs.views import ModelView
+from jobs.predictability import has_predictability, predictability
+from jobs.views import ModelView, PredictabilityView
 
 if TYPE_CHECKING:
     from engine.bundle import Manifest
@@ -60,6 +61,15 @@ class Models:
         path = self._entry(id).folder / EXAMPLE / f"{modality.value}.h5ad"
         return path if path.is_file() else None
 
+    def predictability(
+        self, id: str, direction: Direction, *, query: str, sort: str, limit: int, offset: int
+    ) -> PredictabilityView:
+        """Raises UnknownModel, WrongDirection, NotFound, BadRequest, BadBundle."""
+        entry = self._entry(id)
+        return predictability(
+            id, entry.folder, direction, words=entry.words, query=query, sort=sort, limit=limit, offset=offset
+        )
+
     def _entry(self, id: str) -> CatalogEntry:
         entries = self.load()
         if id not in entries:
@@ -90,6 +100,7 @@ class Models:
             datasets=entry.datasets,
             holds_cells=manifest.contains_cells,
             example_cells=_cells(entry.folder / EXAMPLE),
+            predictability=has_predictability(entry.words or entry.folder),
         )
 
 

@@ -63,6 +63,7 @@ def job_view(
         position=position,
         eta_s=eta_s,
         cells=known.get("cells"),
+        outside={d: summary[d.value]["outside"] for d in directions if "outside" in summary.get(d.value, {})},
         failure=_failure(row.failure),
         spec=spec.model_dump(mode="json"),
         input_names=known.get("input_names", {}),

@@ -55,6 +55,42 @@ class ModelView(View):
     job: str = ""  # that trained it
     datasets: tuple[str, ...] = ()  # ids of what it was trained on
     holds_cells: bool = False  # its files carry training cells: those datasets stay until the model is deleted
+    predictability: bool = False  # whether it can be asked how well each gene and peak is predicted
+
+
+class PredictabilityView(View):
+    """How well each gene or peak is predicted on the model's held-out cells: what all of them say, and a page of rows.
+
+    measure: of score and null: "pearson" (per gene) or "auroc_depth_adjusted" (per peak). bundle: digest of the model.
+    cells, part: that were scored. best_null: "mean" (the average training cell) or "depth" (that times depth), the one
+    of the highest mean score. tested: rows there are. better, clearly: of these, above that null, and above it and
+    chance by their own 95 % interval. skilled: closer to the truth than the average training cell. matching: rows that
+    answer the search, of which `name` and the columns beside it are those from `offset` on.
+    gain: score over that null, an undefined score taken as chance. gain_low: score less 1.96 of its standard errors,
+    over that null or chance, whichever is higher. skill: 1 − squared error over that of the average training cell.
+    """
+
+    model: str
+    bundle: str
+    direction: Direction
+    measure: str
+    chance: float
+    cells: int | None = None
+    part: str = ""  # "test" | "valid"
+    best_null: str = ""
+    tested: int
+    better: int
+    clearly: int
+    skilled: int
+    matching: int
+    offset: int = 0
+    name: tuple[str, ...]
+    score: tuple[float | None, ...]
+    standard_error: tuple[float | None, ...]
+    null: tuple[float | None, ...]
+    gain: tuple[float | None, ...]
+    gain_low: tuple[float | None, ...]
+    skill: tuple[float | None, ...]
 
 
 class UploadView(View):
@@ -133,6 +169,7 @@ class JobView(View):
     position: int | None = None  # in the queue, 1 = next
     eta_s: tuple[float, float] | None = None
     cells: int | None = None
+    outside: dict[Direction, int] = {}  # cells unlike the training cells, where the model says
     failure: Failure | None = None
     spec: dict[str, Any] = {}
     input_names: dict[str, str] = {}  # dataset names by modality

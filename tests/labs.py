@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 
 from engine.bundle import make_manifest, save_bundle
 from engine.nulls import Nulls
-from engine.translators.base import Hooks
+from engine.translators.base import Hooks, Recipe
 from engine.translators.baselines.ridge import RidgeRecipe
 from jobs.client import Client
 from jobs.client_http import HttpClient
@@ -41,12 +41,12 @@ licence = "MIT"
 T = TypeVar("T")
 
 
-def build_catalog(folder: Path, *, example_of: int = 24) -> Path:
-    """A folder as `pretrained/`: one ridge bundle and, as its example, the 24 cells it never saw (or more)."""
+def build_catalog(folder: Path, *, example_of: int = 24, recipe: Recipe | None = None) -> Path:
+    """A folder as `pretrained/`: one bundle (ridge) and, as its example, the 24 cells it never saw (or more)."""
     pair = paired(cells=160, genes=60, peaks=90, rng=np.random.default_rng(7))
     split = split_of(pair)
     train = pair.named(split.train)
-    translator = RidgeRecipe().fit(pair, split, Hooks(seed=0))
+    translator = (recipe or RidgeRecipe()).fit(pair, split, Hooks(seed=0))
     manifest = make_manifest(
         translator, id=MODEL, train=train, split=split, seed=0, code_version="test", settings={}, filters={}
     )

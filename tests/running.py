@@ -18,7 +18,7 @@ from storage.artifacts import LocalStore
 from tests.builders import paired, split_of, write_h5ad
 
 BOTH = (Direction.RNA_TO_ATAC, Direction.ATAC_TO_RNA)
-UNREAD = frozenset({"CARD.md", "report.json"})
+UNREAD = frozenset({"CARD.md", "report.json", "predictability.npz"})
 
 
 @lru_cache(maxsize=1)

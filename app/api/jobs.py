@@ -8,8 +8,7 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Tag
 from starlette.responses import FileResponse, PlainTextResponse, Response
 
-from app.api.kit import Call, Document, Operation, json_response
-from jobs.errors import BadRequest
+from app.api.kit import Call, Document, Operation, direction_of, json_response
 from jobs.names import Direction, Modality
 from jobs.spec import BenchmarkSpec, TrainSpec, TranslateSpec
 from jobs.views import ArtifactView, EventView, FeatureHit, JobView, TrainingView, Values
@@ -101,12 +100,13 @@ def benchmark(call: Call) -> dict[str, Any]:
 
 
 def table(call: Call) -> dict[str, list[Any]]:
-    return call.client.table(call.path["id"], _direction(call), call.path["name"])
+    return call.client.table(call.path["id"], direction_of(call.path["direction"]), call.path["name"])
 
 
 def search(call: Call) -> list[FeatureHit]:
     limit = call.number("limit", 20, least=1, most=1_000)
-    return call.client.search(call.path["id"], _direction(call), call.query.get("query", ""), limit=limit)
+    which = direction_of(call.path["direction"])
+    return call.client.search(call.path["id"], which, call.query.get("query", ""), limit=limit)
 
 
 def values(call: Call) -> Values:
@@ -135,15 +135,6 @@ def artifact(call: Call) -> Response:
 
 def _created(job: JobView) -> Response:
     return json_response(job, status=200 if job.from_cache else 201)
-
-
-def _direction(call: Call) -> Direction:
-    text = call.path["direction"]
-    try:
-        return Direction(text)
-    except ValueError:
-        choices = " or ".join(direction.value for direction in Direction)
-        raise BadRequest(f"There is no direction {text!r}.", hint=f"Use {choices}.") from None
 
 
 OPERATIONS = (

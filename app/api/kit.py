@@ -16,6 +16,7 @@ from starlette.routing import Route
 from jobs.client import Client
 from jobs.errors import BadRequest
 from jobs.failures import INTERNAL, failure_of
+from jobs.names import Direction
 from jobs.views import Failure
 
 PREFIX = "/api/v1"
@@ -74,6 +75,15 @@ class Call:
         if not text.isdecimal() or not least <= int(text) <= most:
             raise BadRequest(f"{name} is {text!r}.", hint=f"Use a whole number from {least} to {most}.")
         return int(text)
+
+
+def direction_of(text: str) -> Direction:
+    """The direction a path or a query names. Raises BadRequest."""
+    try:
+        return Direction(text)
+    except ValueError:
+        choices = " or ".join(each.value for each in Direction)
+        raise BadRequest(f"There is no direction {text[:40]!r}.", hint=f"Use {choices}.") from None
 
 
 @dataclass(frozen=True, slots=True)

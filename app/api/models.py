@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from app.api.kit import Call, Operation
-from jobs.views import ModelView, RecipeView
+from app.api.kit import Call, Operation, direction_of
+from jobs.predictability import MOST_ROWS, PAGE_ROWS
+from jobs.views import ModelView, PredictabilityView, RecipeView
 
 
 def listing(call: Call) -> list[ModelView]:
@@ -18,6 +19,17 @@ def remove(call: Call) -> None:
     call.client.delete_model(call.path["id"])
 
 
+def predictability(call: Call) -> PredictabilityView:
+    return call.client.predictability(
+        call.path["id"],
+        direction_of(call.query.get("direction", "")),
+        query=call.query.get("query", ""),
+        sort=call.query.get("sort", "gain_low"),
+        limit=call.number("limit", PAGE_ROWS, least=1, most=MOST_ROWS),
+        offset=call.number("offset", 0),
+    )
+
+
 def recipes(call: Call) -> list[RecipeView]:
     return call.client.recipes()
 
@@ -25,6 +37,14 @@ def recipes(call: Call) -> list[RecipeView]:
 OPERATIONS = (
     Operation("GET", "/models", "All models of the catalog", listing, returns=list[ModelView]),
     Operation("GET", "/models/{id}", "One model with its card and report", one, returns=ModelView),
+    Operation(
+        "GET",
+        "/models/{id}/predictability",
+        "How well each gene or peak is predicted on its held-out cells, a page of rows at a time",
+        predictability,
+        returns=PredictabilityView,
+        query=("direction", "query", "sort", "limit", "offset"),
+    ),
     Operation("DELETE", "/models/{id}", "Delete a model that was trained here", remove, status=204),
     Operation("GET", "/recipes", "What can be trained, with every setting", recipes, returns=list[RecipeView]),
 )

@@ -11,6 +11,7 @@ import streamlit as st
 from app import charts, present, readings
 from app.components.figure import MOST_ROWS, figure, to_csv
 from app.components.finder import look_at
+from app.components.predictability import expected
 from app.components.result import Result
 from jobs.names import Modality
 
@@ -18,6 +19,7 @@ from jobs.names import Modality
 def scores(result: Result) -> None:
     if not result.scored:
         st.markdown("These cells were measured one way only, so there is nothing to score the prediction against.")
+        expected(result.job, result.direction)
         return
     report = result.report()
     for line in readings.cautions(report):
@@ -119,9 +121,10 @@ def _every_feature(result: Result) -> None:
 
 
 def _shown_columns(table: pd.DataFrame, main: str | None) -> list[str]:
-    """The main score beside the name, then the others; what only specialists ask for is in the download."""
-    first = ["name", *([main] if main else [])]
-    rest = [c for c in table.columns if c not in (*first, "position") and not c.endswith(("_se", "_variance", "_mean"))]
+    """The main score and its gain over the nulls beside the name; what only specialists ask for is in the download."""
+    first = ["name", *([main] if main else []), *(c for c in readings.SKILLS if c in table)]
+    left_out = ("_se", "_variance", "_mean", "_best", "_gain")
+    rest = [c for c in table.columns if c not in (*first, "position") and not c.endswith(left_out)]
     return [*first, *rest, *(["truth_mean"] if "truth_mean" in table else [])]
 
 
@@ -134,7 +137,8 @@ def _columns(table: pd.DataFrame, main: str | None) -> dict[str, Any]:
                 readings.column_words(name), format="%.3f", min_value=low, max_value=1.0
             )
         elif pd.api.types.is_float_dtype(table[name]):
-            config[name] = st.column_config.NumberColumn(readings.column_words(name), format="%.3f")
+            format = "%+.3f" if name in readings.SKILLS else "%.3f"
+            config[name] = st.column_config.NumberColumn(readings.column_words(name), format=format)
         elif name != "name":
             config[name] = st.column_config.Column(readings.column_words(name))
     return config

@@ -10,6 +10,7 @@ import streamlit as st
 from app import present, readings
 from app.components import failure
 from app.components.model import delete, scores
+from app.components.predictability import predicts_well
 from app.components.result_run import run
 from app.components.training import curves
 from app.kinds import split_words
@@ -31,7 +32,7 @@ def trained(job: JobView) -> None:
     st.session_state.setdefault("tab", TABS[0])
     tabs = dict(zip(TABS, st.tabs(TABS, key="tab", bind="query-params"), strict=True))
     shows = {
-        "Scores": lambda: _scores(report, job),
+        "Scores": lambda: _scores(report, job, model),
         "Curve": lambda: curves(job, current_client().training(job.id)),
         "Card": lambda: _card(model),
         "Run": lambda: run(job),
@@ -77,9 +78,11 @@ def _next_steps(job: JobView, model: ModelView | None) -> None:
         delete(model)
 
 
-def _scores(report: Mapping[str, Any], job: JobView) -> None:
+def _scores(report: Mapping[str, Any], job: JobView, model: ModelView | None) -> None:
     directions = [d for d in Direction if readings.of_direction(report, d)]
     scores(report, directions, key="trained", of=present.job_title(job), judged=False)
+    if model is not None:
+        predicts_well(model)
 
 
 def _card(model: ModelView | None) -> None:

@@ -77,7 +77,34 @@ def _model(id: str) -> ModelView | None:
 
 
 def _outside(result: Result) -> None:
+    """How many cells look unlike anything the model has seen, and what to do about them."""
     cells = result.cells()
-    share = readings.outside_share({name: cells[name].tolist() for name in cells if name in readings.OUTSIDE})
-    if share:
-        st.markdown(f":material/warning: {present.percent(share)} of cells look unlike anything the model has seen.")
+    found = readings.outside({name: cells[name].tolist() for name in readings.DOUBTS if name in cells})
+    if found is None:
+        return
+    if not found.count:
+        st.markdown(":material/check: No cell looks unlike what the model has seen.")
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(_outside_words(found), width="content")
+        st.button("Show them", on_click=_show_outside, key="show-outside", icon=":material/scatter_plot:")
+
+
+def _outside_words(found: readings.Outside) -> str:
+    share = present.percent(found.count / found.of)
+    looks = f"{present.count(found.count)} of {present.plural(found.of, 'cell')} ({share}) "
+    looks += "looks" if found.count == 1 else "look"
+    if found.many:
+        return (
+            f":material/warning: {looks} unlike anything the model has seen. Do not read biology into their "
+            "predictions: look where they lie, leave them out, or train a model on cells like them."
+        )
+    usual = present.percent(readings.USUAL)
+    return (
+        f":material/info: {looks} unlike what the model has seen; among cells of its own kind about {usual} do. "
+        "Leave them out where it matters."
+    )
+
+
+def _show_outside() -> None:
+    st.session_state["tab"], st.session_state["colour"] = "Cells", readings.OUTSIDE

@@ -8,6 +8,7 @@ import streamlit as st
 from app import present
 from app.components import failure
 from app.components.model import delete, scores
+from app.components.predictability import predicts_well
 from jobs.bootstrap import current_client
 from jobs.views import ModelView
 
@@ -51,6 +52,7 @@ def _card(model: ModelView) -> None:
         if model.not_for:
             st.markdown(f":material/block: **Not for:** {model.not_for}")
         scores(model.report, model.directions, key=f"model-{model.id}", of=model.title)
+        predicts_well(model)
         _facts(model)
         if model.card:
             with st.expander("Model card", icon=":material/description:"):

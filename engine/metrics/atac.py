@@ -27,6 +27,7 @@ from engine.metrics.scores import (
     over_cells,
     with_intervals,
 )
+from engine.metrics.skill import over_nulls, skill, squared_error
 from engine.metrics.sources import COLUMN_ELEMENTS, Finite, Source, blocks
 from engine.types import Floats, Modality, Names
 
@@ -44,6 +45,7 @@ class _Measured:
     flat: FlatRanking
     probabilities: ProbabilityCounter
     constant: int
+    brier_p: Doubles  # of the kept peaks
     nonfinite: int = 0
 
 
@@ -114,6 +116,10 @@ def score_atac(
     for name, m in theirs.items():
         for column in ("auroc", "auroc_depth_adjusted", "auprc"):
             features[f"{column}_null_{name}"] = m.peaks[column]
+    bars = {name: m.peaks for name, m in theirs.items()}
+    features |= over_nulls(mine.peaks, bars, ("auroc_depth_adjusted", "auroc"), chance=0.5)
+    if "brier_skill" in figures:  # both are probabilities
+        features["brier_skill"] = skill(mine.brier_p, theirs["mean"].brier_p)
     by_cell: Table = {"truth_total": truth.depth_n, **mine.cells}
     if cells is not None:
         by_cell = {"name": np.asarray(cells, dtype=object), **by_cell}
@@ -152,7 +158,7 @@ def _measure(source: Source, truth: _Truth, *, block: int, steps: Steps) -> _Mea
     asked = Finite(source, n, p)
     scores_of_open, probabilities = _scores_of_open(asked, truth.open_np, block=block, steps=steps)
     cells, flat = _by_cell(asked, truth.open_np, scores_of_open, block=block, steps=steps)
-    peaks, pulls, constant = _by_peak(asked, truth, block=block, steps=steps)
+    peaks, pulls, constant, brier_p = _by_peak(asked, truth, block=block, steps=steps)
     base = float(truth.depth_n.sum() / max(n * p, 1))
     by_peak = random_average_precision(truth.count[truth.kept], n)
     by_cell = random_average_precision(truth.depth_n[truth.depth_n > 0], p)
@@ -165,7 +171,7 @@ def _measure(source: Source, truth: _Truth, *, block: int, steps: Steps) -> _Mea
         "flat_auroc": Figure(flat.auroc, flat.auroc_pull, n * p, chance=0.5),
         "flat_auprc": Figure(flat.auprc, flat.auprc_pull, n * p, chance=base),
     }
-    return _Measured(figures, peaks, cells, flat, probabilities, constant, asked.nonfinite)
+    return _Measured(figures, peaks, cells, flat, probabilities, constant, brier_p, asked.nonfinite)
 
 
 def _scores_of_open(
@@ -217,13 +223,16 @@ def _one_cell(ascending_p: Floats, positive_scores: Floats) -> tuple[float, floa
     return (rank_sum - k * (k + 1) / 2) / (k * (p - k)), float((found / (p - smaller)).mean())
 
 
-def _by_peak(source: Finite, truth: _Truth, *, block: int, steps: Steps) -> tuple[Table, Doubles, int]:
-    """Table of the kept peaks, the sums of their pulls, shape (3, n), and how many were predicted constant."""
+def _by_peak(source: Finite, truth: _Truth, *, block: int, steps: Steps) -> tuple[Table, Doubles, int, Doubles]:
+    """Table of the kept peaks, the sums of their pulls, shape (3, n), how many were predicted constant, and their Brier
+    scores, shape (p,).
+    """
     n, kept = truth.open_np.shape[0], truth.kept
     names = ("auroc", "auroc_depth_adjusted", "auprc")
     columns = (*names, *(f"{name}_se" for name in names), "truth_variance", "predicted_variance")
     table: Table = {column: np.empty(len(kept)) for column in columns}
     pulls, constant, by_peak = np.zeros((3, n)), 0, sp.csc_matrix(truth.open_np)
+    brier_p = np.empty(len(kept))
     for first, last in blocks(len(kept), n, block=len(kept), elements=COLUMN_ELEMENTS):
         predicted = source.columns(kept[first:last])
         for a, b in blocks(last - first, n, block=block):
@@ -238,8 +247,9 @@ def _by_peak(source: Finite, truth: _Truth, *, block: int, steps: Steps) -> tupl
                 table[column][first + a : first + b] = value
             pulls += np.stack([s.pull.sum(0) for s in pulled])
             constant += int((x.max(1) == x.min(1)).sum())
+            brier_p[first + a : first + b] = squared_error(x, y)
             steps.advance(b - a)
-    return table, pulls, constant
+    return table, pulls, constant, brier_p
 
 
 def _mean(values: Doubles) -> float:

@@ -24,6 +24,7 @@ from engine.metrics.scores import (
     over_cells,
     with_intervals,
 )
+from engine.metrics.skill import over_nulls, skill, squared_error
 from engine.metrics.sources import COLUMN_ELEMENTS, Finite, Source, blocks
 from engine.types import Modality, Names
 
@@ -37,6 +38,7 @@ class _Measured:
     genes: Table = field(default_factory=dict)
     cells: Table = field(default_factory=dict)
     nonfinite: int = 0
+    error_g: Doubles = field(default_factory=lambda: np.empty(0))  # mean squared, of the kept genes
 
 
 def score_rna(
@@ -74,6 +76,9 @@ def score_rna(
     }
     for name, m in theirs.items():
         features |= {f"{column}_null_{name}": m.genes[column] for column in ("pearson", "spearman")}
+    features |= over_nulls(mine.genes, {name: m.genes for name, m in theirs.items()}, ("pearson",), chance=0.0)
+    if "mean" in theirs:
+        features["mse_skill"] = skill(mine.error_g, theirs["mean"].error_g)
     by_cell: Table = {"truth_total": np.asarray(truth.sum(1), dtype=np.float64).ravel(), **mine.cells}
     if cells is not None:
         by_cell = {"name": np.asarray(cells, dtype=object), **by_cell}
@@ -108,7 +113,7 @@ def _measure(source: Source, truth: sp.csr_matrix, kept: Integers, *, block: int
     n, g = truth.shape
     asked = Finite(source, n, g)
     cell_p, cell_s, flat = _by_cell(asked, truth, block=block, steps=steps)
-    genes, gene_pulls = _by_gene(asked, truth, kept, block=block, steps=steps)
+    genes, gene_pulls, error_g = _by_gene(asked, truth, kept, block=block, steps=steps)
     flat_value, flat_pull = flat.pearson()
     figures = {
         "gene_pearson": averaged(genes["pearson"], gene_pulls[0], chance=0.0),
@@ -117,7 +122,7 @@ def _measure(source: Source, truth: sp.csr_matrix, kept: Integers, *, block: int
         "cell_spearman": over_cells(cell_s, chance=0.0),
         "flat_pearson": Figure(flat_value, flat_pull, n * g),
     }
-    return _Measured(figures, genes, {"pearson": cell_p, "spearman": cell_s}, asked.nonfinite)
+    return _Measured(figures, genes, {"pearson": cell_p, "spearman": cell_s}, asked.nonfinite, error_g)
 
 
 def _by_cell(source: Finite, truth: sp.csr_matrix, *, block: int, steps: Steps) -> tuple[Doubles, Doubles, FlatMoments]:
@@ -135,12 +140,12 @@ def _by_cell(source: Finite, truth: sp.csr_matrix, *, block: int, steps: Steps) 
 
 def _by_gene(
     source: Finite, truth: sp.csr_matrix, kept: Integers, *, block: int, steps: Steps
-) -> tuple[Table, Doubles]:
-    """Table of the kept genes, and the sums of their pulls, shape (2, n)."""
+) -> tuple[Table, Doubles, Doubles]:
+    """Table of the kept genes, the sums of their pulls, shape (2, n), and their mean squared errors, shape (g,)."""
     n = truth.shape[0]
     columns = ("pearson", "spearman", "pearson_se", "spearman_se", "truth_variance", "predicted_variance")
     table: Table = {column: np.empty(len(kept)) for column in columns}
-    pulls, by_gene = np.zeros((2, n)), sp.csc_matrix(truth)
+    pulls, error_g, by_gene = np.zeros((2, n)), np.empty(len(kept)), sp.csc_matrix(truth)
     chance_error = 1 / math.sqrt(max(n - 1, 1))  # of r under no association, exact over permutations (Pitman 1937)
     for first, last in blocks(len(kept), n, block=len(kept), elements=COLUMN_ELEMENTS):
         predicted = source.columns(kept[first:last])
@@ -153,8 +158,9 @@ def _by_gene(
             for column, value in zip(columns, values, strict=True):
                 table[column][first + a : first + b] = value
             pulls += np.stack([p.pull.sum(0), s.pull.sum(0)])
+            error_g[first + a : first + b] = squared_error(x, y)
             steps.advance(b - a)
-    return table, pulls
+    return table, pulls, error_g
 
 
 def _notes(kept: int, genes: int, cells: int) -> tuple[str, ...]:

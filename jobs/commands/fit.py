@@ -187,16 +187,21 @@ def _curve(work: Path, found: Prepared, device: str) -> Curve:
 
 
 def _report(out: Path, found: Prepared, training: list[str], say: Say) -> dict[str, Any]:
-    """Score the new model on its test cells (validation cells where there are none) and write report and card."""
+    """Score the new model on its test cells (validation cells where there are none) and write what is said of it."""
     from engine.bundle import load_bundle
     from engine.fitting import report_document, score_direction
+    from engine.predictability import write_predictability
 
     bundle = load_bundle(out)
-    reports = {}
+    reports, tables = {}, {}
     for direction in sorted(bundle.translator.directions):
         say(f"Scoring {direction.value} on {len(getattr(found.split, found.part)):,} {found.part} cells")
-        reports[direction.value] = score_direction(bundle, found, direction)
+        scored = score_direction(bundle, found, direction)
+        reports[direction.value] = scored.report if scored else None
+        if scored:
+            tables[direction] = scored.predictability
     document = report_document(bundle.digest, found, reports)
     write_json(out / "report.json", document)
+    write_predictability(out, tables, bundle=bundle.digest)
     write_card(out, document, training=training)
     return document

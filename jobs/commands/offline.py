@@ -7,9 +7,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from engine.errors import BadInput, TooLarge
 from engine.intake.canonical import CanonicalCells
@@ -117,6 +119,7 @@ def translate(
 ) -> dict[str, Any]:
     """Translate one file into OUT.h5ad on this machine, chunk by chunk: the same numbers as a job gives."""
     from engine.bundle import load_bundle
+    from engine.doubt import doubt_of, outside_note
     from engine.preprocess.align import MIN_COVERAGE, align
     from engine.translate import concat_encoded, encode_cells, require_direction
     from engine.translators.base import positions_of
@@ -139,6 +142,9 @@ def translate(
             parts.append(encode_cells(bundle, opened.rows(start, stop), alignment))
             say(f"Translated {stop:,} of {opened.n_cells:,} cells")
         encoded = concat_encoded(parts)
+        doubt = doubt_of(bundle, encoded)
+        if note := outside_note(doubt):
+            say(note)
         from jobs.export import Provenance, write_prediction
 
         provenance = Provenance(
@@ -152,9 +158,10 @@ def translate(
         )
         write_prediction(
             out, bundle=bundle, encoded=encoded, provenance=provenance, obs=opened.obs, positions=positions,
-            latent_only=latent_only, say=say,
+            latent_only=latent_only, doubt=doubt, say=say,
         )  # fmt: skip
-    return {**asdict(provenance), "cells": len(encoded), "features": width, "out": str(out)}
+    outside = None if doubt is None else int(doubt.outside_n.sum())
+    return {**asdict(provenance), "cells": len(encoded), "outside": outside, "features": width, "out": str(out)}
 
 
 def _refuse_huge(cells: int, width: int) -> None:
@@ -169,9 +176,10 @@ def _refuse_huge(cells: int, width: int) -> None:
 def evaluate(*, model: str, prediction: Path, truth: str, out: Path | None, say: Say = to_stderr) -> dict[str, Any]:
     """Score a file written by `translate` against the truth file of the other modality."""
     from engine.bundle import load_bundle
+    from engine.doubt import with_doubt
     from engine.evaluate import as_json, predicted_file
     from engine.evaluate import evaluate as judge
-    from jobs.export import direction_of
+    from jobs.export import direction_of, doubt_in
 
     bundle = load_bundle(resolve(model))
     if not prediction.is_file():
@@ -181,7 +189,17 @@ def evaluate(*, model: str, prediction: Path, truth: str, out: Path | None, say:
         predicted, source = predicted_file(prediction, bundle, direction)
         with source:
             found = judge(bundle=bundle, direction=direction, predicted=predicted, truth=opened.all())
-    document = as_json(found, model=bundle.manifest.id, bundle=bundle.digest, code_version=code_version())
+    place = {str(name): i for i, name in enumerate(predicted.barcodes)}
+    report = with_doubt(
+        found.report,
+        doubt_in(prediction),
+        cells=found.scores.cells,
+        rows_m=np.array([place[str(name)] for name in found.scores.cells["name"]], dtype=np.int64),
+        depth_n=predicted.source_depth_n,
+    )
+    document = as_json(
+        replace(found, report=report), model=bundle.manifest.id, bundle=bundle.digest, code_version=code_version()
+    )
     if out is not None:
         write_json(out, document)
     return document

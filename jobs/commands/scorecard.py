@@ -34,14 +34,14 @@ def scorecard(report: Mapping[str, Any]) -> list[str]:
 
 def _direction(name: str, report: Mapping[str, Any]) -> list[str]:
     head = f"{TITLES[name]} · {report['n_cells']:,} cells"
+    notes = [f"  note: {note}" for note in report.get("notes", ())]
     if not report["scores"]:
-        return [head, "  Not scored: the other modality of these cells was not given."]
+        return [head, "  Not scored: the other modality of these cells was not given.", *notes]
     shown = {title: report["scores"][key] for key, title in SHOWN[name].items() if key in report["scores"]}
     verdict = (report.get("verdict") or {}).get("sentences", ())
     low, high = _axis([score for score in shown.values() if score["value"] is not None])
     label = max(map(len, shown), default=0)
     scale = f"  {'':<{label}}  {low:<{WIDTH // 2}.2f}{high:>{WIDTH // 2}.2f}"
-    notes = (f"  note: {note}" for note in report.get("notes", ()))
     said = (f"  {sentence}" for sentence in verdict)
     return [head, *said, *notes, scale, *_rows(shown, low, high, label)]
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from storage.tables.jobs import JobRow
 
 MANIFEST = "bundle.json"
-LEFT_OUT = frozenset({"example", "report.json", "CARD.md"})  # not read by workers, not covered by the digest
+# not read by workers, not covered by the digest
+LEFT_OUT = frozenset({"example", "report.json", "predictability.npz", "CARD.md"})
 
 
 def order_document(conn: DuckDBPyConnection, row: JobRow) -> dict[str, Any]:

@@ -35,6 +35,7 @@ LOOK_EVERY_S = 2.0  # whether this attempt is still wanted  # ours
 JSON, TEXT, BINARY = "application/json", "text/plain; charset=utf-8", "application/octet-stream"
 WHAT = {
     "report.json": "Scores on held-out cells.",
+    "predictability.npz": "Score and skill of each gene and peak on held-out cells.",
     "curve.json": "Losses of every epoch.",
     "CARD.md": "What the model is, how it was trained and how far to trust it.",
     ZIP: "The whole model, for `crossview models add` and `crossview translate`.",
@@ -112,39 +113,43 @@ def _told(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def score_model(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]:
-    """One direction on held-out cells; the report is left for the task that publishes."""
+    """One direction on held-out cells; what is said of it is left for the task that publishes."""
     from engine.fitting import score_direction
+    from engine.predictability import packed
     from jobs.assemble import plain
 
     direction = Direction(arguments["direction"])
-    report = score_direction(_bundle(attempt), prepared(attempt), direction)
-    key = layout.piece(attempt.job, attempt.number, direction.value, "report.json")
-    attempt.store.put_bytes(key, json.dumps(plain(report), allow_nan=False).encode())
-    return {"scored": report is not None}
+    scored = score_direction(_bundle(attempt), prepared(attempt), direction)
+    if scored:
+        attempt.store.put_bytes(_key(attempt, direction, "predictability.npz"), packed(scored.predictability))
+    report = json.dumps(plain(scored.report if scored else None), allow_nan=False)
+    attempt.store.put_bytes(_key(attempt, direction, "report.json"), report.encode())
+    return {"scored": scored is not None}
 
 
 def publish_model(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]:
-    """The files of the job, the bundle where workers find it, and the model's card and report."""
+    """The files of the job, the bundle where workers find it, and what is said of the model beside it."""
     from engine.fitting import report_document
     from jobs.commands.card import card
 
     found, bundle = prepared(attempt), _bundle(attempt)
-    reports = {d: _piece(attempt, d) for d in bundle.manifest.directions}
+    reports = {d.value: _piece(attempt, d) for d in sorted(bundle.manifest.directions_)}
     report = report_document(bundle.digest, found, reports)
     curve = read_or_none(attempt.store, layout.training(attempt.job, attempt.spec_digest, "curve.json"))
     how = how_it_went(read_curve(curve))
     id = model_id(attempt.train.name or attempt.train.model, bundle.digest)
-    texts = {
-        "report.json": json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-        "curve.json": (curve or b"{}").decode(),
-        "CARD.md": card(bundle.manifest, report, training=how),
+    files = {
+        "report.json": (json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(),
+        "curve.json": curve or b"{}",
+        "CARD.md": card(bundle.manifest, report, training=how).encode(),
+        **_predictability(attempt, bundle),
     }
     assert bundle.folder is not None  # it was loaded from one
-    artifacts = _write_files(attempt, bundle.folder, texts)
+    artifacts = _write_files(attempt, bundle.folder, files)
     for path in _manifest_last(bundle.folder):
         attempt.store.put_file(layout.bundle(bundle.digest) + path.name, path)
-    for name in ("CARD.md", "report.json"):
-        attempt.store.put_bytes(layout.model(id) + name, texts[name].encode())
+    for name in files.keys() - {"curve.json"}:
+        attempt.store.put_bytes(layout.model(id) + name, files[name])
     said = {"model": id, "bundle": bundle.digest, "holds_cells": bundle.manifest.contains_cells, "split": found.counts}
     return {"artifacts": artifacts, "summary": {**said, "part": report["part"], "headlines": headlines(report)}}
 
@@ -195,19 +200,36 @@ def _bundle(attempt: Attempt) -> Bundle:
     return load_bundle(bundle_folder(attempt.store_uri, _trained(attempt)))
 
 
-def _piece(attempt: Attempt, direction: str) -> dict[str, Any] | None:
-    data = read_or_none(attempt.store, layout.piece(attempt.job, attempt.number, direction, "report.json"))
+def _key(attempt: Attempt, direction: Direction, name: str) -> str:
+    return layout.piece(attempt.job, attempt.number, direction.value, name)
+
+
+def _piece(attempt: Attempt, direction: Direction) -> dict[str, Any] | None:
+    data = read_or_none(attempt.store, _key(attempt, direction, "report.json"))
     found: dict[str, Any] | None = json.loads(data) if data else None
     return found
 
 
-def _write_files(attempt: Attempt, folder: Path, texts: Mapping[str, str]) -> list[dict[str, Any]]:
+def _predictability(attempt: Attempt, bundle: Bundle) -> dict[str, bytes]:
+    """predictability.npz of the directions that were scored; nothing where none was."""
+    from engine.predictability import FILE, unpacked, write_predictability
+
+    tables = {
+        direction: unpacked(data)
+        for direction in sorted(bundle.manifest.directions_)
+        if (data := read_or_none(attempt.store, _key(attempt, direction, FILE))) is not None
+    }
+    with scratch() as folder:
+        write_predictability(folder, tables, bundle=bundle.digest)
+        return {FILE: (folder / FILE).read_bytes()} if tables else {}
+
+
+def _write_files(attempt: Attempt, folder: Path, files: Mapping[str, bytes]) -> list[dict[str, Any]]:
     from jobs.assemble import put_file, put_output
 
     artifacts = []
-    for name, text in texts.items():
-        kind = TEXT if name.endswith(".md") else JSON
-        artifacts.append(put_output(attempt, name, text.encode(), kind, WHAT[name]))
+    for name, data in files.items():
+        artifacts.append(put_output(attempt, name, data, _media(Path(name)), WHAT[name]))
     for path in _manifest_last(folder):
         artifacts.append(put_output(attempt, f"bundle/{path.name}", path.read_bytes(), _media(path), "Of the model."))
     with scratch() as place:
@@ -215,8 +237,8 @@ def _write_files(attempt: Attempt, folder: Path, texts: Mapping[str, str]) -> li
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as file:
             for path in _manifest_last(folder):
                 file.write(path, path.name)
-            for name, text in texts.items():
-                file.writestr(name, text)
+            for name, data in files.items():
+                file.writestr(name, data)
         artifacts.append(put_file(attempt, ZIP, packed, "application/zip", WHAT[ZIP]))
     return artifacts
 

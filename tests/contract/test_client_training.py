@@ -131,7 +131,8 @@ class TestClient:
         assert job.title == "Training of My cells · rna.h5ad"
         curve = client.training(job.id)
         assert (curve.epochs, curve.split, curve.device) == ((), {"train": 84, "valid": 18, "test": 18}, "cpu")
-        assert {"CARD.md", "model.zip", "report.json", "curve.json"} <= {each.name for each in client.artifacts(job.id)}
+        names = {each.name for each in client.artifacts(job.id)}
+        assert {"CARD.md", "model.zip", "report.json", "predictability.npz", "curve.json"} <= names
         assert set(client.report(job.id)["directions"]) == {"rna-to-atac", "atac-to-rna"}
         with refused("wrong-direction"):
             client.table(job.id, Direction.RNA_TO_ATAC, "cells")
@@ -153,6 +154,37 @@ class TestClient:
         assert job.bundle == trained.bundle
         peak = client.search(job.id, Direction.RNA_TO_ATAC, "chr1")[0].name
         assert len(client.values(job.id, Direction.RNA_TO_ATAC, features=[peak]).barcodes) == 120
+
+    def test_what_a_trained_model_predicts_well_is_told_a_page_at_a_time(
+        self, client: Client, trained: JobView
+    ) -> None:
+        assert client.model(trained.made).predictability
+        report = client.report(trained.id)["directions"]
+        for direction in Direction:
+            whole = client.predictability(trained.made, direction, limit=1000)
+            assert (whole.bundle, whole.cells, whole.part) == (trained.bundle, 18, "test")
+            assert (
+                whole.tested == report[direction.value]["scores"][report[direction.value]["detail"]["main"]]["averaged"]
+            )
+            assert len(whole.name) == whole.matching == whole.tested
+            assert whole.better == sum(gain > 0 for gain in whole.gain if gain is not None)
+            page = client.predictability(trained.made, direction, limit=5, offset=3)
+            assert (page.name, page.gain) == (whole.name[3:8], whole.gain[3:8])
+            by_skill = client.predictability(trained.made, direction, sort="skill", limit=1).skill
+            assert by_skill == (max(skill for skill in whole.skill if skill is not None),)
+        assert client.predictability(trained.made, Direction.ATAC_TO_RNA, query="gene0000").matching < 60
+        near = client.predictability(trained.made, Direction.RNA_TO_ATAC, query="chr2:0-12,000")
+        assert set(near.name) <= {"chr2:1000-1400", "chr2:11000-11400"}
+
+    def test_predictability_that_cannot_be_told_is_refused(self, client: Client, trained: JobView) -> None:
+        assert not client.model(MODEL).predictability
+        with refused("not-found"):
+            client.predictability(MODEL, Direction.RNA_TO_ATAC)
+        with refused("unknown-model"):
+            client.predictability("nothing", Direction.RNA_TO_ATAC)
+        for wrong in ({"sort": "name"}, {"limit": 0}, {"offset": -1}, {"limit": 10**7}):
+            with refused("bad-request"):
+                client.predictability(trained.made, Direction.RNA_TO_ATAC, **wrong)  # type: ignore[arg-type]
 
     def test_cells_that_a_model_holds_are_not_deleted_before_it(
         self, client: Client, trained: JobView, ids: Ids
@@ -205,6 +237,11 @@ class TestClient:
 
 def test_the_openapi_document_describes_trainings(over_http: HttpClient) -> None:
     document = over_http._get("openapi.json")
+    asked = document["paths"]["/api/v1/models/{id}/predictability"]["get"]
+    assert [each["name"] for each in asked["parameters"]] == ["id", "direction", "query", "sort", "limit", "offset"]
+    assert "PredictabilityView" in document["components"]["schemas"]
+    with refused("bad-request"):
+        over_http._get(f"models/{MODEL}/predictability", direction="sideways")
     assert {"/api/v1/recipes", "/api/v1/jobs/{id}/training", "/api/v1/jobs/{id}/benchmark"} <= set(document["paths"])
     assert {"TrainSpec", "BenchmarkSpec", "TrainingView", "RecipeView"} <= set(document["components"]["schemas"])
     assert "delete" in document["paths"]["/api/v1/models/{id}"]

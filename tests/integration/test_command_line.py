@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import os
+import shutil
 from pathlib import Path
 from types import ModuleType
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 
 from engine.types import Modality, Split
@@ -47,7 +50,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
 
 def test_training_writes_a_bundle_with_its_card_and_report(lab: Lab) -> None:
     written = {p.name for p in lab.model.iterdir()}
-    assert written >= {"bundle.json", "CARD.md", "report.json", "split.json", "golden.npz"}
+    assert written >= {"bundle.json", "CARD.md", "report.json", "predictability.npz", "split.json", "golden.npz"}
     report = json.loads((lab.model / "report.json").read_text())
     found = report["directions"]["atac-to-rna"]
     assert found["n_cells"] == len(lab.split.test)
@@ -63,6 +66,48 @@ def test_the_same_seed_trains_the_same_bundle(lab: Lab, tmp_path: Path, capsys: 
         assert lab.train("--seed", "5", "--id", "same", out=tmp_path / name) == 0
         digests.append(json.loads(capsys.readouterr().out)["bundle"])
     assert digests[0] == digests[1]
+
+
+def predictability(lab: Lab, direction: str, *extra: str) -> int:
+    return main(["models", "predictability", str(lab.model), "--direction", direction, *extra])
+
+
+@pytest.mark.parametrize("direction", ["rna-to-atac", "atac-to-rna"])
+def test_what_a_model_predicts_well_is_told_by_gene_and_peak(
+    lab: Lab, direction: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predictability(lab, direction, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    report = json.loads((lab.model / "report.json").read_text())["directions"][direction]
+    main_score = report["scores"][report["detail"]["main"]]
+    assert found["tested"] == len(found["name"]) == main_score["averaged"]
+    assert found["cells"] == report["n_cells"]
+    scores = [found["chance"] if score is None else score for score in found["score"]]
+    assert np.mean(scores) == pytest.approx(main_score["value"], abs=1e-5)
+    assert predictability(lab, direction) == 0
+    said = capsys.readouterr()
+    table = pd.read_csv(io.StringIO(said.out))
+    assert list(table["name"]) == found["name"]
+    np.testing.assert_allclose(table["gain"], found["gain"])
+    assert f"of {found['tested']:,} tested are above the best null" in said.err
+
+
+def test_rows_of_predictability_are_searched_sorted_and_cut(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    assert predictability(lab, "atac-to-rna", "--search", "gene0001", "--sort", "skill", "--limit", "3", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["name"]) == 3 < found["matching"] < found["tested"]
+    assert all(name.startswith("GENE0001") for name in found["name"])
+    assert found["skill"] == sorted(found["skill"], reverse=True)
+
+
+def test_a_model_without_scores_by_gene_says_so(lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(lab.model, tmp_path / "bare", ignore=shutil.ignore_patterns("predictability.npz"))
+    asked = ["models", "predictability", str(tmp_path / "bare"), "--direction", "rna-to-atac", "--json"]
+    assert main(asked) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "not-found"
+    (tmp_path / "bare" / "predictability.npz").write_bytes(b"PK nothing")
+    assert main(asked) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "bad-bundle"
 
 
 def translate(lab: Lab, direction: str, out: Path, *extra: str) -> int:
@@ -204,8 +249,6 @@ def test_a_leaked_cell_is_refused(lab: Lab, tmp_path: Path, capsys: pytest.Captu
 
 
 def test_verify_finds_a_tampered_model(lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(lab.model, copy)
     assert main(["models", "verify", str(copy)]) == 0

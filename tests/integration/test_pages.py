@@ -109,6 +109,9 @@ def test_one_file_alone_gives_one_direction_and_no_score(lab: Client, cells: dic
     assert (job.state, job.directions, job.truth) == (JobState.SUCCEEDED, (Direction.ATAC_TO_RNA,), ())
     result = at("job", id=job.id)
     assert "could not be scored" in words(result)
+    result = at("job", id=job.id, tab="Scores")
+    assert "nothing to score the prediction against" in words(result)
+    assert "What to expect" not in words(result)  # this model was never scored gene by gene
 
 
 def test_two_files_of_one_kind_are_refused_with_a_word(lab: Client, cells: dict[str, DatasetView]) -> None:
@@ -137,6 +140,26 @@ def test_every_tab_of_both_directions_can_be_opened_by_its_address(
 ) -> None:
     page = at("job", id=done.id, tab=tab, direction=direction.value)
     assert "cannot be shown" not in words(page)
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+def test_the_table_of_scores_shows_what_is_gained_over_the_nulls(
+    lab: Client, done: JobView, direction: Direction
+) -> None:
+    page = at("job", id=done.id, tab="Scores", direction=direction.value)
+    main, skill = (
+        ("auroc_depth_adjusted", "brier_skill") if direction is Direction.RNA_TO_ATAC else ("pearson", "mse_skill")
+    )
+    table = next(each.value for each in page.dataframe if main in each.value.columns)
+    assert list(table.columns[:4]) == ["name", main, f"{main}_gain", skill]
+
+
+def test_a_model_that_does_not_know_its_limits_says_so_where_the_slider_would_be(lab: Client, done: JobView) -> None:
+    page = at("job", id=done.id, tab="Cells")
+    assert "does not say where it should not be trusted" in words(page)
+    assert not page.slider
+    assert "unlike" not in words(at("job", id=done.id))
+    assert "expected score" not in page.selectbox(key="colour").options
 
 
 def test_only_the_tab_looked_at_is_computed(lab: Client, done: JobView) -> None:

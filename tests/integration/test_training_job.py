@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from engine.bundle import load_bundle, verify_bundle
+from engine.predictability import read_predictability
+from engine.types import Direction
 from jobs import driver, layout
 from jobs.driver import run_attempt
 from jobs.runners.local import LocalRunner, SerialExecutor
@@ -69,6 +71,7 @@ def test_its_files_are_the_model_its_card_report_and_curve(undisturbed: Ordered,
 
     names = {each["name"] for each in undisturbed.events()[-1]["artifacts"]}
     assert {"report.json", "curve.json", "CARD.md", "model.zip", "bundle/weights.safetensors"} <= names
+    assert "predictability.npz" in names
     (tmp_path / "model.zip").write_bytes(undisturbed.output("model.zip"))
     with zipfile.ZipFile(tmp_path / "model.zip") as packed:
         packed.extractall(tmp_path / "model")
@@ -76,6 +79,10 @@ def test_its_files_are_the_model_its_card_report_and_curve(undisturbed: Ordered,
     summary = undisturbed.events()[-1]["summary"]
     assert summary["model"] == f"mine-{summary['bundle'][:8]}"
     assert load_bundle(tmp_path / "model").digest == summary["bundle"]
+    tables = read_predictability(tmp_path / "model", bundle=summary["bundle"], spaces={"rna": 60, "atac": 90})
+    assert set(tables) == set(Direction)
+    beside = undisturbed.store.get_bytes(layout.model(summary["model"]) + "predictability.npz")
+    assert beside == undisturbed.output("predictability.npz")
     assert undisturbed.store.exists(layout.bundle(summary["bundle"]) + "bundle.json")
     report = json.loads(undisturbed.output("report.json"))
     assert set(report["directions"]) == {"rna-to-atac", "atac-to-rna"}

@@ -8,7 +8,8 @@ import pytest
 
 from jobs.bootstrap import running
 from jobs.client import Client
-from jobs.spec import BenchmarkSpec, Contender, TrainSpec
+from jobs.names import Direction
+from jobs.spec import BenchmarkSpec, Contender, TrainSpec, TranslateSpec
 from jobs.state import JobState
 from jobs.views import DatasetView, JobView
 from tests.integration.test_pages import at, checked, words
@@ -131,6 +132,46 @@ def test_a_model_trained_here_stands_beside_the_others_and_only_it_can_be_delete
     checked(page.run())
     assert "This cannot be undone" in words(page)
     assert trained.made in {model.id for model in lab.models()}
+
+
+def test_what_a_model_predicts_well_is_read_once_it_is_opened(lab: Client, trained: JobView) -> None:
+    key = f"predicts-{trained.made}"
+    assert "Beats the average profile" not in words(at("models"))
+    page = at("models", **{key: "true"})
+    assert f"of {lab.predictability(trained.made, Direction.RNA_TO_ATAC).tested} peaks tested**" in words(page)
+    page.segmented_control(key=f"{key}-direction").set_value(Direction.ATAC_TO_RNA)
+    checked(page.run())
+    said = words(page)
+    found = lab.predictability(trained.made, Direction.ATAC_TO_RNA, limit=1000)
+    assert f"**{found.better} of {found.tested} genes tested**" in said
+    assert "Scored on 24 cells held out of its training" in said
+    (table,) = [each.value for each in page.dataframe if "gene" in each.value.columns]
+    assert list(table["gene"]) == list(found.name)
+    page.text_input(key=f"{key}-atac-to-rna-search").set_value("gene0001")
+    checked(page.run())
+    (table,) = [each.value for each in page.dataframe if "gene" in each.value.columns]
+    assert list(table["gene"]) == [name for name in found.name if name.startswith("GENE0001")]
+    assert f"{len(table)} genes tested match" in words(page)
+
+
+def test_a_finished_training_shows_what_its_model_predicts_well(lab: Client, trained: JobView) -> None:
+    page = at("job", id=trained.id, **{f"predicts-{trained.made}": "true"})
+    assert "held out of its training" in words(page)
+
+
+def test_cells_measured_one_way_are_told_what_to_expect_gene_by_gene(
+    lab: Client, trained: JobView, cells: dict[str, DatasetView]
+) -> None:
+    spec = TranslateSpec(model=trained.made, atac=cells["atac"].id, directions=(Direction.ATAC_TO_RNA,), umap=False)
+    job = ended(lab, lab.submit(spec))
+    assert job.state is JobState.SUCCEEDED, job.failure
+    page = at("job", id=job.id, tab="Scores")
+    said = words(page)
+    assert "nothing to score the prediction against" in said
+    assert "What to expect, gene by gene" in said
+    assert "Expected, on the model's own held-out cells" in said
+    (table,) = [each.value for each in page.dataframe if "gene" in each.value.columns]
+    assert len(table) == lab.predictability(trained.made, Direction.ATAC_TO_RNA).tested
 
 
 def test_the_list_tells_kinds_apart(lab: Client, trained: JobView, compared: JobView) -> None:

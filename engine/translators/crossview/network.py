@@ -45,6 +45,11 @@ class TrunkNetwork(nn.Module):
         return out
 
 
+def halved(values: NDArray[Any]) -> Floats:
+    """Rounded to half precision, as the large matrices are kept on disk: a saved model predicts what it did before."""
+    return np.asarray(values, dtype=np.float16).astype(np.float32)
+
+
 def thinned(x_bf: sp.csr_matrix, share: float, rng: np.random.Generator) -> sp.csr_matrix:
     """Each entry dropped with this probability and the others scaled up, so that sums are kept on average."""
     kept = rng.random(x_bf.nnz) >= share
@@ -69,7 +74,7 @@ class Trunk:
             return value.detach().cpu().numpy().astype(np.float32).copy()
 
         return cls(
-            array(network.first.weight_fh),
+            halved(array(network.first.weight_fh)),
             array(network.first.bias_h),
             array(network.second.weight),
             array(network.second.bias),
@@ -88,9 +93,10 @@ class Trunk:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         return {
-            "first": self.first_fh, "first_bias": self.first_h, "second": self.second_kh, "second_bias": self.second_k,
+            "first": self.first_fh.astype(np.float16), "first_bias": self.first_h,
+            "second": self.second_kh, "second_bias": self.second_k,
         }  # fmt: skip
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        return cls(arrays["first"], arrays["first_bias"], arrays["second"], arrays["second_bias"])
+        return cls(arrays["first"].astype(np.float32), arrays["first_bias"], arrays["second"], arrays["second_bias"])

@@ -3,123 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from torch import nn
 
-from engine.layers.composition import log_partition, multinomial_loss
-from engine.layers.sparse import Bags
 from engine.preprocess.steps import binarised, depth_of, prefixed, unprefixed
-from engine.training import Parts, Trained, train
+from engine.training import Trained
+from engine.translators.crossview.basis import GeneBasis
+from engine.translators.crossview.common import Lumped
+from engine.translators.crossview.composition import Composition, Prior, fit_composition, mean_share
 from engine.translators.crossview.inputs import Reader
 from engine.translators.crossview.linear import Linear
-from engine.translators.crossview.network import Shape, Trunk, TrunkNetwork, thinned
+from engine.translators.crossview.nearby import nearby_genes
+from engine.translators.crossview.network import halved
 from engine.translators.crossview.setting import Run
 from engine.types import Floats
 
-START_SPREAD = 0.01  # ours: of the head's weights; a head that starts larger fits noise of rare peaks first
-TEMPERATURES = (0.5, 0.7, 0.85, 1.0, 1.15, 1.3)  # ours
-SHARE_FLOOR = 0.25  # ours: a peak never open in training counts as a quarter of one opening
-BLOCK = 1 << 22  # cells × peaks at once
 ENTRIES = 1 << 18  # cells × peaks that calibrate; enough for two numbers
-
-
-class CompositionNetwork(nn.Module):
-    """A trunk and a softmax over peaks whose bias is the training average plus what is learned."""
-
-    def __init__(self, genes: int, log_share_p: Floats, shape: Shape) -> None:
-        super().__init__()
-        self.trunk = TrunkNetwork(genes, shape)
-        self.head_pk = nn.Parameter(torch.randn(len(log_share_p), shape.latent) * START_SPREAD)
-        self.shift_p = nn.Parameter(torch.zeros(len(log_share_p)))
-        self.register_buffer("log_share_p", torch.from_numpy(log_share_p))
-
-    @property
-    def bias_p(self) -> torch.Tensor:
-        share: torch.Tensor = self.get_buffer("log_share_p")
-        return share + self.shift_p
-
-
-@dataclass(frozen=True, eq=False)
-class Composition:
-    """One member. head_pk: shape (p, k). bias_p: log share of a cell whose latent is zero, up to a constant."""
-
-    trunk: Trunk
-    head_pk: Floats
-    bias_p: Floats
-
-    def encode(self, x_ng: sp.csr_matrix) -> Floats:
-        """The trunk's latent and the log of the softmax's normaliser, shape (n, k + 1)."""
-        z_nk = self.trunk(x_ng)
-        return np.column_stack([z_nk, self._log_partition(z_nk)]).astype(np.float32)
-
-    def _log_partition(self, z_nk: Floats) -> Floats:
-        rows = max(1, BLOCK // len(self.bias_p))
-        with torch.no_grad():
-            head, bias = torch.from_numpy(self.head_pk), torch.from_numpy(self.bias_p)
-            parts = [
-                log_partition(torch.from_numpy(z_nk[i : i + rows]), head, bias).numpy()
-                for i in range(0, len(z_nk), rows)
-            ]
-        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
-
-    def log_share(self, latent_nk: Floats, positions: NDArray[np.int64]) -> Floats:
-        """Log of the share of a cell's open peaks that each chosen peak is, shape (n, len(positions))."""
-        return np.asarray(
-            latent_nk[:, :-1] @ self.head_pk[positions].T + self.bias_p[positions] - latent_nk[:, -1:], dtype=np.float32
-        )
-
-    def tempered(self, factor: float) -> Composition:
-        """Departures from the average multiplied by `factor`."""
-        return Composition(self.trunk.scaled(factor), self.head_pk, self.bias_p)
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        return {**prefixed("trunk", self.trunk.arrays()), "head": self.head_pk, "bias": self.bias_p}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        read = dict(arrays)
-        return cls(Trunk.from_arrays(unprefixed("trunk", read)), read["head"], read["bias"])
+STRENGTHS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)  # ours; of the genes nearby
+FEW_HELD = 256  # validation cells that choose the strength; enough for one number
 
 
 @dataclass(frozen=True, eq=False)
 class PeakHead:
-    """members: compositions averaged. depth: log of the number of open peaks, from the genes.
+    """members: compositions averaged, over peaks of which rare ones are lumped. nearby_rk: what the components of the
+    genes say of each peak by nearness alone.
 
-    offset, slope: how the log of expected openings follows predicted log depth, chosen on validation cells.
+    depth: log of the number of open peaks, from the genes. offset, slope: how the log of expected openings follows
+    predicted log depth, chosen on validation cells.
     """
 
     members: tuple[Composition, ...]
+    lumped: Lumped
+    nearby_rk: Floats
     depth: Linear
     offset: float
     slope: float
 
-    def encode(self, reader: Reader, counts_ng: sp.csr_matrix) -> Floats:
-        """Each member's latent and normaliser, then the log of expected openings, shape (n, members·(k + 1) + 1)."""
-        x_ng = reader.rows(counts_ng)
+    def encode(self, reader: Reader, basis: GeneBasis, counts_ng: sp.csr_matrix) -> Floats:
+        """Each member's latent and normaliser, the genes' components, and the log of expected openings.
+
+        Shape (n, members·(latent + 1) + k + 1).
+        """
+        x_ng, y_nk = reader.rows(counts_ng), basis.components(counts_ng)
         log_n = self.offset + self.slope * self.depth(reader.coordinates(counts_ng))
-        return np.column_stack([*(member.encode(x_ng) for member in self.members), log_n]).astype(np.float32)
+        prior = Prior(y_nk, self.nearby_rk)
+        return np.column_stack([*(m.encode(x_ng, prior) for m in self.members), y_nk, log_n]).astype(np.float32)
 
     def decode(self, latent_nk: Floats, positions: NDArray[np.int64]) -> Floats:
         """Probability of at least one opening, 1 − exp(−expected openings), shape (n, len(positions))."""
         return _probability(self.share(latent_nk, positions), latent_nk[:, -1:])
 
     def share(self, latent_nk: Floats, positions: NDArray[np.int64]) -> Floats:
-        """Predicted composition, shape (n, len(positions)); over all peaks a cell's shares sum to one."""
-        width = (latent_nk.shape[1] - 1) // len(self.members)
-        total = np.zeros((len(latent_nk), len(positions)), dtype=np.float32)
-        for i, member in enumerate(self.members):
-            total += np.exp(member.log_share(latent_nk[:, i * width : (i + 1) * width], positions))
-        return total / np.float32(len(self.members))
+        """Predicted composition, shape (n, len(positions)); over all peaks a member's shares sum to one."""
+        k = self.nearby_rk.shape[1]
+        prior = Prior(latent_nk[:, -1 - k : -1], self.nearby_rk)
+        columns, back = np.unique(self.lumped.place_f[positions], return_inverse=True)
+        share_nr = mean_share(self.members, latent_nk[:, : -1 - k], columns.astype(np.int64), prior)
+        return np.asarray(share_nr[:, back] * self.lumped.within_f[positions])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        out = {**prefixed("depth", self.depth.arrays()), "line": np.array([self.offset, self.slope])}
+        out = {
+            **prefixed("depth", self.depth.arrays()), **prefixed("lumped", self.lumped.arrays()),
+            "nearby": self.nearby_rk.astype(np.float16),
+            "line": np.array([self.offset, self.slope]),
+        }  # fmt: skip
         for i, member in enumerate(self.members):
             out.update(prefixed(f"member{i}", member.arrays()))
         return out
@@ -129,85 +81,59 @@ class PeakHead:
         read = dict(arrays)
         return cls(
             tuple(Composition.from_arrays(unprefixed(f"member{i}", read)) for i in range(members)),
+            Lumped.from_arrays(unprefixed("lumped", read)),
+            read["nearby"].astype(np.float32),
             Linear.from_arrays(unprefixed("depth", read)),
             *(float(v) for v in read["line"]),
         )
 
 
-def fit_peaks(run: Run, reader: Reader, trained: dict[str, Trained]) -> PeakHead:
-    """Everything from training cells but temperature, calibration and the epoch kept, chosen on validation cells."""
+def fit_peaks(run: Run, reader: Reader, basis: GeneBasis, trained: dict[str, Trained]) -> PeakHead:
+    """Everything from training cells but epoch, temperature, strength and calibration: validation cells choose."""
     open_np, open_held = binarised(run.cells.atac.counts), binarised(run.held.atac.counts)
+    lumped = Lumped.fit(open_np)
+    seen_nr, held_nr = lumped.counts(open_np), lumped.counts(open_held)
     x_ng, x_held = reader.rows(run.cells.rna.counts), reader.rows(run.held.rna.counts)
-    count_p = np.asarray(open_np.sum(axis=0), dtype=np.float64).ravel()
-    log_share_p = np.log(np.maximum(count_p, SHARE_FLOOR) / max(count_p.sum(), 1.0)).astype(np.float32)
     members = []
     for i in range(run.setting.members):
         stage = f"rna-to-atac-{i + 1}"
-        member, trained[stage] = _member(run, stage, log_share_p, (x_ng, open_np), (x_held, open_held))
-        members.append(_cooled(member, x_held, open_held))
+        member, trained[stage] = fit_composition(run, stage, run.setting.peaks, (x_ng, seen_nr), (x_held, held_nr))
+        members.append(member)
     log_depth_n = np.log(np.maximum(depth_of(open_np), 1.0))[:, None]
     depth = Linear.fit(reader.coordinates(run.cells.rna.counts), log_depth_n)
-    head = PeakHead(tuple(members), depth, 0.0, 1.0)
-    offset, slope = _calibrated(head, reader, run.held.rna.counts, open_held, run)
-    return PeakHead(tuple(members), depth, offset, slope)
+    nearby_rk = _nearby(run, basis, members[0], lumped, (x_held, held_nr))
+    head = PeakHead(tuple(members), lumped, nearby_rk, depth, 0.0, 1.0)
+    offset, slope = _calibrated(head, head.encode(reader, basis, run.held.rna.counts), open_held, run)
+    return replace(head, offset=offset, slope=slope)
 
 
-def _member(
+def _nearby(
     run: Run,
-    stage: str,
-    log_share_p: Floats,
-    seen: tuple[sp.csr_matrix, sp.csr_matrix],
+    basis: GeneBasis,
+    member: Composition,
+    lumped: Lumped,
     held: tuple[sp.csr_matrix, sp.csr_matrix],
-) -> tuple[Composition, Trained]:
-    network = CompositionNetwork(seen[0].shape[1], log_share_p, run.setting.shape(run.setting.latent)).to(run.device)
-    batch = run.setting.batch
-
-    def step(rows: NDArray[np.int64]) -> tuple[torch.Tensor, Parts]:
-        bags = Bags.of(thinned(seen[0][rows], run.setting.thin_genes, run.rng), run.device)
-        target = Bags.of(seen[1][rows], run.device)
-        loss = multinomial_loss(network.trunk(bags), network.head_pk, network.bias_p, target)
-        return loss, {"total": float(loss.detach())}
-
-    def validate() -> Parts:
-        total, counts = 0.0, 0
-        for i in range(0, held[0].shape[0], batch):
-            z, target = network.trunk(Bags.of(held[0][i : i + batch], run.device)), held[1][i : i + batch]
-            loss = multinomial_loss(z, network.head_pk, network.bias_p, Bags.of(target, run.device))
-            total, counts = total + float(loss) * target.nnz, counts + target.nnz
-        return {"total": total / max(counts, 1)}
-
-    how = train(
-        network, cells=seen[0].shape[0], schedule=run.setting.schedule(run.setting.peak_epochs, run.setting.peak_decay),
-        step=step, validate=validate, rng=run.rng, hooks=run.hooks, stage=stage,
-        decayed=[network.trunk.first.weight_fh],
-    )  # fmt: skip
-    head_pk, bias_p = (v.detach().cpu().numpy().astype(np.float32).copy() for v in (network.head_pk, network.bias_p))
-    return Composition(Trunk.of(network.trunk), head_pk, bias_p), how
+) -> Floats:
+    """What the genes' components say of each common peak through the genes nearby, at the likeliest strength."""
+    links_pg = nearby_genes(run.cells.atac.space, run.cells.rna.space)
+    weight_pk = np.asarray(links_pg @ basis.basis.v_fk * np.float32(basis.unit), dtype=np.float32)
+    own_p = lumped.within_f == 1.0
+    weight_rk = np.zeros((lumped.columns, weight_pk.shape[1]), dtype=np.float32)
+    weight_rk[lumped.place_f[own_p]] = weight_pk[own_p]
+    few = slice(0, FEW_HELD)
+    z_nk, prior = member.trunk(held[0][few]), Prior(basis.components(run.held.rna.counts[few]), weight_rk)
+    strengths = STRENGTHS if links_pg.nnz else (0.0,)
+    best = min(strengths, key=lambda s: member.misfit(z_nk, held[1][few], prior.scaled(s)))
+    return halved(prior.scaled(best).weight_pr)
 
 
-def _cooled(member: Composition, x_held: sp.csr_matrix, open_held: sp.csr_matrix) -> Composition:
-    """The member at the temperature under which the validation cells' open peaks are likeliest."""
-
-    def loss(factor: float) -> float:
-        warm = member.tempered(factor)
-        latent = warm.encode(x_held)
-        seen = np.asarray(open_held @ warm.head_pk)
-        fit = float((latent[:, :-1] * seen).sum() + (open_held @ warm.bias_p).sum())
-        return float((depth_of(open_held) * latent[:, -1]).sum()) - fit
-
-    return member.tempered(min(TEMPERATURES, key=loss))
-
-
-def _calibrated(
-    head: PeakHead, reader: Reader, counts_ng: sp.csr_matrix, open_np: sp.csr_matrix, run: Run
-) -> tuple[float, float]:
+def _calibrated(head: PeakHead, latent: Floats, open_np: sp.csr_matrix, run: Run) -> tuple[float, float]:
     """Offset and slope of log depth with the least cross-entropy on (some) validation cells and peaks.
 
     The slope is then multiplied by the setting's depth_weight and the offset chosen again.
     """
     cells, peaks = open_np.shape
     positions = np.sort(run.rng.choice(peaks, min(peaks, max(64, ENTRIES // max(cells, 1))), replace=False))
-    latent = head.encode(reader, counts_ng)
     share, truth = head.share(latent, positions), open_np[:, positions].toarray() > 0
     log_n = latent[:, -1:]
     centre = float(log_n.mean())

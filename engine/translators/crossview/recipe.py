@@ -6,30 +6,40 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.errors import BadSetting
+from engine.metrics.correlation import pearson_values
+from engine.metrics.ranking import auroc
+from engine.metrics.ranks import sort_rows
 from engine.training import Trained, pick_device, seeded, validation
 from engine.translators.base import Hooks
-from engine.translators.crossview.genes import fit_genes
+from engine.translators.crossview.basis import GeneBasis
+from engine.translators.crossview.caution import Caution
+from engine.translators.crossview.genes import GeneHead, fit_genes
 from engine.translators.crossview.inputs import Reader
-from engine.translators.crossview.peaks import fit_peaks
-from engine.translators.crossview.setting import Run, Setting
+from engine.translators.crossview.peaks import PeakHead, fit_peaks
+from engine.translators.crossview.setting import Run, Setting, Strictness
 from engine.translators.crossview.translator import CrossViewTranslator
 from engine.types import Modality, PairedCells, Split
 
 FEW, MANY = 700, 6_000  # training cells between which strictness falls
-GENE_STEPS, PEAK_STEPS = 280, 170  # ours: batches of one training
+GENE_STEPS, SHARE_STEPS, PEAK_STEPS = 200, 320, 120  # ours: batches of one training
+MOST_HELD = 2_000  # validation cells that choose, drawn by chance from more: enough for a few numbers a network
+LATENT_LIMIT = 128
+ENTRIES = 1 << 22  # cells × features whose scores say what to expect of a cell
 
 
 @dataclass(frozen=True)
 class CrossViewRecipe:
     """Everything has a default; a negative number means: by the number of training cells.
 
-    members: networks averaged a direction. components: of the genes. latent: of each ATAC network. hidden: units of
-    the first layers. thin_genes, thin_peaks: share of a cell's entries dropped in training. gene_decay, peak_decay:
-    decoupled decay. gene_epochs, peak_epochs: passes over the cells; the best on validation cells is kept. inside:
-    dropout between the two layers. depth_weight: share of the predicted depth's effect that is used; at 0 a peak ranks
-    cells by composition alone (README, "Depth").
+    members: networks averaged a direction; from ATAC to genes half as many again, rounded up, predict shares.
+    components: of the genes. latent: of each network of shares. hidden: units of the first layers. thin_genes,
+    thin_peaks: share of a cell's entries dropped in training. gene_decay, share_decay, peak_decay: decoupled decay.
+    gene_epochs, share_epochs, peak_epochs: passes over the cells; the best on validation cells is kept. inside: dropout
+    between the two layers. depth_weight: share of the predicted depth's effect that is used; at 0 a peak ranks cells by
+    composition alone (README, "Depth").
     """
 
     key: ClassVar[str] = "crossview"
@@ -38,22 +48,25 @@ class CrossViewRecipe:
     latent: int = 32
     hidden: int = 64
     batch: int = -1
-    learning_rate: float = 0.006
+    learning_rate: float = 0.01
     gene_epochs: int = -1
+    share_epochs: int = -1
     peak_epochs: int = -1
     thin_genes: float = -1.0
     thin_peaks: float = -1.0
     gene_decay: float = -1.0
+    share_decay: float = -1.0
     peak_decay: float = -1.0
     inside: float = 0.25
-    depth_weight: float = 0.6
+    depth_weight: float = 0.5
     view_components: int = 50  # of the SVD the linear members see
 
     def __post_init__(self) -> None:
-        if self.members < 1 or self.hidden < 1 or self.members * (self.latent + 1) + 1 > 128 or self.components > 128:
+        widest = self.members * (self.latent + 1) + self.components + 3
+        if self.members < 1 or self.hidden < 1 or self.components < 1 or widest > LATENT_LIMIT:
             raise BadSetting(
                 f"members={self.members}, latent={self.latent}, components={self.components} make no latent.",
-                hint="members × (latent + 1) + 1 and components must stay within 128.",
+                hint=f"One member or more, and members × (latent + 1) + components + 3 within {LATENT_LIMIT}.",
             )
         if max(self.thin_genes, self.thin_peaks, self.inside) >= 1:
             raise BadSetting(
@@ -64,7 +77,7 @@ class CrossViewRecipe:
     def epochs(self) -> int:
         """Passes over the cells of all networks together, as many as few cells take: what an estimate of time reads."""
         few = self.setting(FEW)
-        return self.members * (few.gene_epochs + few.peak_epochs)
+        return few.trunks * few.genes.epochs + few.compositions * few.shares.epochs + few.members * few.peaks.epochs
 
     def setting(self, cells: int) -> Setting:
         """Strictness falls and batches grow with the logarithm of the number of training cells."""
@@ -75,24 +88,66 @@ class CrossViewRecipe:
         def pick(asked: float, few: float, lot: float) -> float:
             return asked if asked >= 0 else float(few * (lot / few) ** many)
 
+        def epochs(asked: int, batches: int, most: int) -> int:
+            return asked if asked > 0 else int(np.clip(round(batches / steps), 2, most))
+
+        thin_peaks = pick(self.thin_peaks, 0.8, 0.7)
         return Setting(
-            members=self.members, components=self.components, latent=self.latent, hidden=self.hidden, batch=batch,
+            trunks=self.members, compositions=(self.members + 1) // 2, members=self.members,
+            components=self.components, latent=self.latent, hidden=self.hidden, inside=self.inside, batch=batch,
             learning_rate=self.learning_rate,
-            gene_epochs=self.gene_epochs if self.gene_epochs > 0 else int(np.clip(round(GENE_STEPS / steps), 3, 20)),
-            peak_epochs=self.peak_epochs if self.peak_epochs > 0 else int(np.clip(round(PEAK_STEPS / steps), 2, 15)),
-            thin_genes=pick(self.thin_genes, 0.8, 0.5), thin_peaks=pick(self.thin_peaks, 0.8, 0.7),
-            gene_decay=pick(self.gene_decay, 10.0, 1.0), peak_decay=pick(self.peak_decay, 30.0, 6.0),
-            inside=self.inside, depth_weight=self.depth_weight,
+            genes=Strictness(
+                epochs(self.gene_epochs, GENE_STEPS, 20), thin_peaks, pick(self.gene_decay, 10.0, 1.0)
+            ),
+            shares=Strictness(
+                epochs(self.share_epochs, SHARE_STEPS, 25), thin_peaks, pick(self.share_decay, 10.0, 0.3)
+            ),
+            peaks=Strictness(
+                epochs(self.peak_epochs, PEAK_STEPS, 12), pick(self.thin_genes, 0.8, 0.5),
+                pick(self.peak_decay, 30.0, 6.0),
+            ),
+            depth_weight=self.depth_weight,
         )  # fmt: skip
 
     def fit(self, pair: PairedCells, split: Split, hooks: Hooks) -> CrossViewTranslator:
         """Everything is fitted on `split.train`; `split.valid` chooses (a tenth of train, where empty)."""
         with seeded(hooks) as rng:
             fitting, held = validation(split, rng)
+            held = tuple(rng.permutation(held)[:MOST_HELD])  # in an order of its own: some choices read the first few
             cells = pair.named(fitting)
             readers = {m: Reader.fit(cells.of(m), components=self.view_components, rng=rng) for m in Modality}
             run = Run(cells, pair.named(held), self.setting(len(cells)), rng, hooks, pick_device(hooks.device))
             trained: dict[str, Trained] = {}
-            genes = fit_genes(run, readers[Modality.ATAC], trained)
-            peaks = fit_peaks(run, readers[Modality.RNA], trained)
-        return CrossViewTranslator(readers, genes, peaks, trained, rna=pair.rna.space, atac=pair.atac.space)
+            basis = GeneBasis.fit(cells.rna, components=self.components, rng=rng)
+            genes = fit_genes(run, readers[Modality.ATAC], basis, trained)
+            peaks = fit_peaks(run, readers[Modality.RNA], basis, trained)
+            caution = fit_caution(run, readers, genes, peaks)
+        return CrossViewTranslator(readers, genes, peaks, caution, trained, rna=pair.rna.space, atac=pair.atac.space)
+
+
+def fit_caution(run: Run, readers: dict[Modality, Reader], genes: GeneHead, peaks: PeakHead) -> dict[Modality, Caution]:
+    """By source. What is unusual, and what score is expected, is learned on validation cells."""
+    return {
+        source: Caution.fit(
+            readers[source].sighting(run.cells.of(source).counts),
+            readers[source].sighting(run.held.of(source).counts),
+            _scores(run, source, readers[source], genes, peaks),
+            rng=run.rng,
+        )
+        for source in Modality
+    }
+
+
+def _scores(run: Run, source: Modality, reader: Reader, genes: GeneHead, peaks: PeakHead) -> NDArray[np.float64]:
+    """Pearson correlation over (some) genes, or AUROC over peaks, of each validation cell."""
+    counts, target = run.held.of(source).counts, run.held.of(Modality.ATAC if source is Modality.RNA else Modality.RNA)
+    features = len(target.space)
+    positions = np.sort(run.rng.choice(features, min(features, max(64, ENTRIES // max(len(target), 1))), replace=False))
+    truth = target.counts[:, positions]
+    if source is Modality.RNA:
+        predicted = peaks.decode(peaks.encode(reader, genes.basis, counts), positions)
+        return auroc(sort_rows(predicted), truth.toarray() > 0).value
+    predicted, values = genes.decode(genes.encode(reader, counts), positions), genes.basis.scale.log_normalised
+    return pearson_values(
+        predicted.astype(np.float64), values(target.counts)[:, positions].toarray().astype(np.float64)
+    )

@@ -14,33 +14,45 @@ from engine.types import PairedCells
 
 
 @dataclass(frozen=True)
+class Strictness:
+    """Of one kind of network. thin: share of a cell's entries dropped in training. decay: decoupled, of matrices."""
+
+    epochs: int
+    thin: float
+    decay: float
+
+
+@dataclass(frozen=True)
 class Setting:
     """Sizes and strictness, by how many training cells there are.
 
-    members: trunks averaged a direction. components: of the genes. latent: numbers each ATAC trunk gives. thin_genes,
-    thin_peaks: share of a cell's entries dropped in training. gene_decay, peak_decay: decoupled decay of matrices.
+    trunks, compositions: networks averaged from ATAC to genes, of either kind. members: networks averaged from genes
+    to ATAC. components: of the genes. latent: numbers a composition gives. genes, shares: strictness of those from ATAC
+    to genes, on components and on shares; peaks: of those from genes to ATAC.
     """
 
+    trunks: int
+    compositions: int
     members: int
     components: int
     latent: int
     hidden: int
+    inside: float
     batch: int
     learning_rate: float
-    gene_epochs: int
-    peak_epochs: int
-    thin_genes: float
-    thin_peaks: float
-    gene_decay: float
-    peak_decay: float
-    inside: float
+    genes: Strictness
+    shares: Strictness
+    peaks: Strictness
     depth_weight: float
 
     def shape(self, latent: int) -> Shape:
         return Shape(self.hidden, latent, self.inside)
 
-    def schedule(self, epochs: int, decay: float) -> Schedule:
-        return Schedule(epochs, epochs, self.batch, self.learning_rate, clip=0.0, decay=decay, anneal=True)
+    def schedule(self, strictness: Strictness) -> Schedule:
+        return Schedule(
+            strictness.epochs, strictness.epochs, self.batch, self.learning_rate, clip=0.0, decay=strictness.decay,
+            anneal=True,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

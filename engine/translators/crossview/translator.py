@@ -6,11 +6,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import ClassVar, Self
 
+import numpy as np
+
 from engine.preprocess.steps import prefixed, unprefixed
 from engine.training import Trained
-from engine.translators.base import feature_positions
+from engine.translators.base import Doubt, feature_positions
 from engine.translators.baselines.common import Spaces, across, source_of
-from engine.translators.crossview.genes import GeneBasis, GeneHead
+from engine.translators.crossview.basis import GeneBasis
+from engine.translators.crossview.caution import Caution
+from engine.translators.crossview.genes import GeneHead
 from engine.translators.crossview.inputs import Reader
 from engine.translators.crossview.peaks import PeakHead
 from engine.translators.state import State
@@ -18,7 +22,7 @@ from engine.types import CellBatch, Features, FeatureSpace, Latent, Modality, Pr
 
 
 class CrossViewTranslator(Spaces):
-    """From peaks the latent is the predicted gene components; from genes, the members' latents and expected depth."""
+    """The latent: what the heads need to decode any feature (`GeneHead.encode`, `PeakHead.encode`), then the doubt."""
 
     key: ClassVar[str] = "crossview"
 
@@ -27,13 +31,15 @@ class CrossViewTranslator(Spaces):
         readers: dict[Modality, Reader],
         genes: GeneHead,
         peaks: PeakHead,
+        caution: dict[Modality, Caution],
         trained: dict[str, Trained],
         *,
         rna: FeatureSpace,
         atac: FeatureSpace,
     ) -> None:
         super().__init__(rna, atac)
-        self._readers, self._genes, self._peaks, self.trained = readers, genes, peaks, trained
+        self._readers, self._genes, self._peaks = readers, genes, peaks
+        self._caution, self.trained = caution, trained
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -49,8 +55,18 @@ class CrossViewTranslator(Spaces):
         """shape (b, k); with both modalities present, RNA is used"""
         self.require(batch)
         source, counts = source_of(batch)
-        head: GeneHead | PeakHead = self._peaks if source is Modality.RNA else self._genes
-        return Latent(head.encode(self._readers[source], counts), frozenset({source}))
+        reader = self._readers[source]
+        values = (
+            self._peaks.encode(reader, self._genes.basis, counts)
+            if source is Modality.RNA
+            else self._genes.encode(reader, counts)
+        )
+        doubt = self._caution[source].columns(reader.sighting(counts))
+        return Latent(np.hstack([values, doubt]), frozenset({source}))
+
+    def doubt(self, latent: Latent) -> Doubt:
+        """How unlike the training cells each cell is, and the score expected of its prediction."""
+        return Doubt(latent.values[:, -2], latent.values[:, -1])
 
     def decode(self, latent: Latent, target: Modality, features: Features = None) -> Prediction:
         """Log-normalised genes, which may come out slightly below zero, or the probability of each peak being open."""
@@ -58,14 +74,18 @@ class CrossViewTranslator(Spaces):
         space = self.space(target)
         positions = feature_positions(space, features)
         head: GeneHead | PeakHead = self._genes if target is Modality.RNA else self._peaks
-        return Prediction(head.decode(latent.values, positions), target, self.scale(target), space.names[positions])
+        return Prediction(
+            head.decode(latent.values[:, :-2], positions), target, self.scale(target), space.names[positions]
+        )
 
     def save(self, into: Path) -> None:
         steps = {k: v for m in Modality for k, v in prefixed(m.value, self._readers[m].arrays()).items()}
         steps.update(prefixed("genes", self._genes.basis.arrays()))
+        for modality, caution in self._caution.items():
+            steps.update(prefixed(f"caution-{modality.value}", caution.arrays()))
         weights = {**prefixed("genes", self._genes.arrays()), **prefixed("peaks", self._peaks.arrays())}
         settings = {
-            "members": len(self._peaks.members),
+            "members": [len(self._genes.trunks), len(self._genes.compositions), len(self._peaks.members)],
             "trained": {stage: asdict(t) for stage, t in self.trained.items()},
         }
         State(settings, steps, weights).write(into)
@@ -74,13 +94,16 @@ class CrossViewTranslator(Spaces):
     def load(cls, source: Path, *, rna: FeatureSpace, atac: FeatureSpace, device: str = "cpu") -> Self:
         """Always on the CPU: a prediction is a few small products."""
         state = State.read(source)
-        members = int(state.settings["members"])
+        trunks, compositions, members = (int(v) for v in state.settings["members"])
         return cls(
             {m: Reader.from_arrays(m, unprefixed(m.value, state.steps)) for m in Modality},
             GeneHead.from_arrays(
-                GeneBasis.from_arrays(unprefixed("genes", state.steps)), unprefixed("genes", state.weights), members
+                GeneBasis.from_arrays(unprefixed("genes", state.steps)),
+                unprefixed("genes", state.weights),
+                (trunks, compositions),
             ),
             PeakHead.from_arrays(unprefixed("peaks", state.weights), members),
+            {m: Caution.from_arrays(unprefixed(f"caution-{m.value}", state.steps)) for m in Modality},
             {stage: Trained(**t) for stage, t in state.settings["trained"].items()},
             rna=rna,
             atac=atac,
