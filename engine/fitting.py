@@ -146,13 +146,21 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
     return {k: v for k, v in asdict(recipe).items() if k != "key"}  # type: ignore[call-overload]
 
 
-def read_filters(given: Mapping[str, str]) -> tuple[FilterSettings, dict[str, str]]:
-    """Filter settings out of text, and what is left. `filters=none` keeps every feature. Raises BadSetting."""
+def read_filters(given: Mapping[str, str]) -> tuple[FilterSettings | None, dict[str, str]]:
+    """Filter settings out of text, and what is left; None where nothing was said of them.
+
+    `filters=none` keeps every feature, `filters=paper` those CrossMP keeps. Raises BadSetting.
+    """
     rest = dict(given)
-    if rest.pop("filters", "") == "none":
+    said = rest.pop("filters", "")
+    if said not in ("", "none", "paper"):
+        raise BadSetting(f"filters={said} is not known.", hint="`filters=none`, `filters=paper`, or single settings.")
+    if said == "none":
         return FilterSettings.none(), rest
     kinds: dict[str, Any] = {f.name: type(f.default) for f in fields(FilterSettings)}
     chosen = {name: rest.pop(name) for name in list(rest) if name in kinds}
+    if not chosen and not said:
+        return None, rest
     try:
         read = {k: v.lower() in {"1", "true", "yes"} if kinds[k] is bool else kinds[k](v) for k, v in chosen.items()}
     except ValueError as problem:
@@ -160,8 +168,13 @@ def read_filters(given: Mapping[str, str]) -> tuple[FilterSettings, dict[str, st
     return FilterSettings(**read), rest
 
 
-def filters_for(recipe: Recipe, filters: FilterSettings) -> FilterSettings:
-    """The filters as this recipe wants them: with `paper_compat`, counted on all cells, held-out ones too."""
+def filters_for(recipe: Recipe, filters: FilterSettings | None) -> FilterSettings:
+    """The filters as this recipe wants them: with `paper_compat`, counted on all cells, held-out ones too.
+
+    Where nothing was said, the paper's; none for a recipe that weighs features itself.
+    """
+    if filters is None:
+        filters = FilterSettings.none() if getattr(recipe, "reads_every_feature", False) else FilterSettings()
     return replace(filters, all_cells=True) if getattr(recipe, "paper_compat", False) else filters
 
 

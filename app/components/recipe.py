@@ -102,17 +102,21 @@ def device(health: Health | None) -> str:
 
 
 FILTERS = ("published", "everything")
+READS_EVERYTHING = ("crossview",)  # methods that weigh genes and peaks themselves
 _FILTERS = {"published": "Filtered as published", "everything": "All of them"}
 
 
-def filters() -> dict[str, str]:
-    """Which genes and peaks a model learns."""
+def filters(method: str = "") -> dict[str, str]:
+    """Which genes and peaks a model learns; offered first: what suits the method."""
+    everything = method in READS_EVERYTHING
     picked = choice(
-        "Genes and peaks", FILTERS, param="filters", words=_FILTERS.__getitem__,
+        "Genes and peaks", FILTERS[::-1] if everything else FILTERS, param="filters", words=_FILTERS.__getitem__,
         help="As published (CrossMP): no sex chromosomes, training cells with 200–7,000 genes, peaks open in at least "
         "5 training cells and at most 10 %. Choose all where the files are filtered already, or are very sparse.",
     )  # fmt: skip
-    return {"filters": "none"} if picked == "everything" else {}
+    if picked == "everything":
+        return {} if everything else {"filters": "none"}
+    return {"filters": "paper"} if everything else {}
 
 
 _GENOMES = {"": "As recognised", "hg38": "Human (hg38)", "mm10": "Mouse (mm10)"}

@@ -1,13 +1,22 @@
 #!/usr/bin/env bash
-# Rebuild pretrained/human-cell-lines-snareseq: the pair from scPECA 2.0, then CrossMP on the split's training cells.
-# Where the settings come from: infra/decisions/0004; the test cells are scored for the card.
+# Rebuild a human cell-line model: build_bundle.sh crossview|crossmp [options of build_example.py]
+# The pair comes from scPECA 2.0; fitted on the split's training cells, test cells scored for the card.
+# crossview has its defaults; where CrossMP's settings come from: infra/decisions/0004.
 set -euo pipefail
+model=$1
+shift
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-out=pretrained/human-cell-lines-snareseq
+case $model in
+  crossview) out=pretrained/human-cell-lines-snareseq settings=() ;;
+  crossmp)
+    out=pretrained/human-cell-lines-crossmp
+    settings=(--set filters=none --set batch=64 --set learning_rate=0.003 --set patience=15 --set half=true)
+    ;;
+  *) echo "$model: crossview or crossmp" >&2 && exit 2 ;;
+esac
 .venv/bin/python infra/dev/build_example.py --split $out/split.json --part all --out "$work" "$@"
-.venv/bin/crossview train --rna "$work/rna.h5ad" --atac "$work/atac.h5ad" --model crossmp --genome hg38 --device cpu \
-  --split $out/split.json --out $out --id human-cell-lines-snareseq --seed 0 \
-  --set filters=none --set batch=64 --set learning_rate=0.003 --set patience=15 --set half=true \
+.venv/bin/crossview train --rna "$work/rna.h5ad" --atac "$work/atac.h5ad" --model "$model" --genome hg38 --device cpu \
+  --split $out/split.json --out $out --id "$(basename $out)" --seed 0 --fresh "${settings[@]}" \
   --licence "Weights: MIT. Cells: package scPECA 2.0 (MIT licence text); the measured data are GEO GSE126074, no licence stated."

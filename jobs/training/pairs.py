@@ -34,6 +34,7 @@ def part_by(held: HoldOut, *, seed: int) -> Callable[[Cells], Split]:
 def filters_of(spec: PairSpec) -> FilterSettings:
     """Raises BadSetting naming what is no filter."""
     from engine.fitting import filters_for, read_filters
+    from engine.preprocess.filters import FilterSettings
     from engine.translators.registry import recipe
     from jobs.spec import TrainSpec
 
@@ -41,10 +42,10 @@ def filters_of(spec: PairSpec) -> FilterSettings:
     if rest:
         raise BadSetting(
             f"There is no filter {', '.join(sorted(rest))}.",
-            hint="min_genes, max_genes, min_cells, max_share, drop_sex_chromosomes; or filters=none.",
+            hint="min_genes, max_genes, min_cells, max_share, drop_sex_chromosomes; or filters=none or paper.",
         )
     # A benchmark gives all its models the same features.
-    return filters_for(recipe(spec.model, spec.settings), found) if isinstance(spec, TrainSpec) else found
+    return filters_for(recipe(spec.model, spec.settings), found) if isinstance(spec, TrainSpec) else (found or FilterSettings())
 
 
 def split_seed(spec: PairSpec) -> int:

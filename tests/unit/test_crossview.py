@@ -174,6 +174,17 @@ def test_unlikeness_does_not_go_by_depth() -> None:
     assert np.corrcoef(columns[:, 1], fresh.depth_n)[0, 1] > 0.95
 
 
+def test_few_cells_do_not_invent_what_to_trust() -> None:
+    rng = np.random.default_rng(8)
+    train = Sighting(rng.standard_normal((500, 4)).astype(np.float32), rng.standard_normal(500).astype(np.float32))
+    flat = 0
+    for _ in range(20):
+        held = Sighting(rng.standard_normal((60, 4)).astype(np.float32), rng.standard_normal(60).astype(np.float32))
+        caution = Caution.fit(train, held, 0.5 + 0.1 * rng.standard_normal(60), rng=rng)
+        flat += int(np.ptp(caution.columns(held)[:, 1]) < 1e-6)
+    assert flat >= 14
+
+
 @pytest.mark.parametrize("settings", [{"members": 4}, {"thin_genes": 1.0}, {"members": 0}])
 def test_settings_that_make_no_model_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(BadSetting):

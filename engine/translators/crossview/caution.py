@@ -18,6 +18,7 @@ EACH = 8  # training cells a centre, on average, at least  # ours
 NEAREST = 3  # centres a cell's distance is averaged over  # ours
 STEPS = 512  # quantiles of the validation cells' unlikeness  # ours
 FAR = 4.0  # ours: unlikeness beyond which the expected score falls no further: no validation cell has shown how
+WORTH = 0.02  # ours: of the leave-one-out error
 BLOCK = 1 << 14  # cells at once
 
 Doubles = NDArray[np.float64]
@@ -70,11 +71,9 @@ class Caution:
         if known.sum() < 2 * (powers_nj.shape[1] + 1):
             return cls(centre_ck, usual, seen_q, np.full(4, np.nan), (0.0, 0.0))
         design_nj = np.column_stack([powers_nj, np.minimum(unlike_n, FAR)])[known]
-        # A cell unlike the others is never expected to be predicted better for it.
-        bounds = (np.full(4, -np.inf), np.array([np.inf, np.inf, np.inf, 1e-12]))
-        score_j = lsq_linear(design_nj, score_n[known], bounds=bounds).x
+        score_j = _expectation(design_nj, score_n[known])
         low, high = np.quantile(score_n[known], [0.01, 0.99])
-        return cls(centre_ck, usual, seen_q, np.asarray(score_j, dtype=np.float64), (float(low), float(high)))
+        return cls(centre_ck, usual, seen_q, score_j, (float(low), float(high)))
 
     def unlikeness(self, cells: Sighting) -> Doubles:
         """Log distance to the training cells beyond what is usual at this depth, in mean deviations, shape (n,)."""
@@ -101,6 +100,28 @@ class Caution:
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
         low, high = (float(v) for v in arrays["span"])
         return cls(arrays["centre"], arrays["usual"], arrays["seen"], arrays["score"], (low, high))
+
+
+def _expectation(design_nj: Doubles, score_n: Doubles) -> Doubles:
+    """Weights of all columns, of the first and the last, or of the first alone, the others zero.
+
+    More of them only where they lower the leave-one-out error by `WORTH`: few cells must not invent what to trust.
+    A cell unlike the others (the last column) is never expected to be predicted better for it.
+    """
+    width = design_nj.shape[1]
+    best, chosen = np.inf, np.zeros(width)
+    for columns in ([0], [0, width - 1], list(range(width))):
+        part_nj = design_nj[:, columns]
+        most = np.full(len(columns), np.inf)
+        if len(columns) > 1:
+            most[-1] = 1e-12
+        weight = lsq_linear(part_nj, score_n, bounds=(np.full(len(columns), -np.inf), most)).x
+        leverage_n = np.einsum("nj,nj->n", part_nj, np.linalg.pinv(part_nj).T)
+        left_out = float(np.square((score_n - part_nj @ weight) / np.maximum(1 - leverage_n, 1e-6)).mean())
+        if left_out < (1 - WORTH) * best:
+            best, chosen = left_out, np.zeros(width)
+            chosen[columns] = weight
+    return chosen
 
 
 def _powers(depth_n: Floats) -> Doubles:

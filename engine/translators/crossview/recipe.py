@@ -24,7 +24,8 @@ from engine.translators.crossview.translator import CrossViewTranslator
 from engine.types import Modality, PairedCells, Split
 
 FEW, MANY = 700, 6_000  # training cells between which strictness falls
-GENE_STEPS, SHARE_STEPS, PEAK_STEPS = 200, 320, 120  # ours: batches of one training
+GENE_STEPS, SHARE_STEPS, PEAK_STEPS = (280, 200), (320, 320), (240, 120)  # ours: batches of one training, few and many
+RATES = (0.006, 0.01)  # ours
 MOST_HELD = 2_000  # validation cells that choose, drawn by chance from more: enough for a few numbers a network
 LATENT_LIMIT = 128
 ENTRIES = 1 << 22  # cells × features whose scores say what to expect of a cell
@@ -43,12 +44,13 @@ class CrossViewRecipe:
     """
 
     key: ClassVar[str] = "crossview"
+    reads_every_feature: ClassVar[bool] = True  # no filter before it but those that are asked for
     members: int = 2
     components: int = 30
     latent: int = 32
     hidden: int = 64
     batch: int = -1
-    learning_rate: float = 0.01
+    learning_rate: float = -1.0
     gene_epochs: int = -1
     share_epochs: int = -1
     peak_epochs: int = -1
@@ -88,22 +90,22 @@ class CrossViewRecipe:
         def pick(asked: float, few: float, lot: float) -> float:
             return asked if asked >= 0 else float(few * (lot / few) ** many)
 
-        def epochs(asked: int, batches: int, most: int) -> int:
-            return asked if asked > 0 else int(np.clip(round(batches / steps), 2, most))
+        def epochs(asked: int, batches: tuple[int, int], most: int) -> int:
+            return asked if asked > 0 else int(np.clip(round(pick(-1.0, *batches) / steps), 2, most))
 
         thin_peaks = pick(self.thin_peaks, 0.8, 0.7)
         return Setting(
             trunks=self.members, compositions=(self.members + 1) // 2, members=self.members,
             components=self.components, latent=self.latent, hidden=self.hidden, inside=self.inside, batch=batch,
-            learning_rate=self.learning_rate,
+            learning_rate=pick(self.learning_rate, *RATES),
             genes=Strictness(
-                epochs(self.gene_epochs, GENE_STEPS, 20), thin_peaks, pick(self.gene_decay, 10.0, 1.0)
+                epochs(self.gene_epochs, GENE_STEPS, 25), thin_peaks, pick(self.gene_decay, 10.0, 1.0)
             ),
             shares=Strictness(
                 epochs(self.share_epochs, SHARE_STEPS, 25), thin_peaks, pick(self.share_decay, 10.0, 0.3)
             ),
             peaks=Strictness(
-                epochs(self.peak_epochs, PEAK_STEPS, 12), pick(self.thin_genes, 0.8, 0.5),
+                epochs(self.peak_epochs, PEAK_STEPS, 25), pick(self.thin_genes, 0.8, 0.5),
                 pick(self.peak_decay, 30.0, 6.0),
             ),
             depth_weight=self.depth_weight,
