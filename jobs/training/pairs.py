@@ -44,8 +44,9 @@ def filters_of(spec: PairSpec) -> FilterSettings:
             f"There is no filter {', '.join(sorted(rest))}.",
             hint="min_genes, max_genes, min_cells, max_share, drop_sex_chromosomes; or filters=none or paper.",
         )
-    # A benchmark gives all its models the same features.
-    return filters_for(recipe(spec.model, spec.settings), found) if isinstance(spec, TrainSpec) else (found or FilterSettings())
+    if isinstance(spec, TrainSpec):
+        return filters_for(recipe(spec.model, spec.settings), found)
+    return found or FilterSettings()  # a benchmark gives all its models the same features
 
 
 def split_seed(spec: PairSpec) -> int:
