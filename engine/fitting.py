@@ -20,6 +20,7 @@ from engine.preprocess.filters import FilterSettings, filter_pair
 from engine.splits import known_cells
 from engine.translate import encode_cells
 from engine.translators.base import Hooks, Recipe
+from engine.translators.registry import READS_EVERY_FEATURE
 from engine.types import Cells, Direction, FeatureSpace, PairedCells, Split
 
 FEWEST_SCORED = 10  # held-out cells worth scoring  # ours
@@ -174,7 +175,7 @@ def filters_for(recipe: Recipe, filters: FilterSettings | None) -> FilterSetting
     Where nothing was said, the paper's; none for a recipe that weighs features itself.
     """
     if filters is None:
-        filters = FilterSettings.none() if getattr(recipe, "reads_every_feature", False) else FilterSettings()
+        filters = FilterSettings.none() if recipe.key in READS_EVERY_FEATURE else FilterSettings()
     return replace(filters, all_cells=True) if getattr(recipe, "paper_compat", False) else filters
 
 

@@ -236,6 +236,7 @@ class RecipeView(View):
     settings: tuple[SettingView, ...] = ()
     missing: str = ""
     holds_cells: bool = False  # its bundle carries training cells
+    reads_every_feature: bool = False  # it weighs genes and peaks itself: none is filtered out unless that is asked for
 
 
 class EpochView(View):

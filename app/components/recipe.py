@@ -102,13 +102,11 @@ def device(health: Health | None) -> str:
 
 
 FILTERS = ("published", "everything")
-READS_EVERYTHING = ("crossview",)  # methods that weigh genes and peaks themselves
 _FILTERS = {"published": "Filtered as published", "everything": "All of them"}
 
 
-def filters(method: str = "") -> dict[str, str]:
-    """Which genes and peaks a model learns; offered first: what suits the method."""
-    everything = method in READS_EVERYTHING
+def filters(everything: bool = False) -> dict[str, str]:
+    """Which genes and peaks a model learns. everything: all of them is what suits the method, and is offered first."""
     picked = choice(
         "Genes and peaks", FILTERS[::-1] if everything else FILTERS, param="filters", words=_FILTERS.__getitem__,
         help="As published (CrossMP): no sex chromosomes, training cells with 200–7,000 genes, peaks open in at least "

@@ -47,7 +47,7 @@ def _spec(cells: Pair, split: HoldOut, chosen: RecipeView, changed: dict[str, st
                 "Name of the model", placeholder=f"{chosen.title} on {cells.rna.name}", max_chars=80, key="name",
                 bind="query-params",
             )  # fmt: skip
-            filters = recipe.filters(chosen.key)
+            filters = recipe.filters(chosen.reads_every_feature)
             genome = recipe.genome(cells.genome)
         with right:
             device = recipe.device(health)

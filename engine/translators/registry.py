@@ -30,6 +30,7 @@ MODELS: Mapping[str, tuple[str, str, str]] = {
     "crossview": ("engine.translators.crossview.recipe", "CrossViewRecipe", "CrossViewTranslator"),
 }
 HOLDS_CELLS = frozenset({"knn", "kernel-ridge"})  # bundles that carry training cells
+READS_EVERY_FEATURE = frozenset({"crossview"})  # they weigh features themselves: no filter but those that are asked for
 
 
 def translator_class(key: str) -> type[Translator]:

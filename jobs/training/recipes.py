@@ -7,7 +7,7 @@ import re
 from importlib.util import find_spec
 from typing import Any
 
-from engine.translators.registry import HOLDS_CELLS, MODELS, recipe_class
+from engine.translators.registry import HOLDS_CELLS, MODELS, READS_EVERY_FEATURE, recipe_class
 from jobs.views import RecipeView, SettingView
 
 # key: (title, what it does in a sentence, the paper)
@@ -67,6 +67,7 @@ def _view(key: str) -> RecipeView:
         settings=settings,
         missing=missing,
         holds_cells=key in HOLDS_CELLS,
+        reads_every_feature=key in READS_EVERY_FEATURE,
     )
 
 

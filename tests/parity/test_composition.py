@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 import torch
 
@@ -10,11 +11,13 @@ from engine.layers.composition import log_partition, multinomial_loss
 from engine.layers.sparse import Bags
 
 
-def test_the_loss_and_every_gradient_are_those_of_log_softmax() -> None:
+@pytest.mark.parametrize("length", [1.0, 30.0], ids=["bounded by lengths", "by the largest output"])
+def test_the_loss_and_every_gradient_are_those_of_log_softmax(length: float) -> None:
     rng = np.random.default_rng(3)
     counts = rng.poisson(0.3, (7, 40)).astype(np.float32)
     counts[2] = 0  # a cell with nothing open
     plain, fused = ([torch.randn(s, generator=torch.Generator().manual_seed(1)) for s in ((7, 5), (40, 5), (40,))],) * 2
+    plain[0] = fused[0] = plain[0] * length
     plain = [p.clone().requires_grad_() for p in plain]
     fused = [p.clone().requires_grad_() for p in fused]
     shares = torch.log_softmax(plain[0] @ plain[1].T + plain[2], dim=1)

@@ -12,11 +12,11 @@ from engine.errors import BadSetting
 from engine.genome.genes import GeneModels
 from engine.translators.base import Hooks
 from engine.translators.crossview.caution import Caution, Sighting
-from engine.translators.crossview.common import Lumped
 from engine.translators.crossview.genes import PRIOR, stacked
 from engine.translators.crossview.linear import PENALTIES, Linear
 from engine.translators.crossview.nearby import nearby_genes
 from engine.translators.crossview.network import thinned
+from engine.translators.crossview.rarity import Lumped
 from engine.translators.crossview.recipe import FEW, MANY, CrossViewRecipe
 from engine.translators.crossview.translator import CrossViewTranslator
 from engine.types import CellBatch, FeatureSpace, Modality, PairedCells, Split, as_names

@@ -16,8 +16,8 @@ from engine.layers.composition import log_partition, multinomial_loss
 from engine.layers.sparse import Bags
 from engine.preprocess.steps import prefixed, unprefixed
 from engine.training import Parts, Trained, train
-from engine.translators.crossview.common import FLOOR
 from engine.translators.crossview.network import Shape, Trunk, TrunkNetwork, halved, thinned
+from engine.translators.crossview.rarity import FLOOR
 from engine.translators.crossview.setting import Run, Strictness
 from engine.types import Floats
 

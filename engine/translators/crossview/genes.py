@@ -115,8 +115,7 @@ def fit_genes(run: Run, reader: Reader, basis: GeneBasis, trained: dict[str, Tra
 
 def _share(head: GeneHead, reader: Reader, run: Run, values_ng: sp.csr_matrix) -> float:
     """Weight of the compositions with the least squared error of standardised genes on validation cells."""
-    cells, genes = values_ng.shape
-    positions = np.sort(run.rng.choice(genes, min(genes, max(64, ENTRIES // max(cells, 1))), replace=False))
+    positions = run.some(values_ng.shape[1], ENTRIES)
     linear_ng, shared_ng = head.both(head.encode(reader, run.held.atac.counts), positions)
     weight_g = head.basis.weight_g[positions]
     apart_ng = (shared_ng - linear_ng) * weight_g

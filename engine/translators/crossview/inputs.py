@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from engine.preprocess.steps import binarised, depth_of, prefixed, scaled_rows, unprefixed
 from engine.translators.baselines.common import SourceView
 from engine.translators.crossview.caution import Sighting
-from engine.translators.crossview.common import readable
 from engine.translators.crossview.network import halved
+from engine.translators.crossview.rarity import readable
 from engine.types import Cells, FeatureSpace, Floats, Modality
 
 

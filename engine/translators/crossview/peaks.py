@@ -14,12 +14,12 @@ from scipy.optimize import minimize_scalar
 from engine.preprocess.steps import binarised, depth_of, prefixed, unprefixed
 from engine.training import Trained
 from engine.translators.crossview.basis import GeneBasis
-from engine.translators.crossview.common import Lumped
 from engine.translators.crossview.composition import Composition, Prior, fit_composition, mean_share
 from engine.translators.crossview.inputs import Reader
 from engine.translators.crossview.linear import Linear
 from engine.translators.crossview.nearby import nearby_genes
 from engine.translators.crossview.network import halved
+from engine.translators.crossview.rarity import Lumped
 from engine.translators.crossview.setting import Run
 from engine.types import Floats
 
@@ -132,8 +132,7 @@ def _calibrated(head: PeakHead, latent: Floats, open_np: sp.csr_matrix, run: Run
 
     The slope is then multiplied by the setting's depth_weight and the offset chosen again.
     """
-    cells, peaks = open_np.shape
-    positions = np.sort(run.rng.choice(peaks, min(peaks, max(64, ENTRIES // max(cells, 1))), replace=False))
+    positions = run.some(open_np.shape[1], ENTRIES)
     share, truth = head.share(latent, positions), open_np[:, positions].toarray() > 0
     log_n = latent[:, -1:]
     centre = float(log_n.mean())

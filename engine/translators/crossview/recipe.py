@@ -6,19 +6,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.errors import BadSetting
-from engine.metrics.correlation import pearson_values
-from engine.metrics.ranking import auroc
-from engine.metrics.ranks import sort_rows
 from engine.training import Trained, pick_device, seeded, validation
 from engine.translators.base import Hooks
 from engine.translators.crossview.basis import GeneBasis
-from engine.translators.crossview.caution import Caution
-from engine.translators.crossview.genes import GeneHead, fit_genes
+from engine.translators.crossview.genes import fit_genes
 from engine.translators.crossview.inputs import Reader
-from engine.translators.crossview.peaks import PeakHead, fit_peaks
+from engine.translators.crossview.judging import fit_caution
+from engine.translators.crossview.peaks import fit_peaks
 from engine.translators.crossview.setting import Run, Setting, Strictness
 from engine.translators.crossview.translator import CrossViewTranslator
 from engine.types import Modality, PairedCells, Split
@@ -28,7 +24,6 @@ GENE_STEPS, SHARE_STEPS, PEAK_STEPS = (280, 200), (320, 320), (240, 120)  # ours
 RATES = (0.006, 0.01)  # ours
 MOST_HELD = 2_000  # validation cells that choose, drawn by chance from more: enough for a few numbers a network
 LATENT_LIMIT = 128
-ENTRIES = 1 << 22  # cells × features whose scores say what to expect of a cell
 
 
 @dataclass(frozen=True)
@@ -44,7 +39,6 @@ class CrossViewRecipe:
     """
 
     key: ClassVar[str] = "crossview"
-    reads_every_feature: ClassVar[bool] = True  # no filter before it but those that are asked for
     members: int = 2
     components: int = 30
     latent: int = 32
@@ -125,31 +119,3 @@ class CrossViewRecipe:
             peaks = fit_peaks(run, readers[Modality.RNA], basis, trained)
             caution = fit_caution(run, readers, genes, peaks)
         return CrossViewTranslator(readers, genes, peaks, caution, trained, rna=pair.rna.space, atac=pair.atac.space)
-
-
-def fit_caution(run: Run, readers: dict[Modality, Reader], genes: GeneHead, peaks: PeakHead) -> dict[Modality, Caution]:
-    """By source. What is unusual, and what score is expected, is learned on validation cells."""
-    return {
-        source: Caution.fit(
-            readers[source].sighting(run.cells.of(source).counts),
-            readers[source].sighting(run.held.of(source).counts),
-            _scores(run, source, readers[source], genes, peaks),
-            rng=run.rng,
-        )
-        for source in Modality
-    }
-
-
-def _scores(run: Run, source: Modality, reader: Reader, genes: GeneHead, peaks: PeakHead) -> NDArray[np.float64]:
-    """Pearson correlation over (some) genes, or AUROC over peaks, of each validation cell."""
-    counts, target = run.held.of(source).counts, run.held.of(Modality.ATAC if source is Modality.RNA else Modality.RNA)
-    features = len(target.space)
-    positions = np.sort(run.rng.choice(features, min(features, max(64, ENTRIES // max(len(target), 1))), replace=False))
-    truth = target.counts[:, positions]
-    if source is Modality.RNA:
-        predicted = peaks.decode(peaks.encode(reader, genes.basis, counts), positions)
-        return auroc(sort_rows(predicted), truth.toarray() > 0).value
-    predicted, values = genes.decode(genes.encode(reader, counts), positions), genes.basis.scale.log_normalised
-    return pearson_values(
-        predicted.astype(np.float64), values(target.counts)[:, positions].toarray().astype(np.float64)
-    )

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from engine.training import Schedule
 from engine.translators.base import Hooks
 from engine.translators.crossview.network import Shape
 from engine.types import PairedCells
+
+FEWEST = 64  # features drawn at least, however many cells  # ours
 
 
 @dataclass(frozen=True)
@@ -65,3 +68,8 @@ class Run:
     rng: np.random.Generator
     hooks: Hooks
     device: torch.device
+
+    def some(self, features: int, entries: int) -> NDArray[np.int64]:
+        """Positions of features drawn by chance, ascending: as many as make so many entries over the held cells."""
+        wanted = max(FEWEST, entries // max(len(self.held), 1))
+        return np.sort(self.rng.choice(features, min(features, wanted), replace=False))

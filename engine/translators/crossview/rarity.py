@@ -1,4 +1,4 @@
-"""Features common enough to be learned of one by one; all rarer ones are read not at all, and predicted as one."""
+"""Which features are common enough to be read, and which to be predicted each on its own; rarer ones go as one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.types import Floats
 
 PREDICTED = 2  # ours: training cells that must have a feature to be predicted on its own
 READ = (2, 5)  # ours: to be read; between the two one in `SHARE` training cells
-SHARE = 150
+SHARE = 150  # ours
 FLOOR = 0.25  # ours: a feature never counted in training counts as a quarter of one count
 
 
