@@ -105,6 +105,20 @@ def test_strictness_falls_with_the_number_of_cells() -> None:
     assert (more.batch, more.genes.epochs, more.shares.epochs, more.peaks.epochs) == (256, 2, 2, 2)
     assert CrossViewRecipe().epochs == 2 * (few.genes.epochs + few.peaks.epochs) + few.shares.epochs
     assert CrossViewRecipe(thin_genes=0.0).setting(FEW).peaks.thin == 0.0
+    assert few.inside > many.inside == 0.0
+    assert many.peaks.echo > few.peaks.echo == 0.0
+    assert (few.compositions, many.compositions) == (1, 2)
+
+
+def test_an_echo_is_part_of_the_training_and_not_of_the_model(cells: tuple[PairedCells, Split]) -> None:
+    noted: list[dict[str, float]] = []
+    hooks = Hooks(seed=1, threads=1, on_epoch=lambda epoch: noted.append(epoch.train))
+    with_it = replace(SMALL, echo=1.0, members=1, peak_epochs=6, learning_rate=0.02).fit(*cells, hooks)
+    told = [parts["echo"] for parts in noted if "echo" in parts]
+    assert len(told) == 6
+    assert told[-1] < told[0]
+    without = replace(SMALL, echo=0.0, members=1, peak_epochs=6).fit(*cells, Hooks(seed=1, threads=1))
+    assert with_it._peaks.arrays().keys() == without._peaks.arrays().keys()
 
 
 def test_two_kinds_of_members_are_weighed_by_squared_error(

@@ -28,14 +28,17 @@ FEW_HELD = 400  # validation cells that choose epoch and temperature; enough for
 
 
 class CompositionNetwork(nn.Module):
-    """A trunk and a softmax whose bias is the training average plus what is learned."""
+    """A trunk, a softmax whose bias is the training average plus what is learned, and another over what is read."""
 
-    def __init__(self, features: int, log_share_p: Floats, shape: Shape) -> None:
+    def __init__(self, log_read_f: Floats, log_share_p: Floats, shape: Shape) -> None:
         super().__init__()
+        features = len(log_read_f)
         self.trunk = TrunkNetwork(features, shape)
         self.head_pk = nn.Parameter(torch.randn(len(log_share_p), shape.latent) * START_SPREAD)
         self.shift_p = nn.Parameter(torch.zeros(len(log_share_p)))
+        self.echo_fk = nn.Parameter(torch.randn(features, shape.latent) * START_SPREAD)
         self.register_buffer("log_share_p", torch.from_numpy(log_share_p))
+        self.register_buffer("log_read_f", torch.from_numpy(log_read_f))
 
     @property
     def bias_p(self) -> torch.Tensor:
@@ -127,18 +130,25 @@ def fit_composition(
     seen: tuple[sp.csr_matrix, sp.csr_matrix],
     held: tuple[sp.csr_matrix, sp.csr_matrix],
 ) -> tuple[Composition, Trained]:
-    """Trained by the multinomial likelihood of the second of each pair given the first, at its own best temperature."""
+    """Trained by the multinomial likelihood of the second of each pair given the first, at its own best temperature.
+
+    With an echo the latent must tell the first as well: what it learns of the cell's state from all that is read keeps
+    it from learning the noise of the second.
+    """
     held = held[0][:FEW_HELD], held[1][:FEW_HELD]
-    count_p = np.asarray(seen[1].sum(axis=0), dtype=np.float64).ravel()
-    log_share_p = np.log(np.maximum(count_p, FLOOR) / max(count_p.sum(), 1.0)).astype(np.float32)
-    network = CompositionNetwork(seen[0].shape[1], log_share_p, run.setting.shape(run.setting.latent)).to(run.device)
-    batch = run.setting.batch
+    shape, batch = run.setting.shape(run.setting.latent), run.setting.batch
+    network = CompositionNetwork(_log_share(seen[0]), _log_share(seen[1]), shape).to(run.device)
 
     def step(rows: NDArray[np.int64]) -> tuple[torch.Tensor, Parts]:
-        bags = Bags.of(thinned(seen[0][rows], strictness.thin, run.rng), run.device)
-        target = Bags.of(seen[1][rows], run.device)
-        loss = multinomial_loss(network.trunk(bags), network.head_pk, network.bias_p, target)
-        return loss, {"total": float(loss.detach())}
+        read = seen[0][rows]
+        z = network.trunk(Bags.of(thinned(read, strictness.thin, run.rng), run.device))
+        loss = multinomial_loss(z, network.head_pk, network.bias_p, Bags.of(seen[1][rows], run.device))
+        parts = {"total": float(loss.detach())}
+        if strictness.echo:
+            log_read_f = network.get_buffer("log_read_f")
+            echo = multinomial_loss(z, network.echo_fk, log_read_f, Bags.of(read, run.device))
+            loss, parts["echo"] = loss + strictness.echo * echo, float(echo.detach())
+        return loss, parts
 
     def validate() -> Parts:
         total, counts = 0.0, 0.0
@@ -156,3 +166,9 @@ def fit_composition(
     member = Composition(Trunk.of(network.trunk), halved(head_pk), bias_p)
     z_nk = member.trunk(held[0])
     return member.tempered(min(TEMPERATURES, key=lambda t: member.misfit(z_nk * np.float32(t), held[1]))), how
+
+
+def _log_share(counts_nf: sp.csr_matrix) -> Floats:
+    """Log of each feature's share of all counts, shape (f,)."""
+    count_f = np.asarray(counts_nf.sum(axis=0), dtype=np.float64).ravel()
+    return np.asarray(np.log(np.maximum(count_f, FLOOR) / max(count_f.sum(), 1.0)), dtype=np.float32)

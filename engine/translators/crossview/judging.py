@@ -15,7 +15,7 @@ from engine.translators.crossview.peaks import PeakHead
 from engine.translators.crossview.setting import Run
 from engine.types import Modality
 
-ENTRIES = 1 << 22  # cells × features whose scores say what to expect of a cell  # ours
+ENTRIES = 1 << 21  # cells × features whose scores say what to expect of a cell  # ours
 
 
 def fit_caution(run: Run, readers: dict[Modality, Reader], genes: GeneHead, peaks: PeakHead) -> dict[Modality, Caution]:

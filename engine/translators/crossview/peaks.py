@@ -9,21 +9,21 @@ from typing import Any, Self
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from engine.preprocess.steps import binarised, depth_of, prefixed, unprefixed
 from engine.training import Trained
 from engine.translators.crossview.basis import GeneBasis
 from engine.translators.crossview.composition import Composition, Prior, fit_composition, mean_share
 from engine.translators.crossview.inputs import Reader
-from engine.translators.crossview.linear import Linear
+from engine.translators.crossview.level import Depths, Level, fit_level
+from engine.translators.crossview.linear import Linear, left_out
 from engine.translators.crossview.nearby import nearby_genes
 from engine.translators.crossview.network import halved
 from engine.translators.crossview.rarity import Lumped
 from engine.translators.crossview.setting import Run
 from engine.types import Floats
 
-ENTRIES = 1 << 18  # cells × peaks that calibrate; enough for two numbers
+ENTRIES = 1 << 20  # cells × peaks that calibrate; enough for two numbers
 STRENGTHS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)  # ours; of the genes nearby
 FEW_HELD = 256  # validation cells that choose the strength; enough for one number
 
@@ -33,16 +33,14 @@ class PeakHead:
     """members: compositions averaged, over peaks of which rare ones are lumped. nearby_rk: what the components of the
     genes say of each peak by nearness alone.
 
-    depth: log of the number of open peaks, from the genes. offset, slope: how the log of expected openings follows
-    predicted log depth, chosen on validation cells.
+    depth: log of the number of open peaks, from the genes. level: how expected openings follow it and the composition.
     """
 
     members: tuple[Composition, ...]
     lumped: Lumped
     nearby_rk: Floats
     depth: Linear
-    offset: float
-    slope: float
+    level: Level
 
     def encode(self, reader: Reader, basis: GeneBasis, counts_ng: sp.csr_matrix) -> Floats:
         """Each member's latent and normaliser, the genes' components, and the log of expected openings.
@@ -50,13 +48,13 @@ class PeakHead:
         Shape (n, members·(latent + 1) + k + 1).
         """
         x_ng, y_nk = reader.rows(counts_ng), basis.components(counts_ng)
-        log_n = self.offset + self.slope * self.depth(reader.coordinates(counts_ng))
+        log_n = self.level.log_openings(self.depth(reader.coordinates(counts_ng)))
         prior = Prior(y_nk, self.nearby_rk)
         return np.column_stack([*(m.encode(x_ng, prior) for m in self.members), y_nk, log_n]).astype(np.float32)
 
     def decode(self, latent_nk: Floats, positions: NDArray[np.int64]) -> Floats:
         """Probability of at least one opening, 1 − exp(−expected openings), shape (n, len(positions))."""
-        return _probability(self.share(latent_nk, positions), latent_nk[:, -1:])
+        return self.level.probability(self.share(latent_nk, positions), latent_nk[:, -1:])
 
     def share(self, latent_nk: Floats, positions: NDArray[np.int64]) -> Floats:
         """Predicted composition, shape (n, len(positions)); over all peaks a member's shares sum to one."""
@@ -70,7 +68,7 @@ class PeakHead:
         out = {
             **prefixed("depth", self.depth.arrays()), **prefixed("lumped", self.lumped.arrays()),
             "nearby": self.nearby_rk.astype(np.float16),
-            "line": np.array([self.offset, self.slope]),
+            **self.level.arrays(),
         }  # fmt: skip
         for i, member in enumerate(self.members):
             out.update(prefixed(f"member{i}", member.arrays()))
@@ -84,7 +82,7 @@ class PeakHead:
             Lumped.from_arrays(unprefixed("lumped", read)),
             read["nearby"].astype(np.float32),
             Linear.from_arrays(unprefixed("depth", read)),
-            *(float(v) for v in read["line"]),
+            Level.from_arrays(read),
         )
 
 
@@ -100,11 +98,11 @@ def fit_peaks(run: Run, reader: Reader, basis: GeneBasis, trained: dict[str, Tra
         member, trained[stage] = fit_composition(run, stage, run.setting.peaks, (x_ng, seen_nr), (x_held, held_nr))
         members.append(member)
     log_depth_n = np.log(np.maximum(depth_of(open_np), 1.0))[:, None]
-    depth = Linear.fit(reader.coordinates(run.cells.rna.counts), log_depth_n)
+    coordinates_nk = reader.coordinates(run.cells.rna.counts)
+    depth = Linear.fit(coordinates_nk, log_depth_n)
     nearby_rk = _nearby(run, basis, members[0], lumped, (x_held, held_nr))
-    head = PeakHead(tuple(members), lumped, nearby_rk, depth, 0.0, 1.0)
-    offset, slope = _calibrated(head, head.encode(reader, basis, run.held.rna.counts), open_held, run)
-    return replace(head, offset=offset, slope=slope)
+    head = PeakHead(tuple(members), lumped, nearby_rk, depth, Level(0.0, 1.0))
+    return replace(head, level=_level(run, head, reader, basis, left_out(coordinates_nk, log_depth_n)))
 
 
 def _nearby(
@@ -127,28 +125,13 @@ def _nearby(
     return halved(prior.scaled(best).weight_pr)
 
 
-def _calibrated(head: PeakHead, latent: Floats, open_np: sp.csr_matrix, run: Run) -> tuple[float, float]:
-    """Offset and slope of log depth with the least cross-entropy on (some) validation cells and peaks.
-
-    The slope is then multiplied by the setting's depth_weight and the offset chosen again.
-    """
-    positions = run.some(open_np.shape[1], ENTRIES)
-    share, truth = head.share(latent, positions), open_np[:, positions].toarray() > 0
-    log_n = latent[:, -1:]
-    centre = float(log_n.mean())
-
-    def loss(offset: float, slope: float) -> float:
-        expected = np.maximum(share * np.exp(offset + slope * (log_n - centre)), 1e-9)
-        return float(np.where(truth, -np.log(-np.expm1(-expected)), expected).mean())
-
-    def best(slope: float) -> tuple[float, float]:
-        found = minimize_scalar(lambda at: loss(at, slope), bounds=(centre - 2, centre + 2), method="bounded")
-        return float(found.fun), float(found.x)
-
-    chosen = minimize_scalar(lambda slope: best(slope)[0], bounds=(0.0, 1.5), method="bounded", options={"maxiter": 12})
-    slope = float(chosen.x) * run.setting.depth_weight
-    return best(slope)[1] - slope * centre, slope
-
-
-def _probability(share: Floats, log_n: Floats) -> Floats:
-    return np.asarray(-np.expm1(-share * np.exp(np.minimum(log_n, 30.0))), dtype=np.float32)
+def _level(run: Run, head: PeakHead, reader: Reader, basis: GeneBasis, left_out_n1: Floats) -> Level:
+    """left_out_n1: log depth of the training cells, each predicted without itself."""
+    latent = head.encode(reader, basis, run.held.rna.counts)
+    positions = run.some(run.held.atac.counts.shape[1], ENTRIES)
+    share_np, open_np = head.share(latent, positions), run.held.atac.counts[:, positions].toarray() > 0
+    seen, held = (depth_of(binarised(cells.atac.counts)).astype(np.float64) for cells in (run.cells, run.held))
+    return fit_level(
+        Depths(left_out_n1[:, 0].astype(np.float64), seen), Depths(latent[:, -1].astype(np.float64), held),
+        share_np, open_np, depth_weight=run.setting.depth_weight,
+    )  # fmt: skip

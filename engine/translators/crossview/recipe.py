@@ -20,7 +20,7 @@ from engine.translators.crossview.translator import CrossViewTranslator
 from engine.types import Modality, PairedCells, Split
 
 FEW, MANY = 700, 6_000  # training cells between which strictness falls
-GENE_STEPS, SHARE_STEPS, PEAK_STEPS = (280, 200), (320, 320), (240, 120)  # ours: batches of one training, few and many
+GENE_STEPS, SHARE_STEPS, PEAK_STEPS = (280, 200), (320, 320), (240, 96)  # ours: batches of one training, few and many
 RATES = (0.006, 0.01)  # ours
 MOST_HELD = 2_000  # validation cells that choose, drawn by chance from more: enough for a few numbers a network
 LATENT_LIMIT = 128
@@ -30,18 +30,19 @@ LATENT_LIMIT = 128
 class CrossViewRecipe:
     """Everything has a default; a negative number means: by the number of training cells.
 
-    members: networks averaged a direction; from ATAC to genes half as many again, rounded up, predict shares.
+    members: networks averaged a direction; from ATAC to genes up to as many again predict shares.
     components: of the genes. latent: of each network of shares. hidden: units of the first layers. thin_genes,
     thin_peaks: share of a cell's entries dropped in training. gene_decay, share_decay, peak_decay: decoupled decay.
     gene_epochs, share_epochs, peak_epochs: passes over the cells; the best on validation cells is kept. inside: dropout
-    between the two layers. depth_weight: share of the predicted depth's effect that is used; at 0 a peak ranks cells by
+    between the two layers. echo: weight of the second task of networks from genes to peaks, to tell the cell's own
+    genes. depth_weight: share of the predicted depth's effect that is used; at 0 a peak ranks cells by
     composition alone (README, "Depth").
     """
 
     key: ClassVar[str] = "crossview"
     members: int = 2
     components: int = 30
-    latent: int = 32
+    latent: int = 24
     hidden: int = 64
     batch: int = -1
     learning_rate: float = -1.0
@@ -53,12 +54,13 @@ class CrossViewRecipe:
     gene_decay: float = -1.0
     share_decay: float = -1.0
     peak_decay: float = -1.0
-    inside: float = 0.25
-    depth_weight: float = 0.5
+    inside: float = -1.0
+    echo: float = -1.0
+    depth_weight: float = -1.0
     view_components: int = 50  # of the SVD the linear members see
 
     def __post_init__(self) -> None:
-        widest = self.members * (self.latent + 1) + self.components + 3
+        widest = self.members * (self.latent + 1) + self.components + 3  # of either direction, the doubt included
         if self.members < 1 or self.hidden < 1 or self.components < 1 or widest > LATENT_LIMIT:
             raise BadSetting(
                 f"members={self.members}, latent={self.latent}, components={self.components} make no latent.",
@@ -81,6 +83,9 @@ class CrossViewRecipe:
         batch = self.batch if self.batch > 0 else int(np.clip(cells // 12, 16, 256))
         steps = max(1, cells // batch)
 
+        def blend(asked: float, few: float, lot: float) -> float:
+            return asked if asked >= 0 else float(few + (lot - few) * many)
+
         def pick(asked: float, few: float, lot: float) -> float:
             return asked if asked >= 0 else float(few * (lot / few) ** many)
 
@@ -89,8 +94,9 @@ class CrossViewRecipe:
 
         thin_peaks = pick(self.thin_peaks, 0.8, 0.7)
         return Setting(
-            trunks=self.members, compositions=(self.members + 1) // 2, members=self.members,
-            components=self.components, latent=self.latent, hidden=self.hidden, inside=self.inside, batch=batch,
+            trunks=self.members, compositions=max(1, round(self.members * blend(-1.0, 0.5, 1.0))), members=self.members,
+            components=self.components, latent=self.latent, hidden=self.hidden,
+            inside=blend(self.inside, 0.25, 0.0), batch=batch,
             learning_rate=pick(self.learning_rate, *RATES),
             genes=Strictness(
                 epochs(self.gene_epochs, GENE_STEPS, 25), thin_peaks, pick(self.gene_decay, 10.0, 1.0)
@@ -99,10 +105,10 @@ class CrossViewRecipe:
                 epochs(self.share_epochs, SHARE_STEPS, 25), thin_peaks, pick(self.share_decay, 10.0, 0.3)
             ),
             peaks=Strictness(
-                epochs(self.peak_epochs, PEAK_STEPS, 25), pick(self.thin_genes, 0.8, 0.5),
-                pick(self.peak_decay, 30.0, 6.0),
+                epochs(self.peak_epochs, PEAK_STEPS, 25), pick(self.thin_genes, 0.8, 0.35),
+                pick(self.peak_decay, 30.0, 6.0), blend(self.echo, 0.0, 1.0),
             ),
-            depth_weight=self.depth_weight,
+            depth_weight=blend(self.depth_weight, 0.65, 0.5),
         )  # fmt: skip
 
     def fit(self, pair: PairedCells, split: Split, hooks: Hooks) -> CrossViewTranslator:

@@ -18,11 +18,15 @@ FEWEST = 64  # features drawn at least, however many cells  # ours
 
 @dataclass(frozen=True)
 class Strictness:
-    """Of one kind of network. thin: share of a cell's entries dropped in training. decay: decoupled, of matrices."""
+    """Of one kind of network. thin: share of a cell's entries dropped in training. decay: decoupled, of matrices.
+
+    echo: weight, in the loss, of the cell's own entries, dropped ones included, as its latent tells them.
+    """
 
     epochs: int
     thin: float
     decay: float
+    echo: float = 0.0
 
 
 @dataclass(frozen=True)
