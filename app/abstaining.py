@@ -17,7 +17,7 @@ from app import readings
 from app.charts import ORDERS
 from app.present import count, number, plural
 from jobs.names import Direction
-from jobs.results.certainty import abstention, kept
+from jobs.results.certainty import abstention, certainty, kept
 
 if TYPE_CHECKING:
     from jobs.results.certainty import Abstention
@@ -30,13 +30,14 @@ CERTAIN, DEEP, RANDOM = (name for name, _, _ in ORDERS)
 class LeavingOut:
     """One setting of the slider, over the table of cells of one direction.
 
-    kept: flags, shape (n,). measured: whether the score is the cell's own, against its measurement, or the expected.
+    kept: flags, shape (n,). certainty: ranks, the least certain lowest; shape (n,). measured: whether the score is the
+    cell's own, against its measurement, or the expected.
     depth: counts of the source, shape (n,), where the order by depth can be judged.
     """
 
     kept: NDArray[np.bool_]
     score: NDArray[np.float64]
-    expected: NDArray[np.float64]
+    certainty: NDArray[np.float64]
     depth: NDArray[np.float64] | None
     words: str
     measured: bool
@@ -52,7 +53,7 @@ class LeavingOut:
 
     @cached_property
     def by_certainty(self) -> Abstention:
-        return abstention(self.score, self.expected)
+        return abstention(self.score, self.certainty)
 
     @cached_property
     def by_depth(self) -> Abstention | None:
@@ -107,12 +108,14 @@ def leaving_out(cells: pd.DataFrame, direction: Direction, *, percent: int, scor
         return None
     column, words = readings.CELL_SCORES[direction]
     expected = cells[readings.EXPECTED].to_numpy(dtype=float)
+    novelty = cells[readings.NOVELTY] if readings.NOVELTY in names else np.zeros(len(cells))
+    order = certainty(expected, np.asarray(novelty, dtype=float))
     measured = scored and column in cells and bool(cells[column].notna().any())
     depth = cells["source_depth"].to_numpy(dtype=float) if measured and "source_depth" in cells else None
     return LeavingOut(
-        kept(expected, percent / 100) if percent else np.ones(len(cells), dtype=bool),
+        kept(order, percent / 100) if percent else np.ones(len(cells), dtype=bool),
         cells[column].to_numpy(dtype=float) if measured else expected,
-        expected,
+        order,
         depth,
         words if measured else f"expected {words}",
         measured,

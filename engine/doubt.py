@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.bundle import Bundle
-from engine.metrics.abstention import abstention
+from engine.metrics.abstention import abstention, certainty
+from engine.metrics.ranks import Doubles
 from engine.metrics.scores import Table, plain
 from engine.report import Report
 from engine.translate import Encoded
@@ -79,14 +80,16 @@ def with_doubt(
     }
     score = CELL_SCORE[report.direction.target]
     if cells is not None and rows_m is not None and depth_n is not None and score in cells:
-        said["abstention"] = _abstention(cells[score], doubt.expected_n[rows_m], depth_n[rows_m])
+        said["abstention"] = _abstention(
+            cells[score], certainty(doubt.expected_n, doubt.novelty_n)[rows_m], depth_n[rows_m]
+        )
     note = outside_note(doubt)
     return replace(report, doubt=plain(said), notes=(*report.notes, *([note] if note else [])))
 
 
-def _abstention(score_m: NDArray[Any], expected_m: Floats, depth_m: Floats) -> Mapping[str, float]:
-    """Mean heights of the curves of kept score: by expected score, by source depth, and at random."""
-    ours = abstention(score_m, expected_m)
+def _abstention(score_m: NDArray[Any], certainty_m: Doubles, depth_m: Floats) -> Mapping[str, float]:
+    """Mean heights of the curves of kept score: by the model's certainty, by source depth, and at random."""
+    ours = abstention(score_m, certainty_m)
     return {"area": ours.area, "area_by_depth": abstention(score_m, depth_m).area, "area_at_random": ours.everything}
 
 

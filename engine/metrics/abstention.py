@@ -75,6 +75,20 @@ def abstention(score_n: ArrayLike, certainty_n: ArrayLike) -> Abstention:
     return Abstention(n, np.where(some, total_m / np.where(some, count_m, 1.0), np.nan))
 
 
+def certainty(expected_n: ArrayLike, novelty_n: ArrayLike) -> Doubles:
+    """Ranks of cells, the least certain lowest: by the score expected of them, equals by how little novel they are.
+
+    Only their order means anything. NaN where no score is expected of a cell; a novelty that is unknown counts as none.
+    Shape (n,).
+    """
+    expected, novelty = _pair(expected_n, novelty_n)
+    found = np.full(len(expected), np.nan)
+    known = np.isfinite(expected)
+    pairs = np.column_stack([expected[known], -np.nan_to_num(novelty[known], nan=0.0)])
+    found[known] = np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
+    return found
+
+
 def kept(certainty_n: ArrayLike, share: float) -> Flags:
     """Which cells stay when this share is left out, the least certain first; shape (n,).
 

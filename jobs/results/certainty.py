@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
     from engine.metrics.abstention import Abstention as Abstention
-    from engine.metrics.ranks import Flags
+    from engine.metrics.ranks import Doubles, Flags
 
 MOST = 90  # per cent left out at most, as far as curves go
 
@@ -18,6 +18,13 @@ def abstention(score_n: ArrayLike, certainty_n: ArrayLike) -> Abstention:
     from engine.metrics import abstention as engine  # the metrics import half of scipy
 
     return engine.abstention(score_n, certainty_n)
+
+
+def certainty(expected_n: ArrayLike, novelty_n: ArrayLike) -> Doubles:
+    """Ranks of cells, the least certain lowest: by expected score, equals by novelty."""
+    from engine.metrics import abstention as engine
+
+    return engine.certainty(expected_n, novelty_n)
 
 
 def kept(certainty_n: ArrayLike, share: float) -> Flags:

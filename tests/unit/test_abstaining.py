@@ -51,7 +51,8 @@ def test_the_sentence_says_when_nothing_is_gained() -> None:
 
 
 def test_cells_the_model_is_equally_certain_of_are_not_parted() -> None:
-    assert sentence(cells(expected_score=[0.2] * 4), 50).startswith("No cell is left out")
+    assert sentence(cells(expected_score=[0.2] * 4, novelty=[0.5] * 4), 50).startswith("No cell is left out")
+    assert sentence(cells(expected_score=[0.2] * 4, novelty=[0.1, 0.9, 0.8, 0.2]), 50).startswith("Leaving out 2 of 4")
 
 
 def test_without_truth_the_expected_score_is_said_and_that_it_cannot_be_checked() -> None:

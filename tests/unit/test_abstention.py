@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.metrics.abstention import MOST, Abstention, abstention, kept
+from engine.metrics.abstention import MOST, Abstention, abstention, certainty, kept
 
 TABLES = st.lists(
     st.tuples(
@@ -147,3 +147,14 @@ def test_pages_offer_as_much_as_the_curve_covers() -> None:
     from jobs.results import certainty
 
     assert round(100 * MOST) == certainty.MOST
+
+
+def test_cells_of_which_the_same_is_expected_go_by_how_novel_they_are() -> None:
+    ranks = certainty([0.3, 0.3, 0.1, np.nan, 0.3, 0.3], [0.2, 0.9, 0.0, 0.5, np.nan, 0.9])
+    np.testing.assert_array_equal(ranks, [2, 1, 0, np.nan, 3, 1])
+    assert kept(ranks, 0.34).tolist() == [True, True, False, False, True, True]
+
+
+def test_a_flat_expectation_leaves_out_the_most_novel_first() -> None:
+    novelty = np.random.default_rng(4).random(50)
+    np.testing.assert_array_equal(kept(certainty(np.full(50, 0.2), novelty), 0.2), novelty <= np.sort(novelty)[39])
