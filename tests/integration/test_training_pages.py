@@ -97,6 +97,16 @@ def test_batches_that_are_held_out_are_chosen_by_name(lab: Client, cells: dict[s
     assert not page.button(key="train").disabled
 
 
+@pytest.mark.parametrize(("model", "first"), [("crossview", "All of them"), ("crossmp", "Filtered as published")])
+def test_features_are_offered_as_suits_the_model(
+    lab: Client, cells: dict[str, DatasetView], model: str, first: str
+) -> None:
+    page = at("train", rna=cells["rna"].id, atac=cells["atac"].id, model=model)
+    offered = page.selectbox(key="filters-choice")
+    assert offered.options[0] == first
+    assert offered.index == 0
+
+
 def test_a_model_that_is_not_installed_is_named_with_its_mend(lab: Client, cells: dict[str, DatasetView]) -> None:
     missing = next((r for r in lab.recipes() if r.missing), None)
     if missing is None:

@@ -41,15 +41,15 @@ def test_a_known_level_is_found_again() -> None:
     assert expected.sum() == pytest.approx(open_np.sum(), rel=0.01)
 
 
-def test_the_level_is_that_of_all_cells_where_validation_cells_happen_to_be_deep() -> None:
+def test_the_level_lies_half_way_between_training_and_validation_cells() -> None:
     rng = np.random.default_rng(2)
     depths, share_np, open_np = known(60, 300, rng)
     seen = Depths(rng.normal(3.0, 0.5, 3000), rng.poisson(0.5 * depths.open_n.mean(), 3000).astype(np.float64))
     alone = fit_level(depths, depths, share_np, open_np, depth_weight=0.0)
-    pooled = fit_level(seen, depths, share_np, open_np, depth_weight=0.0)
-    everything = np.concatenate([seen.open_n, depths.open_n]).mean()
-    assert pooled.offset - alone.offset == pytest.approx(np.log(everything / depths.open_n.mean()), abs=1e-6)
-    assert pooled.sharpness == alone.sharpness
+    between = fit_level(seen, depths, share_np, open_np, depth_weight=0.0)
+    half = 0.5 * np.log(seen.open_n.mean() / depths.open_n.mean())
+    assert between.offset - alone.offset == pytest.approx(half, abs=1e-6)
+    assert between.sharpness == alone.sharpness
 
 
 def test_the_slope_is_multiplied_by_its_weight() -> None:

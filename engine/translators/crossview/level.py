@@ -71,12 +71,12 @@ def fit_level(
     """slope: Poisson regression of open peaks on predicted depth, times `depth_weight`. sharpness: likeliest.
 
     seen: training cells, each predicted without itself. held: validation cells; share_np, open_np: of theirs, over some
-    peaks. Of so few validation cells the mean depth says little: the level is that of all cells together.
+    peaks. The level lies half way between the two: validation cells may be few, and training cells of other batches
+    than the cells to come.
     """
-    both = seen.joined(held)
-    slope = depth_weight * _slope(both)
+    slope = depth_weight * _slope(seen.joined(held))
     at_held, sharpness = _likeliest(share_np, slope * held.predicted_n, open_np)
-    return Level(at_held + both.offset(slope) - held.offset(slope), slope, sharpness)
+    return Level(at_held + (seen.offset(slope) - held.offset(slope)) / 2, slope, sharpness)
 
 
 def _slope(depths: Depths) -> float:
