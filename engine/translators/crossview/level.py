@@ -1,9 +1,9 @@
-"""How many peaks of a cell to expect open, and how sharply the predicted composition separates them."""
+"""How many peaks of a cell to expect open, and what an expectation turns out to mean."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -14,38 +14,48 @@ from engine.types import Floats
 Doubles = NDArray[np.float64]
 
 STEEPEST = 1.5  # ours; of the slope of depth
-SHARPEST = (0.5, 1.5)  # ours
-STEPS = 12  # of Fisher scoring; it settles in five
+KNOTS = 8  # of the curve, at most  # ours
+EACH = 60  # open peaks a knot rests on, at least  # ours
+FLATTEST = 0.2  # ours: of the curve between two knots; a flat piece would make equals of what the model tells apart
+BEYOND = 30.0  # how far the curve goes on, at a slope of one, past its first and last knot
 LEAST = 1e-12
 
 
-@dataclass(frozen=True)
-class Level:
-    """The log of expected openings of a peak: offset + slope · predicted log depth + sharpness · log share.
+def _identity() -> Doubles:
+    return np.array([[-BEYOND, BEYOND], [-BEYOND, BEYOND]])
 
-    sharpness: below 1 where shares learned from few cells differ more from peak to peak than those of new cells do.
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """Expected openings of a peak are raised by depth and then read off a curve.
+
+    offset, slope: log of a cell's expected openings, offset + slope · predicted log depth; a peak has its share of
+    them. curve_2k: log of openings expected so, ascending, and log of those found on validation cells; rising, so that
+    no order of cells or peaks changes. What is learned of a rare peak from few cells is noise in part, which the curve
+    takes back.
     """
 
     offset: float
     slope: float
-    sharpness: float = 1.0
+    curve_2k: Doubles = field(default_factory=_identity)
 
     def log_openings(self, depth_n: Floats) -> Floats:
-        """The part of the cell, without its shares; same shape as the predicted log depth."""
+        """Of the cell, all peaks together; same shape as the predicted log depth."""
         return np.asarray(self.offset + self.slope * depth_n, dtype=np.float32)
 
     def probability(self, share_np: Floats, log_openings_n1: Floats) -> Floats:
-        """Of at least one opening, 1 − exp(−expected openings), shape (n, p)."""
-        raised = share_np if self.sharpness == 1.0 else np.power(share_np, np.float32(self.sharpness))
-        return np.asarray(-np.expm1(-raised * np.exp(np.minimum(log_openings_n1, 30.0))), dtype=np.float32)
+        """Of at least one opening, 1 − exp(−openings), shape (n, p)."""
+        openings = np.exp(np.interp(_log_expected(share_np, log_openings_n1), *self.curve_2k))
+        return np.asarray(-np.expm1(-openings), dtype=np.float32)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        return {"line": np.array([self.offset, self.slope, self.sharpness])}
+        return {"line": np.array([self.offset, self.slope]), "curve": self.curve_2k}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Files of before sharpness was there have two numbers."""
-        return cls(*(float(v) for v in arrays["line"]))
+        """Files of before the curve was there have none."""
+        offset, slope = (float(v) for v in arrays["line"])
+        return cls(offset, slope, arrays.get("curve", _identity()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,15 +78,22 @@ class Depths:
 def fit_level(
     seen: Depths, held: Depths, share_np: Floats, open_np: NDArray[np.bool_], *, depth_weight: float
 ) -> Level:
-    """slope: Poisson regression of open peaks on predicted depth, times `depth_weight`. sharpness: likeliest.
+    """slope: Poisson regression of open peaks on predicted depth, times `depth_weight`. curve: of the validation cells.
 
     seen: training cells, each predicted without itself. held: validation cells; share_np, open_np: of theirs, over some
     peaks. The level lies half way between the two: validation cells may be few, and training cells of other batches
     than the cells to come.
     """
     slope = depth_weight * _slope(seen.joined(held))
-    at_held, sharpness = _likeliest(share_np, slope * held.predicted_n, open_np)
-    return Level(at_held + (seen.offset(slope) - held.offset(slope)) / 2, slope, sharpness)
+    at_held = held.offset(slope)
+    log_openings_n1 = (at_held + slope * held.predicted_n)[:, None].astype(np.float32)
+    curve_2k = _curve(_log_expected(share_np, log_openings_n1), open_np)
+    shift = (seen.offset(slope) - at_held) / 2
+    return Level(at_held + shift, slope, curve_2k + np.array([[shift], [shift]]))
+
+
+def _log_expected(share_np: Floats, log_openings_n1: Floats) -> Floats:
+    return np.asarray(np.log(np.maximum(share_np, LEAST)) + log_openings_n1, dtype=np.float32)
 
 
 def _slope(depths: Depths) -> float:
@@ -89,29 +106,38 @@ def _slope(depths: Depths) -> float:
     return float(np.clip(found.coef_[0], 0.0, STEEPEST))
 
 
-def _likeliest(share_np: Floats, given_n: Doubles, open_np: NDArray[np.bool_]) -> tuple[float, float]:
-    """Offset and sharpness with the highest likelihood of what is open, by Fisher scoring (complementary log-log)."""
-    log_share_np = np.log(np.maximum(share_np, LEAST)).astype(np.float64)
-    offset, sharpness = float(np.log(max(open_np.sum(), 0.5) / (share_np * np.exp(given_n)[:, None]).sum())), 1.0
-    for _ in range(STEPS):
-        expected = np.clip(np.exp(offset + given_n[:, None] + sharpness * log_share_np), LEAST, 30.0)
-        closed = np.exp(-expected)
-        pull = np.where(open_np, expected * closed / (1 - closed), -expected)
-        weight = np.square(expected) * closed / (1 - closed)
-        by_share = weight * log_share_np
-        information = np.array([[weight.sum(), by_share.sum()], [by_share.sum(), (by_share * log_share_np).sum()]])
-        step = np.linalg.lstsq(information, np.array([pull.sum(), (pull * log_share_np).sum()]), rcond=None)[0]
-        offset, sharpness = offset + float(step[0]), sharpness + float(step[1])
-        if np.abs(step).max() < 1e-6:
-            break
-    if SHARPEST[0] <= sharpness <= SHARPEST[1]:
-        return offset, sharpness
-    return _likeliest_offset(log_share_np, given_n, open_np, float(np.clip(sharpness, *SHARPEST)))
+def _curve(log_expected_np: Floats, open_np: NDArray[np.bool_]) -> Doubles:
+    """Openings found by openings expected, in groups with as many open peaks each; rising (isotonic regression)."""
+    from sklearn.isotonic import isotonic_regression
+
+    order = np.argsort(log_expected_np, axis=None)
+    expected, found = np.exp(log_expected_np.ravel()[order].astype(np.float64)), open_np.ravel()[order]
+    groups = int(np.clip(found.sum() // EACH, 0, KNOTS))
+    if groups == 0:
+        return _identity()
+    ends = np.searchsorted(np.cumsum(found), found.sum() * np.arange(1, groups + 1) / groups)
+    starts, size_k = _starts(ends, len(found))
+    at_k = np.log(np.add.reduceat(expected, starts) / size_k)
+    open_k = np.add.reduceat(found.astype(np.float64), starts)
+    to_k = np.log(-np.log1p(-np.minimum(open_k / size_k, 1 - 1e-6)))
+    to_k = isotonic_regression(to_k, sample_weight=open_k)
+    return _extended(at_k, _rising(at_k, to_k))
 
 
-def _likeliest_offset(
-    log_share_np: Doubles, given_n: Doubles, open_np: NDArray[np.bool_], sharpness: float
-) -> tuple[float, float]:
-    """As many openings as there are, at a sharpness that was held at its limit."""
-    expected = np.exp(given_n[:, None] + sharpness * log_share_np).sum()
-    return float(np.log(max(open_np.sum(), 0.5) / max(expected, LEAST))), sharpness
+def _starts(ends: NDArray[np.int64], entries: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where groups begin, and how large they are: each ends with an open peak; what comes after the last joins it."""
+    starts = np.unique(np.concatenate([[0], ends[:-1] + 1]))
+    return starts, np.diff(np.append(starts, entries))
+
+
+def _rising(at_k: Doubles, to_k: Doubles) -> Doubles:
+    out = to_k.copy()
+    for k in range(1, len(out)):
+        out[k] = max(out[k], out[k - 1] + FLATTEST * (at_k[k] - at_k[k - 1]))
+    return out
+
+
+def _extended(at_k: Doubles, to_k: Doubles) -> Doubles:
+    """With a far knot on either side, at a slope of one."""
+    ends = [np.concatenate([[k[0] - BEYOND], k, [k[-1] + BEYOND]]) for k in (at_k, to_k)]
+    return np.stack(ends).astype(np.float64)
