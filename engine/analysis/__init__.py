@@ -1,0 +1,1 @@
+"""What a lab does with a joint view: clusters, imputation, mixing, markers, links, trajectories; raw and imputed."""

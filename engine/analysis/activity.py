@@ -1,0 +1,104 @@
+"""Gene activity: what the open peaks around each gene say of it, cell by cell, and whether expression agrees.
+
+The weights are MAESTRO's enhanced model (`engine.genome.activity`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from engine.analysis.nearby import nearby
+from engine.analysis.profiles import Profile
+from engine.analysis.result import Analysis
+from engine.genome.activity import activity_matrix
+from engine.genome.genes import GeneModels
+from engine.genome.peaks import parse_peaks
+from engine.metrics.correlation import pearson_values, rank_values
+from engine.metrics.ranks import Doubles, Integers
+from engine.types import Floats, Names
+
+SHARE = 0.01  # genes seen in fewer cells are not correlated, as everywhere
+
+
+@dataclass(frozen=True, eq=False)
+class Activity:
+    """Weights from peaks to genes. genes: names of those that have a gene model and a peak, shape (g,).
+
+    weight_pg: CSR, shape (p, g). position_g: of the genes in the RNA profile.
+    """
+
+    genes: Names
+    position_g: Integers
+    weight_pg: sp.csr_matrix
+
+    @classmethod
+    def of(cls, genes: Names, peaks: Names, models: GeneModels) -> Activity:
+        """Raises BadInput where no gene has a model, or the peaks cannot be read."""
+        placed = np.flatnonzero(nearby(genes, peaks, models, reach=0).placed_g)
+        whole = activity_matrix(parse_peaks([str(name) for name in peaks]), models)
+        model_g = np.array([models.index[str(genes[g])] for g in placed], dtype=np.int64)
+        weight_pg = sp.csr_matrix(whole[:, model_g])
+        reached = np.flatnonzero(np.diff(sp.csc_matrix(weight_pg).indptr))
+        return cls(genes[placed[reached]], placed[reached], sp.csr_matrix(weight_pg[:, reached]))
+
+    def scores(self, profile: Profile) -> Floats:
+        """Activity of every gene in every cell, per 10,000 and as log1p, shape (n, g)."""
+        out = np.empty((len(profile), len(self.genes)), dtype=np.float32)
+        for start, stop, rows in profile.row_blocks():
+            part = rows @ self.weight_pg
+            out[start:stop] = np.log1p(1e4 * part / np.maximum(part.sum(axis=1, keepdims=True), 1e-12))
+        return out
+
+    @property
+    def peaks_g(self) -> Integers:
+        """How many peaks each gene has."""
+        return np.diff(sp.csc_matrix(self.weight_pg).indptr).astype(np.int64)
+
+
+def activity(
+    atac: Mapping[str, Profile], rna: Profile, models: GeneModels, *, share: float = SHARE
+) -> tuple[Analysis, Mapping[str, Floats], Activity]:
+    """Activity of each profile beside expression; also the scores themselves, by profile, and what they are of.
+
+    rna: expression to compare with, usually raw. Table genes: profile, gene, peaks, pearson and spearman over cells.
+    Table cells: each cell's correlation over genes, a column a profile. Genes seen in few cells are left out.
+    """
+    weights = Activity.of(rna.names, next(iter(atac.values())).names, models)
+    expression = rna.columns(weights.position_g)
+    scored = np.flatnonzero((expression > 0).mean(axis=0) >= share)
+    y_gn = expression[:, scored].T.astype(np.float64)
+    scores, tables, cells = {}, [], {}
+    for name, profile in atac.items():
+        scores[name] = weights.scores(profile)
+        x_gn = scores[name][:, scored].T.astype(np.float64)
+        over_cells, cells[name] = _agreement(x_gn, y_gn)
+        frame = {"gene": weights.genes[scored], "peaks": weights.peaks_g[scored], **over_cells}
+        tables.append(pd.DataFrame(frame).assign(profile=name))
+    table = pd.concat(tables, ignore_index=True)[["profile", "gene", "peaks", "pearson", "spearman"]]
+    means = table.groupby("profile", sort=False)[["pearson", "spearman"]].mean()
+    found = Analysis(
+        "activity",
+        {"genes": table, "cells": pd.DataFrame({f"{name} pearson": r for name, r in cells.items()})},
+        figures={
+            "over_cells": {str(k): dict(row) for k, row in means.iterrows()},
+            "over_genes": {name: float(r.mean()) for name, r in cells.items()},
+        },
+        settings={"genes": len(weights.genes), "compared": len(scored), "share": share, "genome": models.genome},
+    )
+    return found, scores, weights
+
+
+def _agreement(x_gn: Doubles, y_gn: Doubles) -> tuple[dict[str, Doubles], Doubles]:
+    """Correlations over cells, by gene, and over genes, by cell; 0 where a row is constant."""
+    if not len(x_gn):
+        return {"pearson": np.zeros(0), "spearman": np.zeros(0)}, np.zeros(x_gn.shape[1])
+    over_cells = {
+        "pearson": np.nan_to_num(pearson_values(x_gn, y_gn)),
+        "spearman": np.nan_to_num(pearson_values(rank_values(x_gn), rank_values(y_gn))),
+    }
+    return over_cells, np.nan_to_num(pearson_values(x_gn.T, y_gn.T))
