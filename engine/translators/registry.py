@@ -27,9 +27,13 @@ MODELS: Mapping[str, tuple[str, str, str]] = {
     "babel": ("engine.translators.babel.recipe", "BabelRecipe", "BabelTranslator"),
     "crossmp": ("engine.translators.crossmp.recipe", "CrossMPRecipe", "CrossMPTranslator"),
     "multivi": ("engine.translators.multivi.recipe", "MultiVIRecipe", "MultiVITranslator"),
+    "scmvp": ("engine.translators.scmvp.recipe", "ScMVPRecipe", "ScMVPTranslator"),
     "crossview": ("engine.translators.crossview.recipe", "CrossViewRecipe", "CrossViewTranslator"),
 }
 HOLDS_CELLS = frozenset({"knn", "kernel-ridge"})  # bundles that carry training cells
+# Models whose latent is made of both modalities where both are given; the others then take one of them.
+JOINT = frozenset({"scbutterfly", "babel", "crossmp", "multivi", "scmvp"})
+DEPTH_ALONE = frozenset({"mean", "depth"})  # keep nothing of a cell but its depths: there is no view of it
 READS_EVERY_FEATURE = frozenset({"crossview"})  # they weigh features themselves: no filter but those that are asked for
 
 

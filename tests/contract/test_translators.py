@@ -14,7 +14,7 @@ from engine.errors import BadBundle, FeatureMismatch, MissingExtra, UnknownFeatu
 from engine.nulls import Nulls
 from engine.preprocess.filters import FilterSettings, filter_pair
 from engine.translators.base import Hooks, Translator
-from engine.translators.registry import MODELS, recipe
+from engine.translators.registry import DEPTH_ALONE, JOINT, MODELS, recipe
 from engine.types import CellBatch, Cells, Direction, Modality, PairedCells, Split
 from tests.builders import paired, split_of
 
@@ -27,6 +27,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "multivi": {"epochs": "5", "batch": "16", "learning_rate": "0.03", "hidden": "64", "latent": "8"},
     "babel": {"epochs": "8", "batch": "48", "learning_rate": "0.02"},
     "scbutterfly": {"pretrain_epochs": "3", "epochs": "8", "batch": "48", "learning_rate": "0.02", "start": "mean"},
+    "scmvp": {"epochs": "30", "batch": "32", "components": "3", "start_epochs": "20", "hidden": "32", "latent": "4"},
     "crossview": {"view_components": "8", "components": "8", "latent": "8", "hidden": "24", "thin_genes": "0.3"},
     "crossmp": {"epochs": "25", "batch": "16", "patience": "20", "learning_rate": "0.02", "significant_genes": "20"},
 }
@@ -186,6 +187,18 @@ def test_counts_of_other_features_are_refused(fitted: Fitted, modality: Modality
     wider = sp.csr_matrix(sp.hstack([counts, counts]))
     with pytest.raises(FeatureMismatch, match="where the model reads"):
         fitted.translator.encode(CellBatch(**{modality.value: wider}))
+
+
+def test_the_registry_knows_which_models_read_both_modalities_at_once(fitted: Fitted) -> None:
+    both = CellBatch(rna=fitted.pair.rna.counts[:9], atac=fitted.pair.atac.counts[:9])
+    latent = fitted.translator.encode(both)
+    if fitted.key in DEPTH_ALONE:
+        assert fitted.key not in JOINT
+        return
+    assert (latent.source == set(Modality)) is (fitted.key in JOINT)
+    if fitted.key in JOINT:
+        for target in Modality:  # imputation: what was given is decoded too
+            assert np.isfinite(fitted.translator.decode(latent, target, [0, 1]).values).all()
 
 
 def test_a_batch_without_a_source_is_refused_by_direction(fitted: Fitted) -> None:

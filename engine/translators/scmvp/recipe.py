@@ -1,0 +1,103 @@
+"""scMVP from a pair of cells to a translator: the paper's inputs, network, loss and training.
+
+Source: Li, Fu, Wang, Zhu, Duan, Tang, Chen, Chuai, Wang & Liu 2022, Genome Biology 23:20. README.md says what the paper
+leaves open and how it is read here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from engine.errors import BadSetting
+from engine.training import pick_device, seeded, validation
+from engine.translators.base import Hooks
+from engine.translators.scmvp.components import CELLS, components_of
+from engine.translators.scmvp.inputs import Inputs, Rows, mean_shares
+from engine.translators.scmvp.network import ScMVPNetwork, Shape
+from engine.translators.scmvp.stages import Training
+from engine.translators.scmvp.translator import EXTRAS, ScMVPTranslator
+from engine.types import PairedCells, Split
+
+__all__ = ["ScMVPRecipe", "ScMVPTranslator"]
+
+WIDEST = 128 - EXTRAS  # a job's latent is at most 128 numbers
+
+
+@dataclass(frozen=True)
+class ScMVPRecipe:
+    """Settings with the paper's numbers where it gives any.
+
+    components: of the mixture, 0: from the effective rank of the cells' correlations. latent: dimensions of z.
+    epochs: at most, of both stages together. cycle: weight of the cycle's four divergences. kl_weight: of those to the
+    prior. atac_weight: of the peaks' likelihood. start_epochs: of the epochs, those with the plain prior N(0, I) before
+    the mixture is fitted to the latents; 0 fits it to the untrained encoder's. warmup: epochs of these over which the
+    weight of the divergence to the prior grows. apart: the cycle teaches the single encoders alone, and leaves the
+    joint latent and the decoders as they are. thin_genes, thin_peaks: share of a cell's entries hidden from the
+    encoders while training. in_units: the peaks' target counts an open peak as one on average, instead of in TF-IDF's
+    own numbers. anneal: each stage's learning rate rises and falls. patience: epochs without a better validation loss
+    before a stage ends; 0: never.
+    """
+
+    key: ClassVar[str] = "scmvp"
+    components: int = 0  # scMVP: given, or from the rank of the cell-cell correlation matrix
+    latent: int = 10  # scMVP
+    hidden: int = 128  # scMVP
+    heads: int = 8  # scMVP, of 16 features each
+    learning_rate: float = 5e-3  # scMVP
+    batch: int = 128  # scMVP
+    epochs: int = 30  # scMVP
+    cycle: float = 1.0  # scMVP
+    kl_weight: float = 1.0  # scMVP
+    atac_weight: float = 1.0  # scMVP
+    start_epochs: int = 10  # ours
+    warmup: int = 5  # ours
+    apart: bool = True  # ours
+    thin_genes: float = 0.5  # ours
+    thin_peaks: float = 0.5  # ours
+    in_units: bool = True  # ours
+    even_genes: bool = True  # ours
+    anneal: bool = False  # ours
+    patience: int = 0  # ours
+
+    def __post_init__(self) -> None:
+        if self.heads < 1 or self.hidden % self.heads:
+            raise BadSetting(f"{self.hidden} hidden units are not {self.heads} heads.", hint="`--set heads=8`.")
+        if not 1 <= self.latent <= WIDEST or self.components < 0 or self.start_epochs < 0 or self.warmup < 0:
+            raise BadSetting(
+                f"latent={self.latent}, components={self.components}, start_epochs={self.start_epochs}, "
+                f"warmup={self.warmup} make no model.",
+                hint=f"A latent of 1 to {WIDEST}, the others not below 0.",
+            )
+        for name in ("thin_genes", "thin_peaks"):
+            if not 0 <= getattr(self, name) < 1:
+                raise BadSetting(f"{name}={getattr(self, name)} hides nothing or all.", hint="At least 0, below 1.")
+
+    def fit(self, pair: PairedCells, split: Split, hooks: Hooks) -> ScMVPTranslator:
+        """Everything is fitted on `split.train`; `split.valid` stops the training (a tenth of train, where empty)."""
+        with seeded(hooks) as rng:
+            fitting, held = (Rows.named(pair, names) for names in validation(split, rng))
+            device = pick_device(hooks.device)
+            inputs = Inputs.fit(fitting, in_units=self.in_units, even_genes=self.even_genes)
+            shape, network = self.start(fitting, inputs, rng)
+            network = network.to(device)
+            trained = Training(self, network, inputs, fitting, held, device).whole(rng, hooks)
+        return ScMVPTranslator(
+            network, inputs, recipe=self, shape=shape, rna=pair.rna.space, atac=pair.atac.space, device=device,
+            trained=trained,
+        )  # fmt: skip
+
+    def start(self, cells: Rows, inputs: Inputs, rng: np.random.Generator) -> tuple[Shape, ScMVPNetwork]:
+        """The network before training: components counted, decoders at the training average."""
+        components = self.components or components_of(cells.sample(CELLS, rng), rng)
+        genes, peaks = mean_shares(cells, inputs)
+        shape = Shape(
+            len(genes.share_f), len(peaks.share_f), components, self.latent, self.hidden, self.heads,
+            genes.entries, peaks.entries,
+        )  # fmt: skip
+        network = shape.build()
+        network.to_genes.start(np.log(genes.share_f))
+        network.to_peaks.start(np.log(peaks.share_f))
+        return shape, network
