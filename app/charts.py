@@ -33,8 +33,12 @@ MEANT = {"unlike the training cells": UNCERTAIN}  # labels with a colour of thei
 MARKS = (
     ("this translation", "circle", PREDICTION),
     ("this model", "circle", PREDICTION),
+    ("joint view", "circle", PREDICTION),
+    ("RNA alone", "square", NULL),
+    ("ATAC alone", "diamond", NULL),
     ("average profile", "M-0.15,-1L0.15,-1L0.15,1L-0.15,1Z", NULL),
     ("depth alone", "diamond", NULL),
+    ("the cell's own counts", "square", TRUTH),
     ("noise ceiling", "triangle-left", GOOD),
 )
 

@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Mapping
 
-from jobs.spec import BenchmarkSpec, HoldOut, PairSpec, TrainSpec, TranslateSpec, read_spec
+from jobs.spec import BenchmarkSpec, HoldOut, JointSpec, PairSpec, TrainSpec, TranslateSpec, read_spec
 from jobs.views import JobView
 
 
@@ -18,6 +18,8 @@ def commands(job: JobView, inputs: Mapping[str, str]) -> list[str]:
         return [*where, _train(spec, inputs)]
     if isinstance(spec, BenchmarkSpec):
         return [*_files(spec), _benchmark(spec, inputs)]
+    if isinstance(spec, JointSpec):
+        return [_embed(spec, inputs)]
     return _translate(spec, inputs)
 
 
@@ -27,6 +29,15 @@ def _translate(spec: TranslateSpec, inputs: Mapping[str, str]) -> list[str]:
         f"--direction {direction.value} --out {direction.value}.h5ad"
         for direction in spec.directions
     ]
+
+
+def _embed(spec: JointSpec, inputs: Mapping[str, str]) -> str:
+    words = ["crossview embed", f"--model {spec.model}"]
+    words += [f"--rna {_quoted(inputs, 'rna')}", f"--atac {_quoted(inputs, 'atac')}"]
+    words += [f"--label {shlex.quote(spec.label)}"] if spec.label else []
+    words += [f"--clusters {spec.clusters}"] if spec.clusters else []
+    words += [f"--resolution {spec.resolution:g}", f"--seed {spec.seed}"]
+    return " ".join([*words, "--out joint.h5ad", "--report report.json"])
 
 
 def _train(spec: TrainSpec, inputs: Mapping[str, str]) -> str:

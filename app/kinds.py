@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from app import present
-from jobs.spec import BenchmarkSpec, HoldOut, PairSpec, TrainSpec, read_spec
+from jobs.spec import BenchmarkSpec, HoldOut, JointSpec, PairSpec, TrainSpec, read_spec
 from jobs.views import JobView
 
 Query = dict[str, str | list[str]]
@@ -25,6 +25,7 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = {
     "translate": Kind("Translation", ":material/swap_horiz:", "translation", "views/new.py"),
+    "joint": Kind("Joint view", ":material/hub:", "joint view", "views/joint.py"),
     "train": Kind("Training", ":material/model_training:", "training", "views/train.py"),
     "benchmark": Kind("Comparison", ":material/leaderboard:", "comparison", "views/compare.py"),
 }
@@ -43,6 +44,10 @@ def facts(job: JobView) -> list[str]:
     if job.kind == "benchmark":
         contenders, seeds = job.spec.get("contenders") or (), job.spec.get("seeds") or ()
         return [present.plural(len(contenders), "model"), *cells, present.plural(len(seeds), "seed")]
+    if job.kind == "joint":
+        label = job.spec.get("label")
+        compared = [f"compared with {present.plain(str(label))}"] if label else []
+        return [*cells, f"model {present.plain(job.model)}", *compared]
     return [present.directions(job.directions), *cells, *_outside(job), f"model {present.plain(job.model)}"]
 
 
@@ -73,6 +78,8 @@ SIDES: tuple[Literal["train", "valid", "test"], ...] = ("train", "valid", "test"
 
 def query(job: JobView) -> Query:
     """The address of a page that starts from what this job was asked."""
+    if job.kind == "joint":
+        return _joint(JointSpec.model_validate(job.spec))
     if job.kind not in ("train", "benchmark"):
         ids = [str(job.spec[which]) for which in ("rna", "atac") if job.spec.get(which)]
         return {**dict(zip(("cells", "other"), ids, strict=False)), "model": job.model}
@@ -82,6 +89,18 @@ def query(job: JobView) -> Query:
     assert isinstance(spec, BenchmarkSpec)
     models = list(dict.fromkeys(c.model for c in spec.contenders))
     return {**_pair(spec), "models": models, **_variants(spec), "seeds": str(len(spec.seeds))}
+
+
+def _joint(spec: JointSpec) -> Query:
+    asked: Query = {"rna": spec.rna, "atac": spec.atac, "model": spec.model, "label": spec.label or NO_LABEL}
+    usual = JointSpec(model=spec.model, rna=spec.rna, atac=spec.atac)
+    for name in ("clusters", "resolution", "seed"):
+        if (value := getattr(spec, name)) != getattr(usual, name):
+            asked[name] = as_text(value)
+    return asked
+
+
+NO_LABEL = "none"  # in the address: asked to compare with no label
 
 
 def _pair(spec: PairSpec) -> Query:

@@ -190,6 +190,14 @@ _STAGES: Mapping[str, Mapping[str, Stage]] = {
         "map": Stage("Laying out the maps", "Map", 0.15),
         "publish": Stage("Writing the results", "Write", 0.05),
     },
+    "joint": {
+        "prepare": Stage("Reading both files and matching their cells", "Read", 0.05),
+        "embed": Stage("Seeing each cell both ways", "Embed", 0.25),
+        "group": Stage("Grouping the cells", "Group", 0.15),
+        "score": Stage("Judging what is imputed", "Judge", 0.3),
+        "map": Stage("Laying out the maps", "Map", 0.2),
+        "publish": Stage("Writing the results", "Write", 0.05),
+    },
     "train": {
         "prepare": Stage("Reading both files and matching their cells", "Read", 0.05),
         "train": Stage("Training", "Train", 0.75),
@@ -249,6 +257,7 @@ _CACHED = {
     "translate": "These cells were already translated with these settings",
     "train": "This model was already trained on these cells with these settings",
     "benchmark": "These models were already compared on these cells",
+    "joint": "These cells were already seen by this model with these settings",
 }
 
 
@@ -283,7 +292,7 @@ class Step:
     detail: str
 
 
-_COUNTED = {"translate": "cells", "train": "epochs", "measure": "trainings"}
+_COUNTED = {"translate": "cells", "embed": "cells", "train": "epochs", "measure": "trainings"}
 
 
 def job_step(job: JobView) -> Step:

@@ -103,7 +103,7 @@ COLUMNS: Mapping[Direction, Mapping[str, str]] = {
 }
 SEEN = 0.05  # share of training cells among the scored above which no score is believed  # ours
 SMOOTH = 0.25  # share of the measured variance below which a prediction is called smooth  # ours
-NULLS: Mapping[str, str] = {"mean": "average profile", "depth": "depth alone"}
+NULLS: Mapping[str, str] = {"mean": "average profile", "depth": "depth alone", "raw": "the cell's own counts"}
 # Columns of the same table that say how far a prediction lies above what needs no model.
 SKILLS = ("pearson_gain", "auroc_depth_adjusted_gain", "mse_skill", "brier_skill")
 
@@ -339,13 +339,14 @@ def label_columns(cells: Mapping[str, Sequence[Any]]) -> list[str]:
             continue
         if 1 < len(set(values)) <= 60:
             found.append(name)
-    return sorted(found, key=lambda name: (not _looks_like_type(name), name))
+    return sorted(found, key=lambda name: (not looks_like_type(name), name))
 
 
 _NOT_LABELS = frozenset({"barcode", "cell", "name"})
 
 
-def _looks_like_type(name: str) -> bool:
+def looks_like_type(name: str) -> bool:
+    """Whether a column of labels seems to name kinds of cells."""
     return any(word in name.lower() for word in ("cell_type", "celltype", "cell type", "label", "ident", "cluster"))
 
 
@@ -368,6 +369,12 @@ _COLUMN_WORDS = {
     "truth_mean": "mean measured",
     "truth_total": "depth of the measurement",
     "source_depth": "depth of the source",
+    "rna_depth": "depth of RNA",
+    "atac_depth": "depth of ATAC",
+    "cluster": "group (Leiden)",
+    "cluster_kmeans": "group (k-means)",
+    "rna_imputed_pearson": "correlation of imputed RNA",
+    "atac_imputed_auroc": "AUROC of imputed ATAC",
     "share_expressed": "share of cells expressing it",
     "base_rate": "share of cells where open",
     "positives": "cells where open",

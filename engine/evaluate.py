@@ -112,7 +112,7 @@ def evaluate(
         rng=np.random.default_rng(seed),
         scale_to=median_depth(truth.counts) if target is Modality.RNA else None,
     )
-    leaked = _training_cells(bundle, predicted.barcodes[matching.index_a])
+    leaked = trained_on(bundle, predicted.barcodes[matching.index_a])
     notes = [matching.note] if matching.told else []
     if leaked:
         notes.append(
@@ -213,7 +213,7 @@ def _truth(bundle: Bundle, truth: Cells, rows: Positions) -> tuple[sp.csr_matrix
     return sp.csr_matrix(alignment.apply(whole)[:, scored]), counts_nf, scored
 
 
-def _training_cells(bundle: Bundle, barcodes: Names) -> int:
+def trained_on(bundle: Bundle, barcodes: Names) -> int:
     """How many of these cells trained the model, by name, where it says which did."""
     path = bundle.folder / "split.json" if bundle.folder else None
     if path is None or not path.is_file():

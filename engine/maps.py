@@ -81,6 +81,11 @@ def map_of_prediction(source: Columns, *, scale: Scale, seed: int = 0) -> CellMa
     return CellMap(drawn.xy_n2, " ".join(filter(None, (drawn.note, said))))
 
 
+def map_of_coordinates(z_nk: Floats, *, seed: int = 0) -> CellMap:
+    """A map of cells by the coordinates they have already, shape (n, k)."""
+    return _map(len(z_nk), lambda chosen_n: np.asarray(z_nk[chosen_n], dtype=np.float32), seed=seed)
+
+
 def _map(n: int, components: Callable[[NDArray[np.int64]], Floats], *, seed: int) -> CellMap:
     chosen_n = _sample(n, seed)
     xy_n2 = np.full((n, 2), np.nan, dtype=np.float32)

@@ -139,6 +139,18 @@ def _nothing(
     )
 
 
+def same_cells(rna: Sequence[str] | Names, atac: Sequence[str] | Names, *, min_share: float = 0.5) -> Matching:
+    """`match_barcodes` of two files that must hold the same cells. Raises CellsDoNotMatch where too few are in both."""
+    matching = match_barcodes(rna, atac)
+    if matching.share < min_share:
+        raise CellsDoNotMatch(
+            f"{len(matching):,} of {min(len(rna), len(atac)):,} cells match ({matching.share:.0%}); "
+            f"at least {min_share:.0%} are needed (RNA: {_examples(rna)} …; ATAC: {_examples(atac)} …).",
+            hint="Check that both files come from the same sample and keep their barcodes.",
+        )
+    return matching
+
+
 def pair(rna: Cells, atac: Cells, *, min_share: float = 0.5) -> tuple[PairedCells, Matching]:
     """The cells found in both, in RNA order and under the RNA names.
 
@@ -150,13 +162,6 @@ def pair(rna: Cells, atac: Cells, *, min_share: float = 0.5) -> tuple[PairedCell
             f"The first file holds {rna.modality.value.upper()}, the second {atac.modality.value.upper()}.",
             hint="Give RNA (genes) first and ATAC (peaks) second.",
         )
-    matching = match_barcodes(rna.barcodes, atac.barcodes)
-    if matching.share < min_share:
-        raise CellsDoNotMatch(
-            f"{len(matching):,} of {min(len(rna), len(atac)):,} cells match ({matching.share:.0%}); "
-            f"at least {min_share:.0%} are needed (RNA: {_examples(rna.barcodes)} …; "
-            f"ATAC: {_examples(atac.barcodes)} …).",
-            hint="Check that both files come from the same sample and keep their barcodes.",
-        )
+    matching = same_cells(rna.barcodes, atac.barcodes, min_share=min_share)
     kept_rna, kept_atac = rna.rows(matching.index_a), atac.rows(matching.index_b)
     return PairedCells(kept_rna, replace(kept_atac, barcodes=kept_rna.barcodes)), matching

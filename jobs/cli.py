@@ -13,7 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from jobs.commands.analyse import add_analyse
 from jobs.commands.benchmark_parser import add_benchmark
+from jobs.commands.embed_parser import add_embed
 from jobs.commands.jobs_parser import add_jobs, setting_of
 from jobs.commands.predictability import add_predictability
 from jobs.version import code_version
@@ -290,7 +292,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_running(commands)
     _add_offline(commands)
+    add_embed(commands, _command)
     add_benchmark(commands, _command)
+    add_analyse(commands, _command, seed=_seed)
     _add_models(commands)
     add_jobs(commands, _command)
     return parser

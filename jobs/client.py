@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine.types import Direction, Modality
-from jobs.spec import AnySpec, BenchmarkSpec, TrainSpec
+from jobs.spec import AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
     DatasetView,
@@ -71,6 +71,10 @@ class Client(Protocol):
         """source: `upload:ID`, `s3://bucket/key`, `example:MODEL/rna`, or a path under the import roots."""
         ...
 
+    def import_pair(self, source: str, *, name: str = "") -> tuple[DatasetView, DatasetView]:
+        """One file of both modalities (10x multiome .h5, .h5mu) as two datasets, RNA and ATAC; each may fail alone."""
+        ...
+
     def dataset(self, id: str) -> DatasetView: ...
     def datasets(self) -> list[DatasetView]: ...
     def delete_dataset(self, id: str) -> None: ...
@@ -79,8 +83,11 @@ class Client(Protocol):
         self, *, model: str, rna: str | None = None, atac: str | None = None, directions: Sequence[Direction] = ()
     ) -> PreflightView: ...
 
-    def pair_preflight(self, spec: TrainSpec | BenchmarkSpec) -> PreflightView:
-        """Pairing, split and leak checks, filters, and how long and how much memory; nothing is submitted."""
+    def pair_preflight(self, spec: TrainSpec | BenchmarkSpec | JointSpec) -> PreflightView:
+        """Pairing, split and leak checks, filters, and how long and how much memory; nothing is submitted.
+
+        Of a joint view: pairing and what the model knows of both modalities.
+        """
         ...
 
     # Jobs.
@@ -128,6 +135,18 @@ class Client(Protocol):
         cells: Sequence[str] | None = None,
     ) -> Values:
         """Predicted and true values on one scale. modality of the source gives the measured input only."""
+        ...
+
+    # Of joint views.
+    def joint_table(self, id: str, name: str) -> dict[str, list[Any]]:
+        """Columns by name. name: "cells" (clusters, labels, maps), "rna-features" or "atac-features" (imputation)."""
+        ...
+
+    def joint_search(self, id: str, modality: Modality, query: str, *, limit: int = 20) -> list[FeatureHit]: ...
+    def joint_values(
+        self, id: str, modality: Modality, *, features: Sequence[str], cells: Sequence[str] | None = None
+    ) -> Values:
+        """Imputed (`predicted`) and measured (`truth`) values on one scale."""
         ...
 
     def artifacts(self, id: str) -> list[ArtifactView]: ...

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from engine.types import Direction, Modality
 from jobs.errors import ChecksumMismatch, Unreachable
 from jobs.failures import error_of
-from jobs.spec import AnySpec, BenchmarkSpec, TrainSpec
+from jobs.spec import AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
     DatasetView,
@@ -112,6 +112,12 @@ class HttpClient:
             self._post("datasets", {"source": source, "modality": modality, "name": name})
         )
 
+    def import_pair(self, source: str, *, name: str = "") -> tuple[DatasetView, DatasetView]:
+        rna, atac = (
+            DatasetView.model_validate(each) for each in self._post("datasets/pair", {"source": source, "name": name})
+        )
+        return rna, atac
+
     def dataset(self, id: str) -> DatasetView:
         return DatasetView.model_validate(self._get(f"datasets/{_part(id)}"))
 
@@ -127,7 +133,7 @@ class HttpClient:
         asked = {"model": model, "rna": rna, "atac": atac, "directions": list(directions)}
         return PreflightView.model_validate(self._post("preflight", asked))
 
-    def pair_preflight(self, spec: TrainSpec | BenchmarkSpec) -> PreflightView:
+    def pair_preflight(self, spec: TrainSpec | BenchmarkSpec | JointSpec) -> PreflightView:
         return PreflightView.model_validate(self._post("preflight/pair", {"spec": spec.model_dump(mode="json")}))
 
     def submit(self, spec: AnySpec, *, title: str = "", fresh: bool = False) -> JobView:
@@ -193,6 +199,20 @@ class HttpClient:
             "cells": None if cells is None else list(cells),
         }
         return Values.model_validate(self._post(f"jobs/{_part(id)}/values", asked))
+
+    def joint_table(self, id: str, name: str) -> dict[str, list[Any]]:
+        answer: dict[str, list[Any]] = self._get(f"jobs/{_part(id)}/joint/tables/{_part(name)}")
+        return answer
+
+    def joint_search(self, id: str, modality: Modality, query: str, *, limit: int = 20) -> list[FeatureHit]:
+        found = self._get(f"jobs/{_part(id)}/joint/search/{modality.value}", query=query, limit=limit)
+        return TypeAdapter(list[FeatureHit]).validate_python(found)
+
+    def joint_values(
+        self, id: str, modality: Modality, *, features: Sequence[str], cells: Sequence[str] | None = None
+    ) -> Values:
+        asked = {"modality": modality, "features": list(features), "cells": None if cells is None else list(cells)}
+        return Values.model_validate(self._post(f"jobs/{_part(id)}/joint/values", asked))
 
     def artifacts(self, id: str) -> list[ArtifactView]:
         return TypeAdapter(list[ArtifactView]).validate_python(self._get(f"jobs/{_part(id)}/artifacts"))

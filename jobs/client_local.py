@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.types import Direction, Modality
 from jobs.failures import typed_errors
-from jobs.spec import AnySpec, BenchmarkSpec, TrainSpec
+from jobs.spec import AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
     DatasetView,
@@ -90,6 +90,10 @@ class LocalClient:
         with typed_errors():
             return self._service.import_dataset(source, modality=modality, name=name)
 
+    def import_pair(self, source: str, *, name: str = "") -> tuple[DatasetView, DatasetView]:
+        with typed_errors():
+            return self._service.import_pair(source, name=name)
+
     def dataset(self, id: str) -> DatasetView:
         with typed_errors():
             return self._service.dataset(id)
@@ -108,7 +112,7 @@ class LocalClient:
         with typed_errors():
             return self._service.desk.preflight(model=model, rna=rna, atac=atac, directions=directions)
 
-    def pair_preflight(self, spec: TrainSpec | BenchmarkSpec) -> PreflightView:
+    def pair_preflight(self, spec: TrainSpec | BenchmarkSpec | JointSpec) -> PreflightView:
         with typed_errors():
             return self._service.desk.pair_preflight(spec)
 
@@ -179,6 +183,20 @@ class LocalClient:
     ) -> Values:
         with typed_errors():
             return self._service.results.values(id, direction, features=features, modality=modality, cells=cells)
+
+    def joint_table(self, id: str, name: str) -> dict[str, list[Any]]:
+        with typed_errors():
+            return self._service.joint.table(id, name)
+
+    def joint_search(self, id: str, modality: Modality, query: str, *, limit: int = 20) -> list[FeatureHit]:
+        with typed_errors():
+            return self._service.joint.search(id, modality, query, limit=limit)
+
+    def joint_values(
+        self, id: str, modality: Modality, *, features: Sequence[str], cells: Sequence[str] | None = None
+    ) -> Values:
+        with typed_errors():
+            return self._service.joint.values(id, modality, features=features, cells=cells)
 
     def artifacts(self, id: str) -> list[ArtifactView]:
         with typed_errors():

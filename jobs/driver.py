@@ -30,6 +30,7 @@ STAGES_OF: Mapping[str, tuple[str, ...]] = {
     "translate": STAGES,
     "train": ("prepare", "train", "score", "publish"),
     "benchmark": ("prepare", "measure", "publish"),
+    "joint": ("prepare", "embed", "group", "score", "map", "publish"),
 }
 HEARTBEAT_S = 1.5  # between two words of a working driver at most, with POLL_S added  # ours
 POLL_S = 0.5  # between two looks for a cancel mark or a newer attempt  # ours
@@ -253,6 +254,10 @@ def _work(attempt: Attempt, voice: Voice, executor: Executor, threads: int) -> d
             hint="Install the same version on every node, then run the job again.",
         )
     voice.say("prepare", done=0, total=1, message="Reading the input")
+    if attempt.asked.kind == "joint":
+        from jobs.joint import conduct as joint
+
+        return joint.joint(attempt, voice, executor, threads=threads)
     if attempt.asked.kind != "translate":
         from jobs.training import conduct
 

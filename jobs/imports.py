@@ -1,4 +1,7 @@
-"""Bringing cells in: fetch, clean in a child process, store by content. A failure leaves its row and nothing else."""
+"""Bringing cells in: fetch, clean in a child process, store by content. A failure leaves its row and nothing else.
+
+One file may hold both modalities of its cells: it is then fetched once and becomes two datasets.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import logging
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +27,8 @@ from storage.tables import datasets as table
 from storage.tables.datasets import DatasetRow
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
     from engine.intake.canonical import Summary
     from storage.artifacts import ArtifactStore
     from storage.database import Database
@@ -68,31 +73,53 @@ class Importer:
     def begin(self, source: str, *, modality: Modality | None, name: str) -> DatasetRow:
         """The row of an import that has begun. Raises BadSource, NotReady and kin for what can be refused at once."""
         origin = self.origin(source)
-        if origin.upload is not None and (known := self._under_way(source)) is not None:
-            return known  # asked twice: the file is there once, and goes when it was read
-        row = DatasetRow(
-            id=f"ds-{secrets.token_hex(6)}",
-            name=display_name(name) if name.strip() else origin.name,
-            state="importing",
-            stage="waiting",
-            modality=modality.value if modality else None,
-            origin=source,
-        )
-        self.database.write_now(lambda conn: table.insert(conn, row))
-        self._schedule(row)
+        if origin.upload is not None and (known := self._under_way(source)):
+            return known[0]  # asked twice: the file is there once, and goes when it was read
+        row = _row(source, name=display_name(name) if name.strip() else origin.name, modality=modality)
+        self._begin([row])
         return row
 
-    def _under_way(self, source: str) -> DatasetRow | None:
+    def begin_pair(self, source: str, *, name: str) -> tuple[DatasetRow, DatasetRow]:
+        """As `begin`, for one file of both modalities: the rows of its RNA and its ATAC."""
+        if source.startswith("example:"):
+            raise BadSource("An example is two files.", hint="Bring in example:MODEL/rna and example:MODEL/atac.")
+        origin = self.origin(source)
+        if origin.upload is not None and (under_way := self._under_way(source)):
+            halves = {row.modality: row for row in self._of(source)}
+            if {m.value for m in Modality} != set(halves):
+                raise NotReady(f"{under_way[0].name} is being brought in by itself.", hint="Upload the file again.")
+            return halves[Modality.RNA.value], halves[Modality.ATAC.value]
+        called = display_name(name) if name.strip() else origin.name
+        rna, atac = (_row(source, name=f"{called} ({m.value.upper()})", modality=m) for m in Modality)
+        self._begin([rna, atac])
+        return rna, atac
+
+    def _begin(self, rows: Sequence[DatasetRow]) -> None:
+        def insert(conn: DuckDBPyConnection) -> None:
+            for row in rows:
+                table.insert(conn, row)
+
+        self.database.write_now(insert)
+        self._schedule(rows)
+
+    def _under_way(self, source: str) -> list[DatasetRow]:
+        return [row for row in self._of(source) if row.state == "importing"]
+
+    def _of(self, source: str) -> list[DatasetRow]:
+        """What was brought in from there, or is about to be."""
         with self.database.read() as conn:
-            found = table.find(conn, state="importing", limit=10_000)
-        return next((row for row in found if row.origin == source), None)
+            return [row for row in table.find(conn, limit=10_000) if row.origin == source]
 
     def resume(self) -> None:
         """Starts again the imports that an earlier process left unfinished."""
         with self.database.read() as conn:
             left = table.find(conn, state="importing", limit=10_000)
+        together: dict[str, list[DatasetRow]] = {}
         for row in reversed(left):
-            self._schedule(row)
+            # Rows of one upload need its file together; other sources can be read again.
+            together.setdefault(row.origin if row.origin.startswith("upload:") else row.id, []).append(row)
+        for rows in together.values():
+            self._schedule(rows)
 
     def wait(self, id: str, timeout_s: float) -> None:
         """Until the import of this dataset has ended, or raises TimeoutError."""
@@ -158,41 +185,53 @@ class Importer:
 
     # -- one import ----------------------------------------------------------------------------------------------
 
-    def _schedule(self, row: DatasetRow) -> None:
-        future = self._pool.submit(self._run, row)
-        self._futures[row.id] = future
-        future.add_done_callback(lambda _: self._futures.pop(row.id, None))
+    def _schedule(self, rows: Sequence[DatasetRow]) -> None:
+        """Rows of one file, which is fetched once and goes when all were read."""
+        future = self._pool.submit(self._run, rows)
+        for row in rows:
+            self._futures[row.id] = future
+        future.add_done_callback(lambda _: [self._futures.pop(row.id, None) for row in rows])
 
-    def _run(self, row: DatasetRow) -> None:
-        work = self.settings.scratch / row.id
+    def _run(self, rows: Sequence[DatasetRow]) -> None:
+        work = self.settings.scratch / rows[0].id
         upload: str | None = None
+        failed: list[tuple[DatasetRow, Exception]] = []
         try:
             work.mkdir(parents=True)
-            origin = self.origin(row.origin)
+            origin = self.origin(rows[0].origin)
             upload = origin.upload
-            self._finish(row, *self._bring(row, origin, work))
+            path = origin.path or self._fetch(str(origin.uri), work / "original", self._reporter(rows[0]))
+            for row in rows:
+                if (met := self._try(row, origin, path, work)) is not None:
+                    failed.append((row, met))
         except Exception as error:
-            if self._closing:
-                return  # the next process starts it again
-            log.info("Dataset %s could not be brought in: %s", row.id, error)
-            self._clean_up(work, upload)  # before it is said: who sees the failure finds no trace
-            self._change(row, state="failed", stage="", failure=failure_of(error).model_dump())
-        else:
-            self._clean_up(work, upload)
+            failed = [(row, error) for row in rows]
+        if failed and self._closing:
+            return  # the next process starts it again
+        self._clean_up(work, upload)  # before it is said: who sees the failure finds no trace
+        for row, problem in failed:
+            log.info("Dataset %s could not be brought in: %s", row.id, problem)
+            self._change(row, state="failed", stage="", failure=failure_of(problem).model_dump())
+
+    def _try(self, row: DatasetRow, origin: Origin, path: Path, work: Path) -> Exception | None:
+        """The row made ready, or what it failed of: that costs the other row of the same file nothing."""
+        try:
+            self._finish(row, *self._bring(row, origin, path, work / f"{row.id}.h5ad"))
+        except Exception as error:
+            return error
+        return None
 
     def _clean_up(self, work: Path, upload: str | None) -> None:
         shutil.rmtree(work, ignore_errors=True)
         if upload is not None:
             self.uploads.discard(upload)
 
-    def _bring(self, row: DatasetRow, origin: Origin, work: Path) -> tuple[str, int, Summary]:
-        """Digest and bytes of the canonical copy in the store, and what it holds."""
+    def _bring(self, row: DatasetRow, origin: Origin, path: Path, clean: Path) -> tuple[str, int, Summary]:
+        """Digest and bytes of the canonical copy in the store, and what it holds. clean: where it is made."""
         from engine.intake.child import run_in_child
         from storage.files import sha256_of
 
         report = self._reporter(row)
-        path = origin.path or self._fetch(str(origin.uri), work / "original", report)
-        clean = work / "clean.h5ad"
         report("checking", 0, 0)
         summary = run_in_child(
             path,
@@ -252,3 +291,15 @@ class Importer:
 
     def _change(self, row: DatasetRow, **changes: Any) -> None:
         self.database.write_now(lambda conn: table.change(conn, row.id, from_state="importing", **changes))
+
+
+def _row(source: str, *, name: str, modality: Modality | None) -> DatasetRow:
+    """A dataset that is about to be brought in."""
+    return DatasetRow(
+        id=f"ds-{secrets.token_hex(6)}",
+        name=name,
+        state="importing",
+        stage="waiting",
+        modality=modality.value if modality else None,
+        origin=source,
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import UnknownModel
+from engine.translators.registry import JOINT
 from engine.types import Direction, Modality
 from jobs.predictability import has_predictability, predictability
 from jobs.views import ModelView, PredictabilityView
@@ -99,6 +100,7 @@ class Models:
             job=entry.job,
             datasets=entry.datasets,
             holds_cells=manifest.contains_cells,
+            joint=manifest.translator in JOINT,
             example_cells=_cells(entry.folder / EXAMPLE),
             predictability=has_predictability(entry.words or entry.folder),
         )

@@ -28,17 +28,17 @@ def look(
     from engine.preprocess.align import MIN_COVERAGE
 
     found = checks.preflight(
-        [_given(path) for path in paths.values()],
+        [given(path) for path in paths.values()],
         spaces={modality: read_space(folder, modality) for modality in Modality},
         directions=[Direction(direction) for direction in manifest.directions],
         wanted=wanted,
         min_coverage=MIN_COVERAGE if min_coverage is None else min_coverage,
         latent=manifest.latent,
     )
-    return _view(found)
+    return view(found)
 
 
-def _given(path: Path) -> Given:
+def given(path: Path) -> Given:
     from engine.checks import Given
     from engine.intake.canonical import CanonicalCells
 
@@ -46,7 +46,7 @@ def _given(path: Path) -> Given:
         return Given(cells.summary, cells.names, cells.barcodes)
 
 
-def _view(found: Preflight) -> PreflightView:
+def view(found: Preflight) -> PreflightView:
     return PreflightView(
         verdict=found.verdict,
         issues=tuple(

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from engine.types import Modality
@@ -18,6 +19,7 @@ from jobs.imports import Importer
 from jobs.models import Models
 from jobs.reconcile.moves import move, requeue, state_of
 from jobs.reconcile.reconciler import Reconciler
+from jobs.results.joint import JointResults
 from jobs.results.read import Results
 from jobs.runners.base import Runner, RunnerUnreachable
 from jobs.settings import Settings
@@ -67,6 +69,11 @@ class JobService:
     def start(self) -> None:
         self.importer.resume()
         self.reconciler.start()
+
+    @cached_property
+    def joint(self) -> JointResults:
+        """What finished joint views say."""
+        return JointResults(self.results)
 
     def close(self) -> None:
         """Attempts go on: the next process reads what they said meanwhile."""
@@ -121,6 +128,11 @@ class JobService:
             raise BadRequest("This is not a SHA-256.", hint="Send 64 hexadecimal digits, or leave it out.")
         self.uploads.finish(id, sha256)
         return self.upload(id)
+
+    def import_pair(self, source: str, *, name: str = "") -> tuple[DatasetView, DatasetView]:
+        """One file of both modalities as two datasets, RNA and ATAC."""
+        rna, atac = self.importer.begin_pair(source, name=name)
+        return dataset_view(rna), dataset_view(atac)
 
     def import_dataset(self, source: str, *, modality: Modality | None = None, name: str = "") -> DatasetView:
         return dataset_view(self.importer.begin(source, modality=modality, name=name))

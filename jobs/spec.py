@@ -61,6 +61,31 @@ class TranslateSpec(Spec):
         return self.dataset(direction.target) is not None
 
 
+class JointSpec(Spec):
+    """Embed cells measured both ways in one view, group them, and impute either modality.
+
+    rna, atac: ids of ready datasets, of the same cells. label: a column of theirs the groups are compared with.
+    clusters: of k-means; 0 takes as many as the label has values, else as many as Leiden finds. resolution: of Leiden.
+    """
+
+    kind: Literal["joint"] = "joint"
+    model: str  # id in the catalog
+    bundle: str = ""  # digest of the bundle; filled in by the service when submitting
+    rna: str
+    atac: str
+    label: str = Field(default="", max_length=200)
+    clusters: int = Field(default=0, ge=0, le=500)
+    resolution: float = Field(default=1.0, gt=0.0, le=20.0)
+    chunk_cells: int = Field(default=512, ge=1, le=65_536)
+    export: bool = False  # also write what is imputed as dense matrices
+    umap: bool = True
+    min_coverage: float = Field(default=0.5, ge=0.0, le=1.0)
+    seed: Seed = 0
+
+    def dataset(self, modality: Modality) -> str:
+        return self.rna if modality is Modality.RNA else self.atac
+
+
 class HoldOut(Spec):
     """How cells are parted. One of: whole batches held out, names given, or by chance (70/15/15).
 
@@ -133,7 +158,7 @@ class BenchmarkSpec(PairSpec):
         return self
 
 
-AnySpec = TranslateSpec | TrainSpec | BenchmarkSpec  # EvaluateSpec joins this union when it exists
+AnySpec = TranslateSpec | TrainSpec | BenchmarkSpec | JointSpec  # EvaluateSpec joins this union when it exists
 
 
 def parse_spec(document: str) -> AnySpec:

@@ -20,7 +20,7 @@ from jobs.models import Models
 from jobs.results.shelf import Shelf
 from jobs.runners.base import Runner, RunnerUnreachable
 from jobs.shown import job_view, model_word
-from jobs.spec import AnySpec, BenchmarkSpec, TrainSpec, TranslateSpec
+from jobs.spec import AnySpec, BenchmarkSpec, JointSpec, TrainSpec, TranslateSpec
 from jobs.state import JobState
 from jobs.version import code_version
 from jobs.views import Failure, JobView, PreflightView
@@ -58,7 +58,7 @@ class Desk:
     ) -> PreflightView:
         return self._look(model, ready_inputs(self.database, rna=rna, atac=atac), directions)
 
-    def pair_preflight(self, spec: TrainSpec | BenchmarkSpec) -> PreflightView:
+    def pair_preflight(self, spec: TrainSpec | BenchmarkSpec | JointSpec) -> PreflightView:
         """As `submit` would see it. Raises NotFound and kin for the datasets alone."""
         return self._look_at_pair(spec, ready_inputs(self.database, rna=spec.rna, atac=spec.atac))
 
@@ -75,11 +75,15 @@ class Desk:
         past = self._past(lambda row: row.spec.get("model") == model, "translate", len(view.directions))
         return view.model_copy(update={"seconds": estimate.from_past(past, cells=view.cells) or view.seconds})
 
-    def _look_at_pair(self, spec: TrainSpec | BenchmarkSpec, inputs: Inputs) -> PreflightView:
+    def _look_at_pair(self, spec: TrainSpec | BenchmarkSpec | JointSpec, inputs: Inputs) -> PreflightView:
+        from jobs.joint import preflight as joint_preflight
         from jobs.training import preflight as pair_preflight
 
         paths = {m: self.shelf.path(layout.dataset(str(row.digest))) for m, row in inputs.items()}
-        view = pair_preflight.look(spec, paths)
+        if isinstance(spec, JointSpec):
+            view = joint_preflight.look(spec, self.models.folder(spec.model), self.models.manifest(spec.model), paths)
+        else:
+            view = pair_preflight.look(spec, paths)
         same = spec.model_dump(mode="json", include={"model", "settings", "contenders", "seeds"})
         past = self._past(lambda row: {name: row.spec.get(name) for name in same} == same, spec.kind, 0)
         return view.model_copy(update={"seconds": estimate.from_past(past, cells=view.cells) or view.seconds})
@@ -100,7 +104,7 @@ class Desk:
 
     def submit(self, spec: AnySpec, *, title: str = "", fresh: bool = False) -> JobView:
         """Refuses what cannot work, returns what is known already, queues the rest."""
-        if isinstance(spec, TranslateSpec):
+        if isinstance(spec, TranslateSpec | JointSpec):
             spec = self._complete(spec)
         inputs = ready_inputs(self.database, rna=spec.rna, atac=spec.atac)
         key = cache_key(spec, {m: str(row.digest) for m, row in inputs.items()})
@@ -144,7 +148,7 @@ class Desk:
         spec = TranslateSpec(model=model, rna=ids[Modality.RNA], atac=ids[Modality.ATAC], directions=directions)
         return self.submit(spec, title=f"Example: {self.models.view(model).title}")
 
-    def _complete(self, spec: TranslateSpec) -> TranslateSpec:
+    def _complete(self, spec: TranslateSpec | JointSpec) -> TranslateSpec | JointSpec:
         """With the digest of the bundle. Raises WrongDirection, Conflict, UnknownModel."""
         manifest = self.models.manifest(spec.model)
         if spec.bundle and spec.bundle != manifest.digest:
@@ -152,7 +156,7 @@ class Desk:
                 f"The model {spec.model} is now {manifest.digest[:12]}…, not {spec.bundle[:12]}… as asked for.",
                 hint="Leave `bundle` out to use the present one.",
             )
-        for direction in spec.directions:
+        for direction in spec.directions if isinstance(spec, TranslateSpec) else ():
             if direction.value not in manifest.directions:
                 known = ", ".join(manifest.directions)
                 raise WrongDirection(f"{spec.model} does not translate {direction.value}.", hint=f"It does {known}.")
@@ -264,9 +268,9 @@ def one_line(text: str) -> str:
 
 def _title(spec: AnySpec, inputs: Inputs) -> str:
     if not isinstance(spec, TranslateSpec):
-        word = "Training" if isinstance(spec, TrainSpec) else "Benchmark"
+        word = {"train": "Training", "joint": "Joint view"}.get(spec.kind, "Benchmark")
         name = one_line(getattr(spec, "name", "")) or model_word(spec)
-        return one_line(f"{word} of {name} · {inputs[Modality.RNA].name}")
+        return one_line(f"{word} {'by' if isinstance(spec, JointSpec) else 'of'} {name} · {inputs[Modality.RNA].name}")
     arrow: dict[Direction, Any] = {Direction.RNA_TO_ATAC: "RNA → ATAC", Direction.ATAC_TO_RNA: "ATAC → RNA"}
     asked = "RNA ⇄ ATAC" if len(spec.directions) == 2 else arrow[spec.directions[0]]
     return f"{asked} · {inputs[spec.directions[0].source].name}"

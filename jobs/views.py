@@ -55,6 +55,7 @@ class ModelView(View):
     job: str = ""  # that trained it
     datasets: tuple[str, ...] = ()  # ids of what it was trained on
     holds_cells: bool = False  # its files carry training cells: those datasets stay until the model is deleted
+    joint: bool = False  # whether its view of a cell is made of both modalities where both are given
     predictability: bool = False  # whether it can be asked how well each gene and peak is predicted
 
 

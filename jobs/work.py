@@ -27,7 +27,7 @@ from jobs import layout
 from jobs.failures import failure_of
 from jobs.plan import chunks
 from jobs.runners.base import Receipt, Task
-from jobs.spec import AnySpec, BenchmarkSpec, PairSpec, TrainSpec, TranslateSpec, read_spec
+from jobs.spec import AnySpec, BenchmarkSpec, JointSpec, PairSpec, TrainSpec, TranslateSpec, read_spec
 
 if TYPE_CHECKING:
     from engine.bundle import Bundle
@@ -60,7 +60,7 @@ class Attempt:
 
     @property
     def spec(self) -> TranslateSpec:
-        """Of a translation; likewise the three below. Raises TypeError for a job of another kind."""
+        """Of a translation; likewise the four below. Raises TypeError for a job of another kind."""
         return self._asked_as(TranslateSpec)
 
     @property
@@ -70,6 +70,10 @@ class Attempt:
     @property
     def benchmark(self) -> BenchmarkSpec:
         return self._asked_as(BenchmarkSpec)
+
+    @property
+    def joint(self) -> JointSpec:
+        return self._asked_as(JointSpec)
 
     @property
     def pair(self) -> PairSpec:
@@ -191,8 +195,16 @@ def _alignment(store_uri: str, job: str, number: int, modality: Modality) -> Ali
 
     attempt = attempt_of(store_uri, job, number)
     bundle = bundle_of(store_uri, attempt.bundle_prefix, "cpu")
+    asked = attempt.asked
+    if not isinstance(asked, TranslateSpec | JointSpec):
+        raise TypeError(f"The job {job} is a {asked.kind} and aligns nothing.")
     with attempt.cells(modality) as cells:
-        return align(cells.names, bundle.space(modality), min_coverage=attempt.spec.min_coverage)
+        return align(cells.names, bundle.space(modality), min_coverage=asked.min_coverage)
+
+
+def alignment_of(attempt: Attempt, modality: Modality) -> Alignment:
+    """From the features of the input to the model's, kept by this worker."""
+    return _alignment(attempt.store_uri, attempt.job, attempt.number, modality)
 
 
 # -- parts -----------------------------------------------------------------------------------------------------------
@@ -315,9 +327,10 @@ def task_of(kind: str) -> Callable[[Attempt, Arguments, str], dict[str, Any]]:
     """What a task of this kind does."""
     if kind in TASKS:
         return TASKS[kind]
-    from jobs.training import tasks
+    from jobs.joint import tasks as joint
+    from jobs.training import tasks as training
 
-    return tasks.TASKS[kind]
+    return {**training.TASKS, **joint.TASKS}[kind]
 
 
 def run_task(store_uri: str, task: Task, *, device: str = "cpu") -> Receipt:

@@ -446,6 +446,26 @@ def layer_with_indices_out_of_range(path: Path) -> None:
         write_csr(file, "layers/unspliced", x, indices=x.indices + 10)
 
 
+@attack("wrong-modality")
+def mudata_of_other_modalities(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_group("mod/prot")
+        write_frame(file, "obs", ["CELL0"])
+
+
+@attack("unsafe-file")
+def mudata_with_an_external_modality(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_group("mod")["rna"] = h5py.ExternalLink("/etc/hostname", "/")
+
+
+@attack("too-large")
+def mudata_that_declares_320_gb(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        x = file.create_group("mod/rna")
+        x.create_dataset("X", (400_000, 200_000), np.float32, chunks=(64, 1024), compression="gzip")
+
+
 MARKUP = "<img src=x onerror=alert(1)>"
 
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from engine.types import Direction, Modality, PairedCells
 from jobs import layout
-from jobs.spec import AnySpec, TrainSpec, TranslateSpec
+from jobs.spec import AnySpec, JointSpec, TrainSpec, TranslateSpec
 from jobs.version import code_version
 from storage.artifacts import LocalStore
 from tests.builders import paired, split_of, write_h5ad
 
 BOTH = (Direction.RNA_TO_ATAC, Direction.ATAC_TO_RNA)
+QUICK = {"components": "8", "target_components": "8"}
+JOINT = {"epochs": "12", "batch": "16", "significant_genes": "20"}  # of a CrossMP, which reads both modalities at once
 UNREAD = frozenset({"CARD.md", "report.json", "predictability.npz"})
 
 
@@ -26,8 +30,8 @@ def built_cells() -> PairedCells:
     return paired(cells=160, genes=60, peaks=90, rng=np.random.default_rng(7))
 
 
-def fit_tiny_model(folder: Path) -> Path:
-    """A ridge model of built cells, fitted in a moment."""
+def fit_tiny_model(folder: Path, key: str = "ridge", settings: Mapping[str, str] = MappingProxyType(QUICK)) -> Path:
+    """A model of built cells, fitted in a moment: ridge, unless another is named."""
     from engine.bundle import make_manifest, save_bundle
     from engine.nulls import Nulls
     from engine.translators.base import Hooks
@@ -35,8 +39,7 @@ def fit_tiny_model(folder: Path) -> Path:
 
     pair = built_cells()
     split = split_of(pair)
-    settings = {"components": "8", "target_components": "8"}
-    translator = recipe("ridge", settings).fit(pair, split, Hooks(seed=0, threads=1))
+    translator = recipe(key, settings).fit(pair, split, Hooks(seed=0, threads=1))
     train = pair.named(split.train)
     manifest = make_manifest(
         translator,
@@ -45,7 +48,7 @@ def fit_tiny_model(folder: Path) -> Path:
         split=split,
         seed=0,
         code_version=code_version(),
-        settings=settings,
+        settings=dict(settings),
         filters={},
     )
     save_bundle(folder, translator, Nulls.fit(train), manifest)
@@ -94,14 +97,9 @@ def order(
     **options: Any,
 ) -> Ordered:
     """cells: which of the built cells to translate (by default those the tiny model never saw)."""
-    from engine.bundle import read_manifest
-
     store = LocalStore(folder / "store")
-    digest = read_manifest(model).digest
+    digest = _publish(store, model)
     datasets = _bring_in(store, folder, cells, given)
-    for path in model.iterdir():
-        if path.is_file() and path.name not in UNREAD:
-            store.put_file(layout.bundle(digest) + path.name, path)
     spec = TranslateSpec(
         model="tiny",
         bundle=digest,
@@ -111,6 +109,28 @@ def order(
         **options,
     )
     return _ordered(store, job, spec, datasets, layout.bundle(digest), version)
+
+
+def order_joint(
+    folder: Path, model: Path, *, job: str = "job1", cells: slice = slice(0, 160), chunk_cells: int = 50, **options: Any
+) -> Ordered:
+    """A joint view of the built cells. options: of JointSpec."""
+    store = LocalStore(folder / "store")
+    digest = _publish(store, model)
+    datasets = _bring_in(store, folder, cells, (Modality.RNA, Modality.ATAC))
+    spec = JointSpec(model="tiny", bundle=digest, rna="rna", atac="atac", chunk_cells=chunk_cells, **options)
+    return _ordered(store, job, spec, datasets, layout.bundle(digest), None)
+
+
+def _publish(store: LocalStore, model: Path) -> str:
+    """The model's files where workers find them; its digest."""
+    from engine.bundle import read_manifest
+
+    digest = read_manifest(model).digest
+    for path in model.iterdir():
+        if path.is_file() and path.name not in UNREAD:
+            store.put_file(layout.bundle(digest) + path.name, path)
+    return digest
 
 
 def order_training(folder: Path, *, model: str, job: str = "job1", **options: Any) -> Ordered:

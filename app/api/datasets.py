@@ -8,7 +8,7 @@ from pydantic import Field
 
 from app.api.kit import Call, Document, Operation
 from jobs.names import Direction, Modality
-from jobs.spec import BenchmarkSpec, TrainSpec
+from jobs.spec import BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import DatasetView, PreflightView
 
 
@@ -17,6 +17,13 @@ class ImportRequest(Document):
 
     source: str
     modality: Modality | None = None
+    name: str = ""
+
+
+class PairRequest(Document):
+    """source: one file of both modalities, as `upload:ID`, `s3://bucket/key`, or a path under the import roots."""
+
+    source: str
     name: str = ""
 
 
@@ -30,14 +37,19 @@ class PreflightRequest(Document):
 
 
 class PairPreflightRequest(Document):
-    """spec: as it would be submitted, of a training or a benchmark."""
+    """spec: as it would be submitted, of a training, a benchmark or a joint view."""
 
-    spec: Annotated[TrainSpec | BenchmarkSpec, Field(discriminator="kind")]
+    spec: Annotated[TrainSpec | BenchmarkSpec | JointSpec, Field(discriminator="kind")]
 
 
 def bring_in(call: Call) -> DatasetView:
     asked = call.document(ImportRequest)
     return call.client.import_dataset(asked.source, modality=asked.modality, name=asked.name)
+
+
+def bring_in_pair(call: Call) -> list[DatasetView]:
+    asked = call.document(PairRequest)
+    return list(call.client.import_pair(asked.source, name=asked.name))
 
 
 def listing(call: Call) -> list[DatasetView]:
@@ -72,6 +84,15 @@ OPERATIONS = (
         returns=DatasetView,
         status=202,
     ),
+    Operation(
+        "POST",
+        "/datasets/pair",
+        "Bring in one file of both modalities (10x multiome .h5, .h5mu) as two datasets, RNA and ATAC",
+        bring_in_pair,
+        body=PairRequest,
+        returns=list[DatasetView],
+        status=202,
+    ),
     Operation("GET", "/datasets/{id}", "One dataset", one, returns=DatasetView),
     Operation("DELETE", "/datasets/{id}", "Delete a dataset that no running job needs", remove, status=204),
     Operation(
@@ -85,7 +106,7 @@ OPERATIONS = (
     Operation(
         "POST",
         "/preflight/pair",
-        "What a training or a benchmark would do: pairing, split, leak checks, filters, cost",
+        "What a training, a benchmark or a joint view would do: pairing, split, leak checks, filters, cost",
         pair_preflight,
         body=PairPreflightRequest,
         returns=PreflightView,

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Tag
 from starlette.responses import FileResponse, PlainTextResponse, Response
 
-from app.api.kit import Call, Document, Operation, direction_of, json_response
+from app.api.kit import Call, Document, Operation, direction_of, json_response, modality_of
 from jobs.names import Direction, Modality
-from jobs.spec import BenchmarkSpec, TrainSpec, TranslateSpec
+from jobs.spec import BenchmarkSpec, JointSpec, TrainSpec, TranslateSpec
 from jobs.views import ArtifactView, EventView, FeatureHit, JobView, TrainingView, Values
 
 
@@ -26,7 +26,8 @@ class SubmitRequest(Document):
     spec: Annotated[
         Annotated[TranslateSpec, Tag("translate")]
         | Annotated[TrainSpec, Tag("train")]
-        | Annotated[BenchmarkSpec, Tag("benchmark")],
+        | Annotated[BenchmarkSpec, Tag("benchmark")]
+        | Annotated[JointSpec, Tag("joint")],
         Discriminator(kind_of),
     ]
     title: str = ""
@@ -47,6 +48,14 @@ class ValuesRequest(Document):
     direction: Direction
     features: tuple[str, ...]
     modality: Modality | None = None
+    cells: tuple[str, ...] | None = None
+
+
+class JointValuesRequest(Document):
+    """features: names of genes (rna) or peaks (atac). cells: barcodes, all when left out."""
+
+    modality: Modality
+    features: tuple[str, ...]
     cells: tuple[str, ...] | None = None
 
 
@@ -116,6 +125,21 @@ def values(call: Call) -> Values:
     )
 
 
+def joint_table(call: Call) -> dict[str, list[Any]]:
+    return call.client.joint_table(call.path["id"], call.path["name"])
+
+
+def joint_search(call: Call) -> list[FeatureHit]:
+    limit = call.number("limit", 20, least=1, most=1_000)
+    which = modality_of(call.path["modality"])
+    return call.client.joint_search(call.path["id"], which, call.query.get("query", ""), limit=limit)
+
+
+def joint_values(call: Call) -> Values:
+    asked = call.document(JointValuesRequest)
+    return call.client.joint_values(call.path["id"], asked.modality, features=asked.features, cells=asked.cells)
+
+
 def artifacts(call: Call) -> list[ArtifactView]:
     return call.client.artifacts(call.path["id"])
 
@@ -142,7 +166,7 @@ OPERATIONS = (
     Operation(
         "POST",
         "/jobs",
-        "Ask for a translation, a training or a benchmark",
+        "Ask for a translation, a training, a benchmark or a joint view",
         submit,
         body=SubmitRequest,
         returns=JobView,
@@ -186,6 +210,29 @@ OPERATIONS = (
         query=("query", "limit"),
     ),
     Operation("POST", "/jobs/{id}/values", "Predicted and true values", values, body=ValuesRequest, returns=Values),
+    Operation(
+        "GET",
+        "/jobs/{id}/joint/tables/{name}",
+        "Of a joint view, columns by name: cells, rna-features or atac-features",
+        joint_table,
+        returns=dict[str, list[Any]],
+    ),
+    Operation(
+        "GET",
+        "/jobs/{id}/joint/search/{modality}",
+        "Genes (rna) or peaks (atac) that a joint view can impute",
+        joint_search,
+        returns=list[FeatureHit],
+        query=("query", "limit"),
+    ),
+    Operation(
+        "POST",
+        "/jobs/{id}/joint/values",
+        "Imputed (predicted) and measured (truth) values of a joint view",
+        joint_values,
+        body=JointValuesRequest,
+        returns=Values,
+    ),
     Operation("GET", "/jobs/{id}/artifacts", "The files of a finished job", artifacts, returns=list[ArtifactView]),
     Operation(
         "GET",

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from jobs.client import Client
 from jobs.errors import BadRequest
 from jobs.failures import INTERNAL, failure_of
-from jobs.names import Direction
+from jobs.names import Direction, Modality
 from jobs.views import Failure
 
 PREFIX = "/api/v1"
@@ -84,6 +84,15 @@ def direction_of(text: str) -> Direction:
     except ValueError:
         choices = " or ".join(each.value for each in Direction)
         raise BadRequest(f"There is no direction {text[:40]!r}.", hint=f"Use {choices}.") from None
+
+
+def modality_of(text: str) -> Modality:
+    """The modality a path names. Raises BadRequest."""
+    try:
+        return Modality(text)
+    except ValueError:
+        choices = " or ".join(each.value for each in Modality)
+        raise BadRequest(f"There is no modality {text[:40]!r}.", hint=f"Use {choices}.") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Cells measured both ways: an RNA and an ATAC file of the same cells, or the example's."""
+"""Cells measured both ways: an RNA and an ATAC file of the same cells, one file of both, or the example's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import streamlit as st
 
 from app import present
 from app.components import failure
-from app.components.cells import slot
+from app.components.cells import ADDRESS, UPLOAD, slot
+from app.components.upload import BOTH, upload
 from jobs.bootstrap import current_client
 from jobs.names import Modality
 from jobs.views import DatasetView, ModelView
@@ -62,6 +63,9 @@ def pair() -> Pair | None:
     """Both sides, each named in the address; None until both are ready and of two kinds."""
     if "rna" not in st.query_params and "atac" not in st.query_params:
         _example()
+        with st.expander("RNA and ATAC are in one file (10x multiome .h5, .h5mu)", icon=":material/merge:", key="both"):
+            _one_file()
+        st.markdown("Or one file each:")
     left, right = st.columns(2)
     with left:
         st.markdown("**RNA:** genes, raw counts")
@@ -73,6 +77,32 @@ def pair() -> Pair | None:
     if not found or len(found) < 2:
         return None
     return Pair(found[Modality.RNA], found[Modality.ATAC])
+
+
+def _one_file() -> None:
+    """One upload or address that becomes both sides."""
+    way = st.segmented_control(
+        "Where the file is", [UPLOAD, ADDRESS], default=UPLOAD, required=True, key="both-way",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    if way == ADDRESS:
+        with st.form("both-address", border=False):
+            given = st.text_input(
+                "S3 address, or path on the server, of the file", placeholder="s3://bucket/folder/multiome.h5"
+            )
+            if st.form_submit_button("Bring it in", icon=":material/cloud_download:") and (given or "").strip():
+                _both((given or "").strip())
+        return
+    done = upload("Upload a file of both", key="both-upload", kind=BOTH)
+    if done:
+        _both(f"upload:{done.id}", name=done.name)
+
+
+def _both(source: str, *, name: str = "") -> None:
+    with failure.shown("This file cannot be brought in"):
+        rna, atac = current_client().import_pair(source, name=name)
+        st.query_params["rna"], st.query_params["atac"] = rna.id, atac.id
+        st.rerun()
 
 
 def _example() -> None:

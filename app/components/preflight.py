@@ -9,7 +9,7 @@ import streamlit as st
 from app import present
 from app.components import failure
 from jobs.bootstrap import current_client
-from jobs.spec import BenchmarkSpec, TrainSpec, read_spec
+from jobs.spec import BenchmarkSpec, JointSpec, TrainSpec, read_spec
 from jobs.views import Health, PreflightView
 
 
@@ -36,15 +36,18 @@ def health() -> Health | None:
     return None
 
 
-def look_at_pair(spec: TrainSpec | BenchmarkSpec) -> PreflightView:
-    """What the service says of this request, kept for ten minutes: a page is drawn again at every touch."""
-    return _look(spec.model_dump_json())
+def look_at_pair(spec: TrainSpec | BenchmarkSpec | JointSpec, *, digest: str = "") -> PreflightView:
+    """What the service says of this request, kept for ten minutes: a page is drawn again at every touch.
+
+    digest: of the model that is asked, where one is.
+    """
+    return _look(spec.model_dump_json(), digest)
 
 
 @st.cache_data(ttl=600, max_entries=64, show_spinner=False)
-def _look(document: str) -> PreflightView:
+def _look(document: str, digest: str) -> PreflightView:
     import json
 
     spec = read_spec(json.loads(document))
-    assert isinstance(spec, TrainSpec | BenchmarkSpec)
+    assert isinstance(spec, TrainSpec | BenchmarkSpec | JointSpec)
     return current_client().pair_preflight(spec)

@@ -18,7 +18,8 @@ MOST_CELLS, MOST_FEATURES = 150, 1500  # decoded for one profile; evenly drawn, 
 WHOLE, DIFFERENCE = "The profile itself", "Difference from the other cells"
 
 
-def profiles(result: Result) -> None:
+def profiles(result: Result, *, word: str = "predicted") -> None:
+    """word: what the model's values are called."""
     table = result.cells()
     chosen, words = _chosen(table)
     if not chosen:
@@ -36,7 +37,7 @@ def profiles(result: Result) -> None:
         st.markdown("All cells are chosen: there are no others to differ from.")
         return
     frame = _profile(result, names, chosen, others if how == DIFFERENCE else [])
-    _draw(result, frame, words, how=str(how), cells=len(chosen))
+    _draw(result, frame, words, how=str(how), cells=len(chosen), word=word)
 
 
 def _chosen(table: pd.DataFrame) -> tuple[list[str], str]:
@@ -102,7 +103,7 @@ def _means(result: Result, names: list[str], cells: list[str]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _draw(result: Result, frame: pd.DataFrame, words: str, *, how: str, cells: int) -> None:
+def _draw(result: Result, frame: pd.DataFrame, words: str, *, how: str, cells: int, word: str) -> None:
     thing = present.row(result.direction.target)
     unit = readings.scale_words(str(result.report().get("scale", "")), Modality(result.direction.target))
     if how == DIFFERENCE:
@@ -112,17 +113,17 @@ def _draw(result: Result, frame: pd.DataFrame, words: str, *, how: str, cells: i
     with left:
         if frame["measured"].notna().any():
             r = float(frame["measured"].corr(frame["predicted"]))
-            what = "differs from the other cells as predicted" if how == DIFFERENCE else "looks as predicted"
+            what = f"differs from the other cells as {word}" if how == DIFFERENCE else f"looks as {word}"
             title = f"{words} {what}: r\u00a0=\u00a0{present.number(r)} over {present.plural(len(frame), thing)}"
-            chart = charts.agreement(frame, title=title, x=f"measured {unit}", y=f"predicted {unit}", unit=thing)
+            chart = charts.agreement(frame, title=title, x=f"measured {unit}", y=f"{word} {unit}", unit=thing)
             figure(chart, key="profile-chart", alt=title, table=frame, file=_file(result))
         else:
-            st.markdown("There is no measurement to compare with: only the predicted profile is listed.")
+            st.markdown(f"There is no measurement to compare with: only the {word} profile is listed.")
     with right:
         st.markdown(f"**{thing.capitalize()}s that stand out most**")
         config: dict[str, Any] = {"name": st.column_config.TextColumn(thing, pinned=True)}
-        for column in ("measured", "predicted"):
-            config[column] = st.column_config.NumberColumn(column, format="%.3f")
+        for column, called in (("measured", "measured"), ("predicted", word)):
+            config[column] = st.column_config.NumberColumn(called, format="%.3f")
         st.dataframe(
             ordered.head(200), hide_index=True, height=360, alt=f"{thing}s that stand out", column_config=config
         )

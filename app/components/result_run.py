@@ -69,6 +69,7 @@ def _command(job: JobView) -> None:
 
 _SAME = {
     "translate": "Same cells, model digest, settings and seed give the same prediction.",
+    "joint": "Same cells, model digest, settings and seed give the same view.",
     "train": "Same cells, split, settings and seed give the same model on the CPU.",
     "benchmark": "Same cells, split, settings and seeds give the same scores on the CPU.",
 }

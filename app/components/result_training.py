@@ -74,6 +74,12 @@ def _next_steps(job: JobView, model: ModelView | None) -> None:
         st.page_link(
             "views/new.py", label="Translate with it", icon=":material/swap_horiz:", query_params={"model": model.id}
         )
+        if model.joint:
+            its_cells = {which: str(job.spec[which]) for which in ("rna", "atac")}
+            st.page_link(
+                "views/joint.py", label="Joint view of its cells", icon=":material/hub:",
+                query_params={**its_cells, "model": model.id},
+            )  # fmt: skip
     if model is not None:
         delete(model)
 

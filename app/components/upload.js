@@ -207,14 +207,15 @@ async function run(state, file) {
 
 function choose(state, file) {
   if (!file || state.mode === 'sending') return;
-  if (!/\.(h5ad|loom)$/i.test(file.name)) return fail(state, file.name + ' is not an .h5ad or .loom file. Write one with AnnData: adata.write_h5ad(…).');
+  const { kinds, wrong } = state.data; // such as ['.h5ad', '.loom'], and what to say of any other file
+  if (!kinds.some((kind) => file.name.toLowerCase().endsWith(kind))) return fail(state, file.name + ' ' + wrong);
   state.stopped = false;
   run(state, file);
 }
 
 function bind(parentElement) {
   const find = (selector) => parentElement.querySelector(selector);
-  const ui = { drop: find('.drop'), pick: find('.pick'), title: find('.title'), input: find('input'), busy: find('.busy'),
+  const ui = { drop: find('.drop'), pick: find('.pick'), title: find('.title'), hint: find('.hint'), input: find('input'), busy: find('.busy'),
     progress: find('progress'), said: find('.said'), pause: find('.pause'), stop: find('.stop'), wrong: find('.wrong') };
   const state = { ui, mode: 'idle', stopped: false };
   ui.input.onchange = () => choose(state, ui.input.files[0]);
@@ -242,6 +243,8 @@ export default function ({ parentElement, data, setTriggerValue }) {
   state.data = data;
   state.finish = setTriggerValue;
   state.ui.title.textContent = data.label;
+  state.ui.hint.textContent = data.hint + ' It is sent in slices: an interrupted upload goes on where it stopped.';
+  state.ui.input.accept = data.kinds.join(',');
   return () => { // the widget left the page: what was sent stays on the server, to be resumed
     state.stopped = true;
     if (state.abort) state.abort.abort();

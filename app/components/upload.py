@@ -26,11 +26,39 @@ class Uploaded:
     name: str
 
 
-def upload(label: str, *, key: str) -> Uploaded | None:
+@dataclass(frozen=True)
+class Kind:
+    """Files that are taken: how they end, what to ask for, and what to say of any other (after its name)."""
+
+    endings: tuple[str, ...]
+    hint: str
+    wrong: str
+
+
+CELLS = Kind(
+    (".h5ad", ".loom"),
+    "Choose an .h5ad (or velocyto .loom) file, or drop it here.",
+    "is not an .h5ad or .loom file. Write one with AnnData: adata.write_h5ad(…).",
+)
+BOTH = Kind(
+    (".h5", ".h5mu", ".h5ad"),
+    "Choose a 10x multiome .h5 or an .h5mu file, or drop it here.",
+    "is no file of both: give filtered_feature_bc_matrix.h5 of Cell Ranger ARC, or an .h5mu with rna and atac.",
+)
+
+
+def upload(label: str, *, key: str, kind: Kind = CELLS) -> Uploaded | None:
     """The widget; answers once, in the run after the last byte was acknowledged and its checksum agreed."""
     result = _widget(
         key=key,
-        data={"label": label, "api": "/api/v1", "slice": SLICE_BYTES},
+        data={
+            "label": label,
+            "api": "/api/v1",
+            "slice": SLICE_BYTES,
+            "kinds": list(kind.endings),
+            "hint": kind.hint,
+            "wrong": kind.wrong,
+        },
         on_finished_change=lambda: None,
     )
     done = result.get("finished")

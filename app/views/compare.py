@@ -27,7 +27,7 @@ def page() -> None:
         "which is better, by how much, and whether the difference could be chance."
     )
     st.subheader("1 · Cells measured both ways")
-    st.caption("Two .h5ad files of the same cells, matched by their barcodes.")
+    st.caption("Two .h5ad files of the same cells, matched by their barcodes, or one multiome file.")
     cells = pair()
     if cells is None:
         return

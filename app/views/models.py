@@ -44,6 +44,11 @@ def _card(model: ModelView) -> None:
                     icon=":material/swap_horiz:",
                     query_params={"model": model.id},
                 )
+                if model.joint:
+                    st.page_link(
+                        "views/joint.py", label="Joint view with it", icon=":material/hub:",
+                        query_params={"model": model.id},
+                    )  # fmt: skip
         st.markdown(
             f"Knows **{model.tissue}** · {present.genome(model.genome)} · {present.directions(model.directions)}"
         )

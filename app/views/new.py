@@ -25,6 +25,8 @@ def page() -> None:
     if not models:
         return
     begun = "cells" in st.query_params
+    if not begun:
+        _joint()
     _example(models, primary=not begun)
     st.subheader("1 · Your cells")
     st.caption("One .h5ad file with raw counts: RNA (genes) or ATAC (peaks). It is recognised by itself.")
@@ -62,6 +64,13 @@ def _example(models: list[ModelView], *, primary: bool) -> None:
         if st.button("Try the example", type=kind, icon=":material/play_arrow:", key="example"):
             with failure.shown("The example could not be started"):
                 _open(current_client().submit_example(model.id))
+
+
+def _joint() -> None:
+    """The way to the other view of the same cells."""
+    st.page_link(
+        "views/joint.py", label="Measured both ways? See your cells in one joint view instead", icon=":material/hub:"
+    )
 
 
 def _second(first: DatasetView) -> DatasetView | None:

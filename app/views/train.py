@@ -21,7 +21,7 @@ def page() -> None:
         "it never met how far to trust it."
     )
     st.subheader("1 · Cells measured both ways")
-    st.caption("Two .h5ad files of the same cells, matched by their barcodes.")
+    st.caption("Two .h5ad files of the same cells, matched by their barcodes, or one multiome file.")
     cells = pair()
     if cells is None:
         return

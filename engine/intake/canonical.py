@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from engine.errors import BadSetting, NoCells, NotAnnData
 from engine.intake.counts import Matrix, blocks
 from engine.intake.limits import Limits, as_problem
-from engine.intake.look import look_at, open_hdf5, require_hdf5
+from engine.intake.look import Layout, look_at, open_hdf5, require_hdf5
 from engine.intake.loom import plan_loom
+from engine.intake.mudata import plan_mudata
 from engine.intake.names import clean
 from engine.intake.plan import Plan, plan_for
 from engine.intake.sink import FORMAT, RowSink, write_frame, write_rest
@@ -58,8 +59,7 @@ def canonicalise(
         scratch.mkdir(parents=True, exist_ok=True)
         with open_hdf5(path, called=source) as file:
             layout = look_at(file, limits)
-            decide = plan_loom if layout.is_loom else plan_tenx if layout.is_tenx else plan_for
-            plan = decide(file, layout, limits, modality, clean(source or path.name))
+            plan = _planner(layout)(file, layout, limits, modality, clean(source or path.name))
             summary = _write(file, plan, partial, scratch, limits, progress or (lambda done, of: None))
         _settle(partial, out)
         return summary
@@ -68,6 +68,15 @@ def canonicalise(
     finally:
         partial.unlink(missing_ok=True)
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _planner(layout: Layout) -> Callable[..., Plan]:
+    """What decides about a file of this format."""
+    if layout.is_loom:
+        return plan_loom
+    if layout.is_tenx:
+        return plan_tenx
+    return plan_mudata if layout.is_mudata else plan_for
 
 
 def _write(file: Any, plan: Plan, partial: Path, scratch: Path, limits: Limits, progress: Progress) -> Summary:

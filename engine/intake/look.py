@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -72,11 +72,13 @@ class Layout:
     """What a file holds, known without reading any of its values.
 
     entries: by absolute path. links: path → path, for soft links and second hard links, all inside the file.
+    base: the group that paths asked for start from.
     """
 
     entries: Mapping[str, Entry]
     links: Mapping[str, str]
     declared_bytes: int
+    base: str = "/"
 
     @property
     def is_loom(self) -> bool:
@@ -92,10 +94,21 @@ class Layout:
         known = ("matrix/barcodes", "matrix/features/name", "matrix/indptr")
         return self.get("obs") is None and all(self.get(path) is not None for path in known)
 
+    @property
+    def is_mudata(self) -> bool:
+        """Whether this is a MuData file (.h5mu): an AnnData file a modality, under `mod`."""
+        mods = self.get("mod")
+        return mods is not None and mods.is_group and not any(self.get(name) for name in ("X", "layers", "raw"))
+
+    def within(self, path: str) -> Layout | None:
+        """The same file as seen from one of its groups; None where there is no such group."""
+        real = self.resolve(path)
+        return replace(self, base=real) if real is not None and self.entries[real].is_group else None
+
     def resolve(self, path: str) -> str | None:
         """The path of the object itself, following links inside the file; None where nothing is."""
         parts = [part for part in path.split("/") if part]
-        here, hops = "/", 0
+        here, hops = self.base, 0
         while parts:
             step = f"{here.rstrip('/')}/{parts.pop(0)}"
             if step not in self.links:
@@ -394,15 +407,17 @@ def _holds_reference(kind: Any) -> bool:
 def _not_anndata(layout: Layout) -> NotAnnData | None:
     """What the file is instead, when obs, var or any matrix is missing."""
     has = {name: layout.get(name) is not None for name in ("obs", "var", "X", "layers", "raw")}
-    if layout.is_loom or layout.is_tenx or (has["obs"] and has["var"] and (has["X"] or has["layers"] or has["raw"])):
+    if (
+        layout.is_loom
+        or layout.is_tenx
+        or layout.is_mudata
+        or (has["obs"] and has["var"] and (has["X"] or has["layers"] or has["raw"]))
+    ):
         return None
     present = ", ".join(layout.children("/")[:8]) or "nothing"
     message = f"This HDF5 file is not an AnnData file: it holds {present}, and needs obs, var and X."
     hint = "Write it with adata.write_h5ad."
-    if layout.get("mod") is not None:
-        message = "This is a MuData file (.h5mu) with several modalities."
-        hint = "Write each modality alone: mdata['rna'].write_h5ad('rna.h5ad'), mdata['atac'].write_h5ad('atac.h5ad')."
-    elif layout.get("row_attrs") is not None and layout.get("col_attrs") is not None:
+    if layout.get("row_attrs") is not None and layout.get("col_attrs") is not None:
         message, hint = "This is a loom file without its matrix.", "Write it again with velocyto or loompy."
     elif layout.get("matrix/barcodes") is not None:
         message = "This is a 10x Genomics .h5 matrix without its table of features."

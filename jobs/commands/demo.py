@@ -103,6 +103,8 @@ def words(job: JobView) -> str:
         stage = {
             "prepare": "Reading the input",
             "translate": "Translating cells",
+            "embed": "Embedding cells",
+            "group": "Grouping cells",
             "score": "Scoring",
             "map": "Drawing maps",
             "publish": "Writing files",

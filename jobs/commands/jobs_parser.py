@@ -19,13 +19,14 @@ def add_jobs(commands: Any, command: Command) -> None:
     jobs = commands.add_parser("jobs", help="jobs of a running CrossView").add_subparsers(
         dest="what", required=True, metavar="submit|list|show|logs|cancel|retry|wait|delete"
     )
-    submit = command(jobs, "submit", _jobs_submit, "send files to be translated, or to train a model on")
+    submit = command(jobs, "submit", _jobs_submit, "send files to be translated, seen together, or to train a model on")
     submit.add_argument("--model", required=True, metavar="ID", help="to translate with; with --train a recipe's key")
     submit.add_argument("--rna")
     submit.add_argument("--atac")
     submit.add_argument("--direction", action="append", choices=("rna-to-atac", "atac-to-rna"))
     submit.add_argument("--export", action="store_true", help="also write the dense prediction")
     submit.add_argument("--title", default="")
+    _add_joint(submit)
     _add_training(submit)
     submit.add_argument("--wait", action="store_true", help="wait for the end")
     command(jobs, "list", _jobs_list, "newest first")
@@ -37,6 +38,14 @@ def add_jobs(commands: Any, command: Command) -> None:
     command(jobs, "retry", _jobs_do("retry"), "run it again").add_argument("id")
     command(jobs, "wait", _jobs_wait, "follow it to its end").add_argument("id")
     command(jobs, "delete", _jobs_delete, "remove it and its results", json=False).add_argument("id")
+
+
+def _add_joint(submit: Any) -> None:
+    joint = submit.add_argument_group("with --joint")
+    joint.add_argument("--joint", action="store_true", help="see --rna and --atac in one view")
+    joint.add_argument("--pair", metavar="FILE", help="instead of --rna and --atac: 10x multiome .h5 or .h5mu")
+    joint.add_argument("--label", default="", metavar="COLUMN", help="a label of the cells to compare groups with")
+    joint.add_argument("--clusters", type=int, default=0, metavar="K", help="of k-means (default: as many as labels)")
 
 
 def _add_training(submit: Any) -> None:
@@ -66,12 +75,19 @@ def _client() -> Any:
 def _jobs_submit(a: Arguments) -> int:
     from jobs.commands import submission
 
+    _refuse_mixed(a)
     with _client() as client:
         if a.train:
             settings = dict(setting_of(text) for text in a.set or [])
             job = submission.submit_training(
                 client, model=a.model, rna=a.rna, atac=a.atac, settings=settings, split=a.split, hold_out=a.hold_out,
                 split_by=a.split_by, genome=a.genome, device=a.device, seed=a.seed, name=a.name, title=a.title,
+            )  # fmt: skip
+        elif a.joint:
+            _refuse_unused(a)
+            job = submission.submit_joint(
+                client, model=a.model, rna=a.rna, atac=a.atac, pair=a.pair, label=a.label, clusters=a.clusters,
+                seed=a.seed, export=a.export, title=a.title,
             )  # fmt: skip
         else:
             _refuse_unused(a)
@@ -85,7 +101,7 @@ def _jobs_submit(a: Arguments) -> int:
 
 
 def _refuse_unused(a: Arguments) -> None:
-    """Raises BadSetting for an option that a translation would pass over in silence."""
+    """Raises BadSetting for an option that would be passed over in silence."""
     from engine.errors import BadSetting
 
     given = {
@@ -94,6 +110,19 @@ def _refuse_unused(a: Arguments) -> None:
     }  # fmt: skip
     if unused := [name for name, value in given.items() if value]:
         raise BadSetting(f"{', '.join(unused)} belongs to a training.", hint="Add --train, or leave it out.")
+
+
+def _refuse_mixed(a: Arguments) -> None:
+    """Raises BadSetting where two kinds of jobs are asked for at once."""
+    from engine.errors import BadSetting
+
+    if a.train and a.joint:
+        raise BadSetting("--train and --joint are two jobs.", hint="Train first; the joint view takes the new model.")
+    if a.joint and a.direction:
+        raise BadSetting("A joint view has no direction.", hint="Leave --direction out.")
+    of_joint = {"--pair": a.pair, "--label": a.label, "--clusters": a.clusters}
+    if not a.joint and (unused := [name for name, value in of_joint.items() if value]):
+        raise BadSetting(f"{', '.join(unused)} belongs to a joint view.", hint="Add --joint, or leave it out.")
 
 
 def _jobs_list(a: Arguments) -> int:

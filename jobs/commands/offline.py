@@ -46,8 +46,19 @@ def taken(source: str, *, modality: Modality | None = None, say: Say = to_stderr
 
     Raises what intake and the source raise; nothing is left behind.
     """
+    with fetched(source, say=say) as path, tempfile.TemporaryDirectory(prefix="crossview-") as folder:
+        yield taken_from(path, Path(folder) / "cells.h5ad", modality, name=source)
+
+
+def taken_from(path: Path, out: Path, modality: Modality | None, *, name: str) -> Taken:
+    """The canonical copy of a file of this machine, at `out`. name: the source as it was given."""
+    return Taken(out, run_in_child(path, out, modality=modality, source=Path(name).name or name))
+
+
+@contextmanager
+def fetched(source: str, *, say: Say = to_stderr) -> Iterator[Path]:
+    """The file itself, of a path, s3://bucket/key or example:MODEL/rna; what was fetched goes with the block."""
     with tempfile.TemporaryDirectory(prefix="crossview-") as folder:
-        name = Path(source).name or source
         path = _example(source) or Path(source).expanduser()
         if "://" in source:
             path = Path(folder) / "fetched.h5ad"
@@ -55,8 +66,7 @@ def taken(source: str, *, modality: Modality | None = None, say: Say = to_stderr
             _fetch(source, path)
         elif not path.is_file():
             raise BadInput(f"There is no file {source}.", hint="Check the path.")
-        out = Path(folder) / "cells.h5ad"
-        yield Taken(out, run_in_child(path, out, modality=modality, source=name))
+        yield path
 
 
 def _example(source: str) -> Path | None:
@@ -124,7 +134,7 @@ def translate(
     from engine.translate import concat_encoded, encode_cells, require_direction
     from engine.translators.base import positions_of
 
-    bundle = load_bundle(resolve(model), device=_device(device))
+    bundle = load_bundle(resolve(model), device=device_of(device))
     require_direction(bundle, direction)
     space = bundle.space(direction.target)
     positions = positions_of(space, list(features)) if features else None
@@ -224,7 +234,8 @@ def make_split(cells: Cells, *, hold_out: str | None, seed: int) -> Split:
     return by_values(cells, parse_held(hold_out), seed=seed) if hold_out else by_chance(cells, seed=seed)
 
 
-def _device(wanted: str) -> str:
+def device_of(wanted: str) -> str:
+    """The device as torch calls it. Raises BadSetting for cuda without a GPU."""
     from engine.training import pick_device
 
     return str(pick_device(wanted))

@@ -12,7 +12,7 @@ from engine.errors import BadInput, BadSetting
 from engine.types import Direction, Modality
 from jobs.client import Client
 from jobs.errors import NotReady
-from jobs.spec import HoldOut, TrainSpec, TranslateSpec
+from jobs.spec import HoldOut, JointSpec, TrainSpec, TranslateSpec
 from jobs.views import DatasetView, JobView
 
 SLICE = 8 * 2**20
@@ -41,6 +41,37 @@ def submit_files(
     wanted = [Direction(d) for d in directions] or [d for d in Direction if d.source in given]
     ids = {m.value: dataset.id for m, dataset in datasets.items()}
     return client.submit(TranslateSpec(model=model, directions=tuple(wanted), export=export, **ids), title=title)
+
+
+def submit_joint(
+    client: Client,
+    *,
+    model: str,
+    rna: str | None = None,
+    atac: str | None = None,
+    pair: str | None = None,
+    label: str = "",
+    clusters: int = 0,
+    seed: int = 0,
+    export: bool = False,
+    title: str = "",
+    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
+) -> JobView:
+    """Bring both files, or the one that holds both, in and submit a joint view. Raises BadInput and kin."""
+    if bool(pair) == bool(rna or atac) or (not pair and not (rna and atac)):
+        raise BadInput(
+            "A joint view needs RNA and ATAC of the same cells.",
+            hint="Give --rna FILE and --atac FILE, or one multiome file with --pair FILE.",
+        )
+    if pair:
+        found = [_ready(client, each) for each in client.import_pair(_source(client, pair, say))]
+    else:
+        found = [
+            bring_in(client, str(given), modality=m, say=say) for m, given in zip(Modality, (rna, atac), strict=True)
+        ]
+    ids = {m.value: dataset.id for m, dataset in zip(Modality, found, strict=True)}
+    spec = JointSpec(model=model, label=label, clusters=clusters, seed=seed, export=export, **ids)
+    return client.submit(spec, title=title)
 
 
 def submit_training(
@@ -101,9 +132,18 @@ def parted_settings(settings: Mapping[str, str]) -> tuple[dict[str, str], dict[s
 
 def bring_in(client: Client, source: str, *, modality: Modality, say: Callable[[str], None]) -> DatasetView:
     """A ready dataset from a path or an address the server can read itself."""
-    if "://" not in source and not source.startswith(("upload:", "example:")):
-        source = f"upload:{_upload(client, Path(source).expanduser(), say)}"
-    dataset = client.import_dataset(source, modality=modality)
+    return _ready(client, client.import_dataset(_source(client, source, say), modality=modality))
+
+
+def _source(client: Client, source: str, say: Callable[[str], None]) -> str:
+    """What the server can read: the address itself, or an upload of the file."""
+    if "://" in source or source.startswith(("upload:", "example:")):
+        return source
+    return f"upload:{_upload(client, Path(source).expanduser(), say)}"
+
+
+def _ready(client: Client, dataset: DatasetView) -> DatasetView:
+    """The dataset once it is ready. Raises what intake refused."""
     while dataset.state == "importing":
         time.sleep(POLL_S)
         dataset = client.dataset(dataset.id)

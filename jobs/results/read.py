@@ -17,7 +17,7 @@ from jobs.errors import BadRequest, NotFound, NotReady
 from jobs.results.measured import Measured
 from jobs.results.search import find_genes, find_peaks
 from jobs.results.shelf import Shelf
-from jobs.spec import TranslateSpec, read_spec
+from jobs.spec import JointSpec, TranslateSpec, read_spec
 from jobs.state import JobState
 from jobs.views import ArtifactView, FeatureHit, Values
 from storage.errors import ArtifactMissing
@@ -47,13 +47,13 @@ class Results:
     database: Database
     shelf: Shelf
     bundle_folder: Callable[[str], Path | None]
-    _turn: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(AT_ONCE))
+    turn: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(AT_ONCE))
 
     def __post_init__(self) -> None:
         # caches of this object, not of its class: they end with it
         self._document = lru_cache(maxsize=DOCUMENTS_KEPT)(_read_json)
-        self._bundle = lru_cache(maxsize=BUNDLES_KEPT)(self._load_bundle)
-        self._space = lru_cache(maxsize=8)(self._load_space)
+        self.bundle = lru_cache(maxsize=BUNDLES_KEPT)(self._load_bundle)
+        self.space = lru_cache(maxsize=8)(self._load_space)
         self._latent = lru_cache(maxsize=4)(self._load_latent)
         self._measured = lru_cache(maxsize=8)(self._load_measured)
 
@@ -68,7 +68,7 @@ class Results:
     def table(self, id: str, direction: Direction, name: str) -> dict[str, list[Any]]:
         if name not in TABLES:
             raise BadRequest(f"There is no table {name[:40]!r}.", hint=f"There are {', '.join(TABLES)}.")
-        _, spec = self._finished(id, direction)
+        _, spec = self._translated(id, direction)
         if name == "roc" and not spec.has_truth(direction):
             raise NotFound(f"{direction.value} was not scored: no truth was given.", hint="Give both modalities.")
         found: dict[str, list[Any]] = self._document(self.open_artifact(id, f"{direction.value}/{name}.json"))
@@ -76,8 +76,8 @@ class Results:
 
     def search(self, id: str, direction: Direction, query: str, *, limit: int = 20) -> list[FeatureHit]:
         """Among the features the job predicted."""
-        _, spec = self._finished(id, direction)
-        space = self._space(spec.bundle, direction.target)
+        _, spec = self._translated(id, direction)
+        space = self.space(spec.bundle, direction.target)
         if direction.target is Modality.RNA:
             return find_genes(space, query, limit=limit)
         return find_peaks(space, query, limit=limit)
@@ -92,19 +92,19 @@ class Results:
         cells: Sequence[str] | None = None,
     ) -> Values:
         """Predicted values beside the measured ones on the same scale; cells that both know, in the job's order."""
-        row, spec = self._finished(id, direction)
+        row, spec = self._translated(id, direction)
         if not 0 < len(features) <= MOST_FEATURES:
             raise BadRequest(f"{len(features)} features were asked for.", hint=f"Ask for 1 to {MOST_FEATURES}.")
         modality = modality or direction.target
-        with self._turn:
+        with self.turn:
             kept = self._latent(row.id, row.attempt, direction)
-            rows = _rows_of(kept, cells)
+            rows = rows_of(kept, cells)
             if modality is direction.target:
                 return self._predicted(spec, direction, kept, rows, features)
             return self._input(spec, direction, kept, rows, features)
 
     def artifacts(self, id: str) -> list[ArtifactView]:
-        row = self._row(id)
+        row = self.finished(id)
         what = (row.result or {}).get("what", {})
         with self.database.read() as conn:
             found = artifact_table.find(conn, job=row.id, attempt=row.attempt)
@@ -120,7 +120,7 @@ class Results:
         ]
 
     def open_artifact(self, id: str, name: str) -> Path:
-        row = self._row(id)
+        row = self.finished(id)
         with self.database.read() as conn:
             found = artifact_table.get(conn, job=row.id, attempt=row.attempt, name=name)
         if found is None:
@@ -134,12 +134,12 @@ class Results:
     ) -> Values:
         from engine.translators.base import positions_of
 
-        bundle = self._bundle(spec.bundle)
+        bundle = self.bundle(spec.bundle)
         positions = positions_of(bundle.space(direction.target), features)
-        measured = self._measured_of(spec, direction.target)
+        measured = self.measured_of(spec, direction.target)
         if measured is not None:
             rows = [row for row in rows if kept.barcodes[row] in measured.row_of(kept.barcodes)]
-        _check_size(len(rows), len(positions))
+        check_size(len(rows), len(positions))
         decoded = bundle.translator.decode(kept.latent.rows(list(rows)), direction.target, [int(p) for p in positions])
         barcodes = tuple(str(kept.barcodes[row]) for row in rows)
         truth = None
@@ -161,11 +161,11 @@ class Results:
         from engine.translators.base import positions_of
         from engine.types import Scale
 
-        measured = self._measured_of(spec, direction.source)
+        measured = self.measured_of(spec, direction.source)
         if measured is None:
             raise NotFound("The cells of this job were deleted.", hint="Its report and tables are still there.")
-        positions = positions_of(self._space(spec.bundle, direction.source), features)
-        _check_size(len(rows), len(positions))
+        positions = positions_of(self.space(spec.bundle, direction.source), features)
+        check_size(len(rows), len(positions))
         scale = Scale.LOG_NORMALISED if direction.source is Modality.RNA else Scale.PROBABILITY
         where = measured.row_of(kept.barcodes)
         barcodes = tuple(str(kept.barcodes[row]) for row in rows)
@@ -178,7 +178,7 @@ class Results:
             truth=values.tolist(),
         )
 
-    def _measured_of(self, spec: TranslateSpec, modality: Modality) -> Measured | None:
+    def measured_of(self, spec: TranslateSpec | JointSpec, modality: Modality) -> Measured | None:
         """The cells as they were measured; None where none were given, or they were deleted since."""
         id = spec.dataset(modality)
         if id is None:
@@ -191,7 +191,7 @@ class Results:
 
     # -- reading -------------------------------------------------------------------------------------------------
 
-    def _row(self, id: str) -> JobRow:
+    def finished(self, id: str) -> JobRow:
         with self.database.read() as conn:
             row = job_table.get(conn, id)
         if row is None:
@@ -200,8 +200,8 @@ class Results:
             raise NotReady(f"The job has no result: it is {row.state.lower()}.", hint="Wait until it has succeeded.")
         return row
 
-    def _finished(self, id: str, direction: Direction) -> tuple[JobRow, TranslateSpec]:
-        row = self._row(id)
+    def _translated(self, id: str, direction: Direction) -> tuple[JobRow, TranslateSpec]:
+        row = self.finished(id)
         spec = read_spec(row.spec)
         if not isinstance(spec, TranslateSpec):
             raise WrongDirection(f"The job is a {spec.kind} and translated nothing.", hint="Look at its report.")
@@ -237,10 +237,10 @@ class Results:
         return read_latent(self.open_artifact(id, f"{direction.value}/latent.h5ad"), direction.source)
 
     def _load_measured(self, dataset: str, bundle: str, modality: Modality) -> Measured:
-        return Measured.open(self.shelf.path(layout.dataset(dataset)), self._space(bundle, modality))
+        return Measured.open(self.shelf.path(layout.dataset(dataset)), self.space(bundle, modality))
 
 
-def _rows_of(kept: Kept, cells: Sequence[str] | None) -> list[int]:
+def rows_of(kept: Kept, cells: Sequence[str] | None) -> list[int]:
     if cells is None:
         return list(range(len(kept.barcodes)))
     unknown = [name for name in cells if name not in kept.index]
@@ -252,7 +252,7 @@ def _rows_of(kept: Kept, cells: Sequence[str] | None) -> list[int]:
     return [kept.index[name] for name in cells]
 
 
-def _check_size(cells: int, features: int) -> None:
+def check_size(cells: int, features: int) -> None:
     if cells * features > MOST_VALUES:
         raise BadRequest(
             f"{cells:,} cells × {features:,} features are too many values at once.",

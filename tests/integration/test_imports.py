@@ -6,18 +6,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from engine.types import Direction
+from engine.types import Direction, Modality
 from jobs.bootstrap import opened
 from jobs.client import Client
 from jobs.settings import S3Settings, Settings
 from jobs.spec import TranslateSpec
 from jobs.state import JobState
 from storage.artifacts_s3 import S3Store
+from tests.builders import paired
 from tests.hostile import HOSTILE
 from tests.labs import MODEL, build_catalog, ended, imported, lab_settings, until
+from tests.multiome import write_h5mu
 from tests.s3server import S3Server, need_weed, s3_server
+from tests.tenx import write_tenx
 
 BAD = (
     "plain_text",
@@ -115,6 +119,40 @@ def test_an_import_that_a_killed_process_left_is_taken_up_again(tmp_path: Path, 
         dataset = until(lambda: client.dataset("ds-left"), lambda view: view.state != "importing")
         assert (dataset.state, dataset.cells) == ("ready", 24)
     assert not [path for path in settings.scratch.rglob("*") if path.is_file()]
+
+
+def test_a_pair_that_a_killed_process_left_halfway_is_taken_up_again(tmp_path: Path, catalog: Path) -> None:
+    """RNA was there already; ATAC is read from the same upload, which then goes."""
+    from storage.database import Database
+    from storage.tables import datasets as table
+    from storage.tables.datasets import DatasetRow
+
+    settings = lab_settings(tmp_path, catalog)
+    write_h5mu(paired(cells=30, genes=60, peaks=90, rng=np.random.default_rng(3)), tmp_path / "both.h5mu")
+    with opened(settings) as client:
+        source = upload(client, tmp_path / "both.h5mu")
+    rows = [
+        DatasetRow(id=f"ds-{m.value}", name=m.value, state="importing", modality=m.value, origin=source)
+        for m in Modality
+    ]
+    with Database.open(settings.database) as database:
+        database.write_now(lambda conn: [table.insert(conn, row) for row in rows])
+    with opened(settings) as client:
+        for row, features in zip(rows, (60, 90), strict=True):
+            found = until(lambda id=row.id: client.dataset(id), lambda view: view.state != "importing")  # type: ignore[misc]
+            assert (found.state, found.features) == ("ready", features), found.failure
+        until(lambda: list((tmp_path / "uploads").rglob("data*")), lambda left: not left)
+    assert not [path for path in settings.scratch.rglob("*") if path.is_file()]
+
+
+def test_a_pair_on_s3_is_fetched_once(tmp_path: Path, catalog: Path, s3: S3Server) -> None:
+    write_tenx(paired(cells=30, genes=60, peaks=90, rng=np.random.default_rng(3)), tmp_path / "multiome.h5")
+    s3.client.upload_file(str(tmp_path / "multiome.h5"), "cells", "run 1/multiome.h5")
+    with opened(with_s3(lab_settings(tmp_path / "home", catalog), s3)) as client:
+        halves = client.import_pair("s3://cells/run 1/multiome.h5")
+        for data, features in zip(halves, (60, 90), strict=True):
+            found = until(lambda id=data.id: client.dataset(id), lambda view: view.state != "importing")  # type: ignore[misc]
+            assert (found.state, found.features) == ("ready", features), found.failure
 
 
 @pytest.mark.slow

@@ -1,0 +1,235 @@
+"""A finished joint view: what seeing both modalities together brings, the cells, the profiles, and how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app import charts, jointly, present, readings
+from app.components import failure
+from app.components.figure import figure, to_csv
+from app.components.finder import finder
+from app.components.joint_cells import cells, feature
+from app.components.result import Result
+from app.components.result_profiles import profiles
+from app.components.result_run import run
+from jobs.bootstrap import current_client
+from jobs.names import Modality
+from jobs.views import FeatureHit, JobView, Values
+
+TABS = ("Overview", "Cells", "Profiles", "Run")
+
+
+@dataclass(frozen=True)
+class Seen(Result):
+    """One modality of a joint view, as pages read a result: `direction` ends in it, predictions are imputations."""
+
+    @property
+    def modality(self) -> Modality:
+        return Modality(self.direction.target)
+
+    @property
+    def scored(self) -> bool:
+        return True
+
+    def whole(self) -> Mapping[str, Any]:
+        """The report of both modalities."""
+        return _report(self.job.id, self.job.attempt)
+
+    def report(self) -> Mapping[str, Any]:
+        scale = (self.whole().get("scales") or {}).get(self.modality.value, "")
+        return {**jointly.imputed(self.whole(), self.modality), "scale": scale}
+
+    def features(self) -> pd.DataFrame:
+        return _table(self.job.id, self.job.attempt, f"{self.modality.value}-features")
+
+    def cells(self) -> pd.DataFrame:
+        return _table(self.job.id, self.job.attempt, "cells").rename(columns={"barcode": "cell"})
+
+    def search(self, query: str, *, limit: int = 12) -> list[FeatureHit]:
+        return _search(*self.key, query, limit)
+
+    def values(self, features: Sequence[str], cells: Sequence[str] | None = None) -> Values:
+        return _values(*self.key, tuple(features), None if cells is None else tuple(cells))
+
+
+@st.cache_data(max_entries=16, ttl=3600, show_spinner=False)
+def _report(job: str, attempt: int) -> dict[str, Any]:
+    return current_client().report(job)
+
+
+@st.cache_data(max_entries=24, ttl=3600, show_spinner="Reading the results …")
+def _table(job: str, attempt: int, name: str) -> pd.DataFrame:
+    return pd.DataFrame(current_client().joint_table(job, name))
+
+
+@st.cache_data(max_entries=256, ttl=3600, show_spinner=False)
+def _search(job: str, attempt: int, direction: str, query: str, limit: int) -> list[FeatureHit]:
+    from jobs.names import Direction
+
+    return current_client().joint_search(job, Direction(direction).target, query, limit=limit)
+
+
+@st.cache_data(max_entries=64, ttl=3600, show_spinner="Decoding …")
+def _values(job: str, attempt: int, direction: str, features: tuple[str, ...], cells: tuple[str, ...] | None) -> Values:
+    from jobs.names import Direction
+
+    return current_client().joint_values(job, Direction(direction).target, features=features, cells=cells)
+
+
+def seen(job: JobView) -> None:
+    """The verdict first, then the tabs; a gene or peak searched follows through them."""
+    result = Seen(job, jointly.direction(_modality(job)))
+    with failure.shown("The result cannot be read"):
+        _verdict(result)
+        _switch(job)
+        hit = finder(result)
+        st.session_state.setdefault("tab", TABS[0])
+        tabs = dict(zip(TABS, st.tabs(TABS, key="tab", bind="query-params"), strict=True))
+        shows = {
+            "Overview": lambda: overview(result, hit),
+            "Cells": lambda: cells(result, hit),
+            "Profiles": lambda: profiles(result, word="imputed"),
+            "Run": lambda: run(job),
+        }
+        for name, tab in tabs.items():
+            if tab.open:  # only what is looked at is computed
+                with tab, failure.shown(f"{name} cannot be shown"):
+                    shows[name]()
+
+
+def _modality(job: JobView) -> Modality:
+    """The measurement looked at, held in the address."""
+    asked = st.query_params.get("of", "")
+    return Modality(asked) if asked in {m.value for m in Modality} else Modality.RNA
+
+
+def _switch(job: JobView) -> None:
+    key = f"of-{job.id}"
+    st.segmented_control(
+        "Measurement", list(Modality), default=_modality(job), required=True, key=key, on_change=_turn, args=(key,),
+        format_func=lambda m: f"{present.measured(m).capitalize()} ({present.modality(m)})",
+        label_visibility="collapsed",
+    )  # fmt: skip
+
+
+def _turn(key: str) -> None:
+    st.query_params["of"] = Modality(st.session_state[key]).value
+
+
+def _verdict(result: Seen) -> None:
+    report = result.whole()
+    label = str(result.job.spec.get("label") or "")
+    verdict = jointly.verdict(report, label)
+    badge = jointly.BADGES[verdict.level]
+    with st.container(border=True, key="scorecard"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.subheader("What does the joint view add?", anchor=False, width="content")
+            st.badge(badge.word, icon=badge.icon, color=badge.colour)
+        st.markdown(verdict.sentence)
+        if verdict.because:
+            st.markdown(f"**{verdict.because}**")
+        for which in Modality:
+            st.markdown(jointly.imputation_words(report, which))
+        if warning := jointly.one_modality(report):
+            st.markdown(f":material/warning: {warning}")
+        _ways_on(result.job)
+
+
+def _ways_on(job: JobView) -> None:
+    pair = {which: str(job.spec[which]) for which in ("rna", "atac")}
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.page_link(
+            "views/train.py", label="Train a model on these cells", icon=":material/model_training:", query_params=pair
+        )
+        st.page_link(
+            "views/joint.py", label="Try another model", icon=":material/tune:", query_params=pair,
+        )  # fmt: skip
+
+
+def overview(result: Seen, hit: FeatureHit | None) -> None:
+    """Groups beside RNA alone and ATAC alone, imputation beside what needs no model, and the report's own notes.
+
+    A gene or peak that was searched stands above them, measured and imputed.
+    """
+    report = result.whole()
+    if hit is not None:
+        feature(result, result.cells(), hit)
+    left, right = st.columns(2)
+    with left:
+        _groups(result, report)
+    with right:
+        _imputation(result, report)
+    for note in [*report.get("notes", ()), *jointly.imputed(report, result.modality).get("notes", ())]:
+        st.caption(f":material/info: {present.plain(str(note))}")
+
+
+def _groups(result: Seen, report: Mapping[str, Any]) -> None:
+    rows = jointly.score_rows(report)
+    st.caption(f"{jointly.sizes(report)}. {jointly.likeness(report)}")
+    if not rows:
+        st.markdown("No label was given: the groups are on the *Cells* tab, and nothing says which of them are right.")
+        return
+    label = str(result.job.spec.get("label"))
+    title = jointly.best_words(report, label)
+    chart = charts.scores(
+        pd.DataFrame(rows), title=title, neutral=0.0, quantity="agreement with the labels, higher is better"
+    )
+    said = "; ".join(row["label"] for row in rows if row["what"] == jointly.VIEWS["joint"])
+    table = pd.DataFrame(jointly.score_table(report))
+    figure(chart, key="groups-axis", alt=f"{title}. {said}.", table=table, file=f"{result.job.id[:12]}-groups")
+    with st.expander("All scores of the groups", icon=":material/table:", key="groups-table"):
+        st.dataframe(table, hide_index=True, alt="Every score of every view", height="content")
+        st.caption(jointly.HELP)
+
+
+def _imputation(result: Seen, report: Mapping[str, Any]) -> None:
+    which = result.modality
+    found = readings.readings(jointly.imputed(report, which))
+    chosen = [found[name] for name in jointly.HEADLINES[which] if name in found]
+    if not chosen:
+        st.markdown(f"What is imputed of {present.modality(which)} could not be judged.")
+        return
+    rows = pd.DataFrame(readings.marks(chosen, what="joint view"))
+    family = chosen[0].meaning.family
+    title = f"Imputed {present.modality(which)} against counts kept back, {present.plural(chosen[0].n, 'cell')}"
+    st.caption(
+        "Half of each cell's counts were shown to the model, the other half judges it. A dot right of every grey or "
+        "blue mark means the model adds something."
+    )
+    chart = charts.scores(rows, title=title, neutral=chosen[0].meaning.neutral, quantity=f"{family}, higher is better")
+    said = "; ".join(reading.sentence for reading in chosen)
+    figure(chart, key="imputed-axis", alt=f"{title}. {said}.", table=rows, file=f"{result.job.id[:12]}-imputed")
+    with st.expander(f"Every {present.row(which)} judged", icon=":material/table:", key="imputed-table"):
+        _features(result)
+
+
+def _features(result: Seen) -> None:
+    table = result.features()
+    main = "pearson" if result.modality is Modality.RNA else "auroc_depth_adjusted"
+    thing = present.row(result.modality)
+    if table.empty or main not in table:
+        st.markdown(f"No {thing} was measured in enough cells to be judged.")
+        return
+    first = ["name", main, *(name for name in (f"{main}_gain",) if name in table)]
+    shown = table[[*first, *(c for c in table.columns if c not in first and c != "position")]]
+    shown = shown.sort_values(main, ascending=False)
+    config: dict[str, Any] = {"name": st.column_config.TextColumn(thing, pinned=True)}
+    for name in shown.columns[1:]:
+        numeric = pd.api.types.is_float_dtype(shown[name])
+        words = readings.column_words(name)
+        config[name] = (
+            st.column_config.NumberColumn(words, format="%.3f") if numeric else st.column_config.Column(words)
+        )
+    st.dataframe(
+        shown, hide_index=True, height=360, placeholder="–", alt=f"How well each {thing} is imputed",
+        column_config=config,
+    )  # fmt: skip
+    st.download_button(
+        "Download this table (CSV)", lambda: to_csv(shown), f"{result.job.id[:12]}-{result.modality.value}-imputed.csv",
+        "text/csv", on_click="ignore", icon=":material/download:", key="imputed-csv",
+    )  # fmt: skip

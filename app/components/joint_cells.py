@@ -1,0 +1,135 @@
+"""Cells of a joint view: its map beside those of either modality alone, or one gene or peak measured and imputed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import charts, jointly, present, readings
+from app.components.figure import figure, to_csv
+from app.components.result import Result, has_map, on_map, one_feature
+from jobs.names import Modality
+from jobs.views import FeatureHit
+
+CLUSTERS = ("cluster", "cluster_kmeans")
+BESIDE, ALL = "Joint view alone", "Beside RNA alone and ATAC alone"
+
+
+def cells(result: Result, hit: FeatureHit | None) -> None:
+    """Maps in any colour, one gene or peak measured and imputed side by side, and the table of cells."""
+    table = result.cells()
+    columns = {name: table[name].tolist() for name in table.columns}
+    labels = [*CLUSTERS, *(n for n in readings.label_columns(columns) if n not in CLUSTERS)]
+    numbers = [n for n in readings.number_columns(columns) if n not in labels]
+    if not has_map(table, "joint"):
+        st.markdown("No maps were drawn for this job: the option was off. The table of cells is below.")
+    else:
+        if hit is not None:
+            feature(result, table, hit)
+        _maps(result, table, labels, numbers)
+    _table(result, table, labels)
+
+
+def _maps(result: Result, table: pd.DataFrame, labels: list[str], numbers: list[str]) -> None:
+    colour, lit = _colour(table, labels, numbers)
+    how = st.segmented_control(
+        "Maps", [ALL, BESIDE], default=ALL, required=True, key="maps", bind="query-params",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    shown = [view for view in jointly.VIEWS if has_map(table, view)] if how == ALL else ["joint"]
+    categorical = colour in labels
+    order = sorted(table[colour].dropna().unique()) if categorical else None
+    domain = None if categorical else _domain(table[colour])
+    for column, view in zip(st.columns(len(shown)), shown, strict=True):
+        with column:
+            title = f"{_words(view)} by {readings.column_words(colour)}"
+            _map(result, table, view, colour, title, labels=order, domain=domain, lit=lit)
+    st.caption("Each map is laid out on its own; the colours are the same on all of them.")
+
+
+def _colour(table: pd.DataFrame, labels: list[str], numbers: list[str]) -> tuple[str, tuple[str, ...]]:
+    """What colours the maps, and which groups stay lit; both kept in the address."""
+    options = [*labels, *numbers]
+    left, right = st.columns([1, 2], vertical_alignment="bottom")
+    with left:
+        colour = str(
+            st.selectbox("Colour by", options, format_func=readings.column_words, key="colour", bind="query-params")
+        )
+    lit: list[str] = []
+    if colour in labels:
+        with right:
+            names = sorted(table[colour].dropna().unique())
+            lit = st.pills("Show only", names, selection_mode="multi", key="lit", bind="query-params") or []
+    return colour, tuple(lit)
+
+
+def feature(result: Result, table: pd.DataFrame, hit: FeatureHit) -> None:
+    """One gene or peak on the joint map: as measured and as imputed, side by side."""
+    if not has_map(table, "joint"):
+        return
+    values = one_feature(result.values([hit.name]), table)
+    unit = readings.scale_words(str(result.report().get("scale", "")), Modality(hit.modality))
+    shown = [(name, words) for name, words in (("measured", "measured"), ("predicted", "imputed")) if name in values]
+    for column, (name, words) in zip(st.columns(len(shown)), shown, strict=True):
+        with column:
+            unit_here = "open or closed" if name == "measured" and hit.modality == Modality.ATAC else unit
+            _map(
+                result, values, "joint", name, f"{hit.name}, {words}", labels=None, domain=_domain(values[name]),
+                lit=(), unit=unit_here, key=f"feature-{name}",
+            )  # fmt: skip
+    if "measured" not in values:
+        st.caption("The cells of this job were deleted: only what was imputed is shown.")
+        return
+    zeros = float((values["measured"] == 0).mean())
+    st.caption(
+        f"Both on the map of the joint view, each on its own colour scale. {present.percent(zeros)} of the cells show "
+        f"nothing measured of this {present.row(Modality(hit.modality))}; an imputed value says what the model expects "
+        "there, not what was seen."
+    )
+
+
+def _map(
+    result: Result, table: pd.DataFrame, view: str, colour: str, title: str, *, labels: list[str] | None,
+    domain: tuple[float, float] | None, lit: tuple[str, ...], unit: str = "", key: str = "",
+) -> None:  # fmt: skip
+    data = on_map(table, view)[["cell", "x", "y", colour]]
+    unit = unit or readings.column_words(colour)
+    chart = charts.umap(data, title=title, colour=colour, labels=labels, domain=domain, unit=unit, lit=lit)
+    said = f"Map of {present.plural(len(data), 'cell')}, {_words(view)}, coloured by {unit}. {title}"
+    figure(chart, key=key or f"map-{view}", alt=said, table=data, file=f"{result.job.id[:12]}-{key or view}-map")
+
+
+def _words(view: str) -> str:
+    words = jointly.VIEWS[view]
+    return words[0].upper() + words[1:]
+
+
+def _domain(values: pd.Series[float]) -> tuple[float, float]:
+    """From 0 or the lowest, to the 99th percentile: one extreme cell does not darken the rest."""
+    finite = pd.to_numeric(values, errors="coerce").dropna()
+    if finite.empty:
+        return 0.0, 1.0
+    low, high = min(float(finite.min()), 0.0), float(np.percentile(finite, 99))
+    return low, high if high > low else low + 1.0
+
+
+def _table(result: Result, table: pd.DataFrame, labels: list[str]) -> None:
+    st.subheader("Every cell", anchor=False)
+    first = ["cell", *labels]
+    shown = table[[*first, *(c for c in table.columns if c not in first and "_umap_" not in c)]]
+    config: dict[str, Any] = {"cell": st.column_config.TextColumn("cell", pinned=True)}
+    for name in shown.columns[1:]:
+        words = readings.column_words(name)
+        digits = "%.0f" if name.endswith("_depth") else "%.3f"
+        numeric = pd.api.types.is_float_dtype(shown[name])
+        config[name] = (
+            st.column_config.NumberColumn(words, format=digits) if numeric else st.column_config.Column(words)
+        )
+    st.dataframe(shown, hide_index=True, height=360, alt="Every cell with its groups and labels", column_config=config)
+    st.download_button(
+        "Download all columns (CSV)", lambda: to_csv(table), f"{result.job.id[:12]}-joint-cells.csv", "text/csv",
+        on_click="ignore", icon=":material/download:", key="cells-csv",
+    )  # fmt: skip
