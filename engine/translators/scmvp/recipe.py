@@ -53,7 +53,7 @@ class ScMVPRecipe:
     kl_weight: float = 1.0  # scMVP
     atac_weight: float = 1.0  # scMVP
     start_epochs: int = 10  # ours
-    warmup: int = 5  # ours
+    warmup: int = 9  # ours
     apart: bool = True  # ours
     thin_genes: float = 0.5  # ours
     thin_peaks: float = 0.5  # ours
