@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 GENES, PEAKS = 8_000, 23_000  # scMVP, "model evaluation"
-SEEN = (600.0, 900.0)  # genes and peaks of a cell among those  # ours: README.md
+SEEN = (600.0, 900.0)  # genes and peaks of a cell among those; assumed, no figure was found that could be cited  # ours
 
 
 def main() -> int:
