@@ -160,20 +160,24 @@ def embed(
     aligned = {m: alignments[m].apply(counts[m]) for m in Modality}
     half = {m: alignments[m].apply(shown[m]) for m in Modality}
     return Embedded(
-        _latents(bundle.translator, aligned),
-        _latents(bundle.translator, half),
+        latents_of(bundle.translator, aligned),
+        latents_of(bundle.translator, half),
         {m: depth_of(aligned[m]) for m in Modality},
         barcodes,
     )
 
 
-def _latents(translator: Translator, counts: Mapping[Modality, sp.csr_matrix]) -> Latents:
+def latents_of(translator: Translator, counts: Mapping[Modality, sp.csr_matrix]) -> Latents:
+    """Both modalities encoded together, in blocks; a modality that is not decoded from that, by the other alone.
+
+    counts: in the model's features, shape (n, f) each. One that the model cannot predict at all is left out of `apart`.
+    """
     n = counts[Modality.RNA].shape[0]
     spans = [slice(start, start + BLOCK) for start in range(0, n, BLOCK)]
     joint = _encoded(translator, [CellBatch(**{m.value: counts[m][span] for m in Modality}) for span in spans])
     apart = {}
     for target in Modality:
-        if not decodes(translator, joint, target):
+        if not decodes(translator, joint, target) and Direction.to(target) in translator.directions:
             other = target.other
             apart[target] = _encoded(translator, [CellBatch(**{other.value: counts[other][span]}) for span in spans])
     return Latents(joint, apart)

@@ -124,6 +124,20 @@ class Doubting(Protocol):
         ...
 
 
+@runtime_checkable
+class Embedding(Protocol):
+    """A translator of whose latent only a part is a cell's place among others; the rest serves decoding or doubt."""
+
+    def embedding(self, latent: Latent) -> Floats:
+        """Coordinates of the cells of what `encode` returned, shape (n, k)."""
+        ...
+
+
+def embedding_of(translator: Translator, latent: Latent) -> Floats:
+    """Coordinates of cells, shape (n, k): the whole latent, unless the model says which part."""
+    return translator.embedding(latent) if isinstance(translator, Embedding) else latent.values
+
+
 class Recipe(Protocol):
     """Everything chosen before seeing data; a frozen dataclass whose fields are the settings."""
 

@@ -92,12 +92,12 @@ def _opened(rna: str | None, atac: str | None, pair: str | None, say: Say) -> It
 def _embed(
     bundle: Bundle, cells: Opened, asked: Asked, out: Path, sources: Mapping[str, str], say: Say
 ) -> dict[str, Any]:
-    from engine.analysis.joint import embedding_of
     from engine.doubt import doubt_of
     from engine.joint.reading import Coins, counts_ends
     from engine.joint.structure import Grouping, agreement, find
     from engine.pairs import same_cells
     from engine.preprocess.align import align
+    from engine.translators.base import embedding_of
     from jobs.joint import files
 
     matching = same_cells(cells[Modality.RNA].barcodes, cells[Modality.ATAC].barcodes)

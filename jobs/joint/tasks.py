@@ -122,8 +122,8 @@ def embed(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]
 
 def group(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]:
     """Clusters of the joint view and of either modality alone; the report's part travels in the receipt."""
-    from engine.analysis.joint import embedding_of
     from engine.joint.structure import Grouping, agreement, find
+    from engine.translators.base import embedding_of
 
     spec, embedded = attempt.joint, embedded_of(attempt)
     bundle = bundle_of(attempt.store_uri, attempt.bundle_prefix, device)

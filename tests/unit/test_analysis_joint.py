@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 
 from engine.analysis.activity import Activity, activity
-from engine.analysis.joint import JointView, embedding_of, look
+from engine.analysis.joint import JointView, look
 from engine.analysis.profiles import RAW, measured
 from engine.bundle import load_bundle
 from engine.errors import BadSetting, NoCells
 from engine.genome.activity import activity_matrix
 from engine.genome.genes import GeneModels
 from engine.genome.peaks import parse_peaks
+from engine.translators.base import Embedding, Translator, embedding_of
+from engine.translators.baselines.ridge import RidgeTranslator
+from engine.translators.crossview.translator import CrossViewTranslator
+from engine.translators.multivi.translator import MultiVITranslator
 from engine.types import Latent, Modality, PairedCells
 from tests.builders import paired
 from tests.planted import both_profiles, bundle_of, joint_bundle, with_links
@@ -82,19 +86,17 @@ def test_a_model_that_decodes_what_it_was_given_imputes_from_that_alone(tiny_mod
     assert found.notes == ("tiny has no joint embedding: its cells lie by RNA alone.",)
 
 
-def test_columns_that_only_decoding_needs_are_no_coordinates() -> None:
-    class Library:
-        key = "multivi"
-
-    class Own:
-        key = "other"
-
-        def embedding(self, latent: Latent) -> np.ndarray:
-            return latent.values[:, :1]
-
+@pytest.mark.parametrize("translator", [CrossViewTranslator, MultiVITranslator])
+def test_columns_that_only_decoding_needs_are_no_coordinates(translator: type[Translator]) -> None:
     latent = Latent(np.arange(12, dtype=np.float32).reshape(3, 4), frozenset(Modality))
-    assert embedding_of(Library(), latent).shape == (3, 2)  # type: ignore[arg-type]
-    assert embedding_of(Own(), latent).shape == (3, 1)  # type: ignore[arg-type]
+    bare = object.__new__(translator)  # what is left out depends on nothing that is fitted
+    assert isinstance(bare, Embedding)
+    np.testing.assert_array_equal(embedding_of(bare, latent), latent.values[:, :2])
+
+
+def test_a_model_that_names_no_part_has_all_of_its_latent_as_coordinates() -> None:
+    latent = Latent(np.arange(12, dtype=np.float32).reshape(3, 4), frozenset(Modality))
+    np.testing.assert_array_equal(embedding_of(object.__new__(RidgeTranslator), latent), latent.values)
 
 
 def test_unknown_profiles_and_single_cells_are_refused(view: JointView, pair: PairedCells) -> None:

@@ -18,7 +18,7 @@ from engine.translators.crossview.genes import GeneHead
 from engine.translators.crossview.inputs import Reader
 from engine.translators.crossview.peaks import PeakHead
 from engine.translators.state import State
-from engine.types import CellBatch, Features, FeatureSpace, Latent, Modality, Prediction
+from engine.types import CellBatch, Features, FeatureSpace, Floats, Latent, Modality, Prediction
 
 
 class CrossViewTranslator(Spaces):
@@ -63,6 +63,10 @@ class CrossViewTranslator(Spaces):
         )
         doubt = self._caution[source].columns(reader.sighting(counts))
         return Latent(np.hstack([values, doubt]), frozenset({source}))
+
+    def embedding(self, latent: Latent) -> Floats:
+        """What the heads read, without the doubt; shape (n, k − 2)."""
+        return latent.values[:, :-2]
 
     def doubt(self, latent: Latent) -> Doubt:
         """How unlike the training cells each cell is, and the score expected of its prediction."""

@@ -98,6 +98,10 @@ class MultiVITranslator(Spaces):
         values = np.column_stack([z_bk, self._log_normaliser(z_bk), factor_b]).astype(np.float32)
         return Latent(values, frozenset(m for m in Modality if batch.of(m) is not None))
 
+    def embedding(self, latent: Latent) -> Floats:
+        """z of each cell, without the normaliser and the depth factor; shape (n, k)."""
+        return latent.values[:, :-2]
+
     @torch.no_grad()
     def decode(self, latent: Latent, target: Modality, features: Features = None) -> Prediction:
         """log1p of the decoded composition at the training median depth, or the probability of each peak being open."""
