@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,14 +12,11 @@ import pytest
 
 from engine.errors import CrossViewError
 from engine.types import Direction, Modality
-from jobs.bootstrap import opened
 from jobs.client import Client
-from jobs.client_http import HttpClient
-from jobs.runners.local import LocalRunner
 from jobs.spec import TranslateSpec
 from jobs.state import JobState
 from jobs.views import JobView
-from tests.labs import MODEL, build_catalog, ended, imported, lab_settings, served, until
+from tests.labs import MODEL, build_catalog, ended, imported, until
 
 BOTH = (Direction.RNA_TO_ATAC, Direction.ATAC_TO_RNA)
 
@@ -28,26 +24,6 @@ BOTH = (Direction.RNA_TO_ATAC, Direction.ATAC_TO_RNA)
 @pytest.fixture(scope="module")
 def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
-
-
-@pytest.fixture(scope="module")
-def in_process(catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    settings = lab_settings(tmp_path_factory.mktemp("home"), catalog)
-    with opened(settings, runner=LocalRunner(settings.home / "runner", workers=1)) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def over_http(in_process: Client) -> Iterator[Client]:
-    from app.api import create_app
-
-    with served(create_app(in_process)) as address, HttpClient(address) as client:
-        yield client
-
-
-@pytest.fixture(params=["in process", "http"])
-def client(request: pytest.FixtureRequest, in_process: Client, over_http: Client) -> Client:
-    return in_process if request.param == "in process" else over_http
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,16 +13,13 @@ import pytest
 from engine.errors import CrossViewError
 from engine.translators.registry import recipe
 from engine.types import Direction, Modality
-from jobs.bootstrap import opened
 from jobs.client import Client
-from jobs.client_http import HttpClient
-from jobs.runners.local import LocalRunner
 from jobs.spec import JointSpec, TrainSpec, TranslateSpec
 from jobs.state import JobState
 from jobs.views import DatasetView, JobView
 from tests.builders import paired
 from tests.hostile import HOSTILE
-from tests.labs import MODEL, build_catalog, ended, imported, lab_settings, served, until
+from tests.labs import MODEL, build_catalog, ended, imported, until
 from tests.multiome import write_h5mu
 from tests.running import JOINT
 from tests.tenx import write_tenx
@@ -41,26 +37,6 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_tenx(pair, catalog / "multiome.h5", extra=2)
     write_h5mu(pair, catalog / "rna-only.h5mu", called={"rna": "rna"})
     return catalog
-
-
-@pytest.fixture(scope="module")
-def in_process(catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    settings = lab_settings(tmp_path_factory.mktemp("home"), catalog)
-    with opened(settings, runner=LocalRunner(settings.home / "runner", workers=1)) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def over_http(in_process: Client) -> Iterator[Client]:
-    from app.api import create_app
-
-    with served(create_app(in_process)) as address, HttpClient(address) as client:
-        yield client
-
-
-@pytest.fixture(params=["in process", "http"])
-def client(request: pytest.FixtureRequest, in_process: Client, over_http: Client) -> Client:
-    return in_process if request.param == "in process" else over_http
 
 
 @pytest.fixture(scope="module")

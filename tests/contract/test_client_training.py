@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +9,13 @@ import pytest
 
 from engine.errors import CrossViewError
 from engine.types import Direction, Modality
-from jobs.bootstrap import opened
 from jobs.client import Client
 from jobs.client_http import HttpClient
-from jobs.runners.local import LocalRunner
 from jobs.spec import BenchmarkSpec, Contender, HoldOut, TrainSpec, TranslateSpec
 from jobs.state import JobState
 from jobs.views import JobView
 from tests.builders import paired, write_h5ad
-from tests.labs import MODEL, build_catalog, ended, imported, lab_settings, served
+from tests.labs import MODEL, build_catalog, ended, imported
 
 KEEP_ALL = {"filters": "none"}
 Ids = dict[str, str]
@@ -31,26 +28,6 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for modality in Modality:
         write_h5ad(pair.of(modality), folder / f"{modality.value}.h5ad")
     return folder
-
-
-@pytest.fixture(scope="module")
-def in_process(catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    settings = lab_settings(tmp_path_factory.mktemp("home"), catalog)
-    with opened(settings, runner=LocalRunner(settings.home / "runner", workers=1)) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def over_http(in_process: Client) -> Iterator[Client]:
-    from app.api import create_app
-
-    with served(create_app(in_process)) as address, HttpClient(address) as client:
-        yield client
-
-
-@pytest.fixture(params=["in process", "http"])
-def client(request: pytest.FixtureRequest, in_process: Client, over_http: Client) -> Client:
-    return in_process if request.param == "in process" else over_http
 
 
 @pytest.fixture(scope="module")
