@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -55,6 +55,26 @@ class Schedule:
                 f"epochs={self.epochs}, batch={self.batch}, learning_rate={self.learning_rate} cannot train.",
                 hint="At least one epoch, two cells a batch and a positive learning rate.",
             )
+
+
+@dataclass
+class Clock:
+    """Which epoch a training is in, also after it was resumed: some weights of a loss depend on it."""
+
+    epoch: int = 0
+
+    def following(self, hooks: Hooks) -> Hooks:
+        """Hooks that set the clock and then tell whom they told before."""
+
+        def ended(epoch: Epoch) -> None:
+            self.epoch = epoch.number
+            hooks.on_epoch(epoch)
+
+        def resumed(stage: str, epoch: int) -> None:
+            self.epoch = epoch
+            hooks.on_resume(stage, epoch)
+
+        return replace(hooks, on_epoch=ended, on_resume=resumed)
 
 
 @dataclass(frozen=True)

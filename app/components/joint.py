@@ -14,7 +14,7 @@ from app.components import failure
 from app.components.figure import figure, to_csv
 from app.components.finder import finder
 from app.components.joint_cells import cells, feature
-from app.components.result import Result
+from app.components.result import Result, report_of
 from app.components.result_profiles import profiles
 from app.components.result_run import run
 from jobs.bootstrap import current_client
@@ -38,7 +38,7 @@ class Seen(Result):
 
     def whole(self) -> Mapping[str, Any]:
         """The report of both modalities."""
-        return _report(self.job.id, self.job.attempt)
+        return report_of(self.job.id, self.job.attempt)
 
     def report(self) -> Mapping[str, Any]:
         scale = (self.whole().get("scales") or {}).get(self.modality.value, "")
@@ -55,11 +55,6 @@ class Seen(Result):
 
     def values(self, features: Sequence[str], cells: Sequence[str] | None = None) -> Values:
         return _values(*self.key, tuple(features), None if cells is None else tuple(cells))
-
-
-@st.cache_data(max_entries=16, ttl=3600, show_spinner=False)
-def _report(job: str, attempt: int) -> dict[str, Any]:
-    return current_client().report(job)
 
 
 @st.cache_data(max_entries=24, ttl=3600, show_spinner="Reading the results …")

@@ -11,6 +11,7 @@ import streamlit as st
 from app import charts, jointly, present, readings
 from app.components.figure import figure, to_csv
 from app.components.result import Result, has_map, on_map, one_feature
+from app.components.result_cells import colouring
 from jobs.names import Modality
 from jobs.views import FeatureHit
 
@@ -34,7 +35,7 @@ def cells(result: Result, hit: FeatureHit | None) -> None:
 
 
 def _maps(result: Result, table: pd.DataFrame, labels: list[str], numbers: list[str]) -> None:
-    colour, lit = _colour(table, labels, numbers)
+    colour, lit = colouring(table, [*labels, *numbers], labels)
     how = st.segmented_control(
         "Maps", [ALL, BESIDE], default=ALL, required=True, key="maps", bind="query-params",
         label_visibility="collapsed",
@@ -48,22 +49,6 @@ def _maps(result: Result, table: pd.DataFrame, labels: list[str], numbers: list[
             title = f"{_words(view)} by {readings.column_words(colour)}"
             _map(result, table, view, colour, title, labels=order, domain=domain, lit=lit)
     st.caption("Each map is laid out on its own; the colours are the same on all of them.")
-
-
-def _colour(table: pd.DataFrame, labels: list[str], numbers: list[str]) -> tuple[str, tuple[str, ...]]:
-    """What colours the maps, and which groups stay lit; both kept in the address."""
-    options = [*labels, *numbers]
-    left, right = st.columns([1, 2], vertical_alignment="bottom")
-    with left:
-        colour = str(
-            st.selectbox("Colour by", options, format_func=readings.column_words, key="colour", bind="query-params")
-        )
-    lit: list[str] = []
-    if colour in labels:
-        with right:
-            names = sorted(table[colour].dropna().unique())
-            lit = st.pills("Show only", names, selection_mode="multi", key="lit", bind="query-params") or []
-    return colour, tuple(lit)
 
 
 def feature(result: Result, table: pd.DataFrame, hit: FeatureHit) -> None:

@@ -35,7 +35,7 @@ class Result:
         return self.direction in self.job.truth
 
     def report(self) -> Mapping[str, Any]:
-        return readings.of_direction(_report(self.job.id, self.job.attempt), self.direction)
+        return readings.of_direction(report_of(self.job.id, self.job.attempt), self.direction)
 
     def features(self) -> pd.DataFrame:
         """One row a tested gene or peak, `name` first."""
@@ -56,7 +56,8 @@ class Result:
 
 
 @st.cache_data(max_entries=16, ttl=3600, show_spinner=False)
-def _report(job: str, attempt: int) -> dict[str, Any]:
+def report_of(job: str, attempt: int) -> dict[str, Any]:
+    """The whole report of one attempt, read once."""
     return current_client().report(job)
 
 

@@ -26,7 +26,8 @@ def cells(result: Result, hit: FeatureHit | None) -> None:
     if doubts:
         labels = [name for name in labels if name != KEPT]
     numbers = [*doubts, *(name for name in numbers if name not in doubts)]
-    colour, lit = _colour(table, labels, numbers, hit)
+    options = [*([hit.name] if hit else []), *labels, *numbers]
+    colour, lit = colouring(table, options, labels) if options else (None, ())
     left_out = abstain(result)
     kept = ""
     if left_out is not None:
@@ -42,17 +43,12 @@ def cells(result: Result, hit: FeatureHit | None) -> None:
     _table(result, table, labels, kept=kept)
 
 
-def _colour(
-    table: pd.DataFrame, labels: list[str], numbers: list[str], hit: FeatureHit | None
-) -> tuple[str | None, tuple[str, ...]]:
-    """What colours the maps, and which labels stay lit; both kept in the address."""
-    options = [*([hit.name] if hit else []), *labels, *numbers]
-    if not options:
-        return None, ()
+def colouring(table: pd.DataFrame, options: list[str], labels: list[str]) -> tuple[str, tuple[str, ...]]:
+    """What colours the maps, and which labels stay lit; both kept in the address. options: at least one."""
     left, right = st.columns([1, 2], vertical_alignment="bottom")
     with left:
-        colour = st.selectbox(
-            "Colour by", options, format_func=readings.column_words, key="colour", bind="query-params"
+        colour = str(
+            st.selectbox("Colour by", options, format_func=readings.column_words, key="colour", bind="query-params")
         )
     lit: list[str] = []
     if colour in labels:

@@ -6,7 +6,7 @@ Source: Ashuach et al. 2023, Nature Methods 20:1222; defaults are those of scvi-
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from engine.errors import BadSetting
 from engine.preprocess.steps import DepthScale, binarised
-from engine.training import Parts, Schedule, Trained, pick_device, seeded, train, validation
-from engine.translators.base import Epoch, Hooks
+from engine.training import Clock, Parts, Schedule, Trained, pick_device, seeded, train, validation
+from engine.translators.base import Hooks
 from engine.translators.multivi.network import Shape, dense, loss_of, translation_loss
 from engine.translators.multivi.translator import Library, MultiVITranslator, library_factor
 from engine.types import PairedCells, Split
@@ -148,21 +148,3 @@ class Cells:
     def batches(self, size: int) -> Iterator[np.ndarray]:
         for start in range(0, len(self), size):
             yield np.arange(start, min(start + size, len(self)))
-
-
-@dataclass
-class Clock:
-    """Which epoch the training is in, also after it was resumed: the weight of the prior depends on it."""
-
-    epoch: int = 0
-
-    def following(self, hooks: Hooks) -> Hooks:
-        def ended(epoch: Epoch) -> None:
-            self.epoch = epoch.number
-            hooks.on_epoch(epoch)
-
-        def resumed(stage: str, epoch: int) -> None:
-            self.epoch = epoch
-            hooks.on_resume(stage, epoch)
-
-        return replace(hooks, on_epoch=ended, on_resume=resumed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.training import Parts, Schedule, Trained, train
-from engine.translators.base import Epoch, Hooks
+from engine.training import Clock, Parts, Schedule, Trained, train
+from engine.translators.base import Hooks
 from engine.translators.scbutterfly.inputs import Feed
 from engine.translators.scbutterfly.network import Bottleneck, Butterfly, Judge, Layer, Sizes, divergence, sampled
 from engine.types import Modality
@@ -50,26 +50,16 @@ class Weights:
         return self.rna * losses[Modality.RNA].sum() + self.atac * losses[Modality.ATAC].sum()
 
 
-class Warmup:
-    """A weight that grows from 0 over the first epochs; it follows them through the hooks, after a resume too."""
+class Warmup(Clock):
+    """A weight that grows from 0 over the first epochs."""
 
     def __init__(self, full: float, epochs: int) -> None:
-        self._full, self._epochs, self._done = full, epochs, 0
+        super().__init__()
+        self._full, self._epochs = full, epochs
 
     @property
     def now(self) -> float:
-        return self._full * min(1.0, self._done / self._epochs) if self._epochs else self._full
-
-    def followed_by(self, hooks: Hooks) -> Hooks:
-        def on_epoch(epoch: Epoch) -> None:
-            self._done = epoch.number
-            hooks.on_epoch(epoch)
-
-        def on_resume(stage: str, epoch: int) -> None:
-            self._done = epoch
-            hooks.on_resume(stage, epoch)
-
-        return replace(hooks, on_epoch=on_epoch, on_resume=on_resume)
+        return self._full * min(1.0, self.epoch / self._epochs) if self._epochs else self._full
 
 
 def pretrain(
@@ -110,7 +100,7 @@ def pretrain(
 
     return train(
         trained, cells=cells.count, schedule=schedule, step=step, validate=validate, rng=rng,
-        hooks=warmup.followed_by(hooks), stage=modality.value,
+        hooks=warmup.following(hooks), stage=modality.value,
     )  # fmt: skip
 
 
@@ -126,7 +116,7 @@ class Translating:
         return train(
             nn.ModuleList([self.network, self.judges]), cells=self.cells.count, schedule=schedule, step=self.step,
             validate=lambda: averaged(self.cells.held, schedule.batch, self.held), rng=rng,
-            hooks=self.warmup.followed_by(hooks), stage="translation", parameters=self.network.parameters(),
+            hooks=self.warmup.following(hooks), stage="translation", parameters=self.network.parameters(),
         )  # fmt: skip
 
     def step(self, rows: np.ndarray) -> tuple[Tensor, Parts]:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.layers.sparse import Bags
-from engine.training import Parts, Schedule, Trained, train
-from engine.translators.base import Epoch, Hooks
+from engine.training import Clock, Parts, Schedule, Trained, train
+from engine.translators.base import Hooks
 from engine.translators.scmvp.bound import Weights, loss_of
 from engine.translators.scmvp.inputs import Batch, Inputs, Rows
 from engine.translators.scmvp.mixture import fit_mixture
@@ -32,22 +32,10 @@ GMM_CELLS = 20_000  # of a random sample, for the mixture's first guess  # ours
 
 
 @dataclass
-class Clock:
-    """Epochs done of the stage it is in, also after it was resumed: the weight of the divergences depends on it."""
+class StageClock(Clock):
+    """Epochs done of the stage it is in: the weight of the divergences depends on both."""
 
-    epoch: int = 0
     mixture: bool = False
-
-    def following(self, hooks: Hooks) -> Hooks:
-        def ended(epoch: Epoch) -> None:
-            self.epoch = epoch.number
-            hooks.on_epoch(epoch)
-
-        def resumed(stage: str, epoch: int) -> None:
-            self.epoch = epoch
-            hooks.on_resume(stage, epoch)
-
-        return replace(hooks, on_epoch=ended, on_resume=resumed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +48,7 @@ class Training:
     cells: Rows
     held: Rows
     device: torch.device
-    clock: Clock = field(default_factory=Clock)
+    clock: StageClock = field(default_factory=StageClock)
 
     def whole(self, rng: np.random.Generator, hooks: Hooks) -> Trained:
         """Train to the end; what is told is of the last stage, with all epochs counted."""
