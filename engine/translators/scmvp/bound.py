@@ -86,7 +86,7 @@ def cycle_of(
     if weights.apart:
         joint, log_mean_bg, log_rate_bp = Gaussian(*(v.detach() for v in q)), log_mean_bg.detach(), log_rate_bp.detach()
     cycles = (
-        (network.genes, cells.genes, log_mean_bg.exp().log1p() * cells.weight_g),
+        (network.genes, cells.genes, log_mean_bg.exp().log1p()),
         (network.peaks, cells.peaks, log_rate_bp.exp()),
     )
     raw, imputed = [], []

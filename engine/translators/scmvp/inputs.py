@@ -21,7 +21,6 @@ from engine.preprocess.steps import Arrays, DepthScale, TfIdf, depth_of, prefixe
 from engine.types import Floats, PairedCells
 
 ROWS = 1024  # cells read at once while fitting and embedding  # ours
-FLATTEST = 0.1  # of the median gene's spread: below it a gene hardly seen would drown all others  # ours
 UNSEEN = 0.1  # of one sight, what a feature starts from that no training cell had  # ours
 REACH = (
     0.005,
@@ -38,7 +37,6 @@ class Batch(NamedTuple):
     accessible: SparseTarget
     log_x_b: Tensor
     log_y_b: Tensor
-    weight_g: Tensor
 
 
 class Size(NamedTuple):
@@ -82,12 +80,11 @@ class Inputs:
 
     tfidf: TfIdf
     unit: float
-    weight_g: Floats
     scale: DepthScale
     sizes: Sizes
 
     @classmethod
-    def fit(cls, cells: Rows, *, in_units: bool, even_genes: bool = False) -> Self:
+    def fit(cls, cells: Rows, *, in_units: bool) -> Self:
         """in_units: an open peak of a training cell is worth one on average; else TF-IDF's own values are kept."""
         open_p = np.zeros(cells.pair.atac.counts.shape[1])
         depths = []
@@ -101,13 +98,12 @@ class Inputs:
         unit = float(size.opened.sum() / max(float(size.total.sum()), 1e-9)) if in_units else 1.0
         positive_n = depth_n[depth_n > 0]
         scale = DepthScale(float(np.median(positive_n)) if positive_n.size else 1.0)
-        weight_g = _even(cells) if even_genes else np.ones(cells.pair.rna.counts.shape[1], dtype=np.float32)
-        return cls(tfidf, unit, weight_g, scale, Sizes.fit(depth_n, Size(size.opened, size.total * unit)))
+        return cls(tfidf, unit, scale, Sizes.fit(depth_n, Size(size.opened, size.total * unit)))
 
     def genes(self, counts_bg: sp.csr_matrix) -> sp.csr_matrix:
-        """log1p of raw counts times each gene's weight, which is what the encoder reads."""
+        """log1p of raw counts, which is what the encoder reads."""
         out = sp.csr_matrix(counts_bg, dtype=np.float32, copy=True)
-        out.data = np.log1p(out.data) * self.weight_g[out.indices]
+        out.data = np.log1p(out.data)
         return out
 
     def peaks(self, counts_bp: sp.csr_matrix) -> sp.csr_matrix:
@@ -134,14 +130,12 @@ class Inputs:
             SparseTarget.of(peaks_bp, device),
             log_x_b,
             log_y_b,
-            torch.from_numpy(self.weight_g).to(device),
         )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         return {
             **prefixed("tfidf", self.tfidf.arrays()),
             **prefixed("scale", self.scale.arrays()),
-            "weight": self.weight_g,
             "unit": np.array(self.unit, dtype=np.float64),
             "sizes.line": self.sizes.line_22,
             "sizes.reach": self.sizes.reach_22,
@@ -152,7 +146,6 @@ class Inputs:
         return cls(
             TfIdf.from_arrays(unprefixed("tfidf", arrays)),
             float(arrays["unit"]),
-            arrays["weight"].astype(np.float32),
             DepthScale.from_arrays(unprefixed("scale", arrays)),
             Sizes(arrays["sizes.line"].astype(np.float64), arrays["sizes.reach"].astype(np.float64)),
         )
@@ -204,19 +197,6 @@ class Shares:
         floor = UNSEEN * total_f.sum() / max(entries, 1) or 1.0
         share_f = np.maximum(total_f, floor)
         return cls(share_f / share_f.sum(), max(entries / cells, 1.0))
-
-
-def _even(cells: Rows) -> Floats:
-    """One over each gene's spread of log1p counts, at most ten times the median gene's; shape (g,)."""
-    total_g, square_g = np.zeros((2, cells.pair.rna.counts.shape[1]))
-    for counts, _ in cells.blocks():
-        logs = np.log1p(counts.data.astype(np.float64))
-        total_g += np.bincount(counts.indices, logs, minlength=len(total_g))
-        square_g += np.bincount(counts.indices, logs**2, minlength=len(total_g))
-    mean_g = total_g / len(cells)
-    spread_g = np.sqrt(np.maximum(square_g / len(cells) - mean_g**2, 0.0))
-    floor = FLATTEST * float(np.median(spread_g[spread_g > 0])) if (spread_g > 0).any() else 1.0
-    return (1.0 / np.maximum(spread_g, floor)).astype(np.float32)
 
 
 def mean_shares(cells: Rows, inputs: Inputs) -> tuple[Shares, Shares]:

@@ -58,7 +58,6 @@ class ScMVPRecipe:
     thin_genes: float = 0.5  # ours
     thin_peaks: float = 0.5  # ours
     in_units: bool = True  # ours
-    even_genes: bool = True  # ours
     anneal: bool = False  # ours
     patience: int = 0  # ours
 
@@ -80,7 +79,7 @@ class ScMVPRecipe:
         with seeded(hooks) as rng:
             fitting, held = (Rows.named(pair, names) for names in validation(split, rng))
             device = pick_device(hooks.device)
-            inputs = Inputs.fit(fitting, in_units=self.in_units, even_genes=self.even_genes)
+            inputs = Inputs.fit(fitting, in_units=self.in_units)
             shape, network = self.start(fitting, inputs, rng)
             network = network.to(device)
             trained = Training(self, network, inputs, fitting, held, device).whole(rng, hooks)
