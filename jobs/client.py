@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from engine.types import Direction, Modality
-from jobs.spec import AnySpec, BenchmarkSpec, JointSpec, TrainSpec
+from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
     DatasetView,
     EventView,
     FeatureHit,
+    GenomeView,
     Health,
     JobView,
     ModelView,
     PredictabilityView,
     PreflightView,
     RecipeView,
+    TableView,
     TrainingView,
     UploadView,
     Values,
@@ -83,7 +85,7 @@ class Client(Protocol):
         self, *, model: str, rna: str | None = None, atac: str | None = None, directions: Sequence[Direction] = ()
     ) -> PreflightView: ...
 
-    def pair_preflight(self, spec: TrainSpec | BenchmarkSpec | JointSpec) -> PreflightView:
+    def pair_preflight(self, spec: TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec) -> PreflightView:
         """Pairing, split and leak checks, filters, and how long and how much memory; nothing is submitted.
 
         Of a joint view: pairing and what the model knows of both modalities.
@@ -147,6 +149,29 @@ class Client(Protocol):
         self, id: str, modality: Modality, *, features: Sequence[str], cells: Sequence[str] | None = None
     ) -> Values:
         """Imputed (`predicted`) and measured (`truth`) values on one scale."""
+        ...
+
+    # Of analyses.
+    def analysis_table(
+        self,
+        id: str,
+        name: str,
+        *,
+        where: Mapping[str, str] | None = None,
+        query: str = "",
+        sort: str = "",
+        descending: bool = False,
+        limit: int = 1_000,
+        offset: int = 0,
+    ) -> TableView:
+        """A page of a table of the report, by "WHAT.TABLE" such as "lasso.links" or "trends.curve".
+
+        where: exact values of columns, as text. query: a part of any column of text. sort: a column.
+        """
+        ...
+
+    def analysis_genome(self, id: str, place: str) -> GenomeView:
+        """place: chr1:100-200, or a gene with what surrounds it. Of analyses that link peaks."""
         ...
 
     def artifacts(self, id: str) -> list[ArtifactView]: ...

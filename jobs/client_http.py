@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -17,19 +18,21 @@ from pydantic import TypeAdapter, ValidationError
 from engine.types import Direction, Modality
 from jobs.errors import ChecksumMismatch, Unreachable
 from jobs.failures import error_of
-from jobs.spec import AnySpec, BenchmarkSpec, JointSpec, TrainSpec
+from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
     DatasetView,
     EventView,
     Failure,
     FeatureHit,
+    GenomeView,
     Health,
     JobView,
     ModelView,
     PredictabilityView,
     PreflightView,
     RecipeView,
+    TableView,
     TrainingView,
     UploadView,
     Values,
@@ -133,7 +136,7 @@ class HttpClient:
         asked = {"model": model, "rna": rna, "atac": atac, "directions": list(directions)}
         return PreflightView.model_validate(self._post("preflight", asked))
 
-    def pair_preflight(self, spec: TrainSpec | BenchmarkSpec | JointSpec) -> PreflightView:
+    def pair_preflight(self, spec: TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec) -> PreflightView:
         return PreflightView.model_validate(self._post("preflight/pair", {"spec": spec.model_dump(mode="json")}))
 
     def submit(self, spec: AnySpec, *, title: str = "", fresh: bool = False) -> JobView:
@@ -213,6 +216,25 @@ class HttpClient:
     ) -> Values:
         asked = {"modality": modality, "features": list(features), "cells": None if cells is None else list(cells)}
         return Values.model_validate(self._post(f"jobs/{_part(id)}/joint/values", asked))
+
+    def analysis_table(
+        self,
+        id: str,
+        name: str,
+        *,
+        where: Mapping[str, str] | None = None,
+        query: str = "",
+        sort: str = "",
+        descending: bool = False,
+        limit: int = 1_000,
+        offset: int = 0,
+    ) -> TableView:
+        asked: dict[str, Any] = {"query": query, "sort": sort, "limit": limit, "offset": offset}
+        asked |= {"descending": str(descending).lower(), "where": json.dumps(dict(where or {}), ensure_ascii=False)}
+        return TableView.model_validate(self._get(f"jobs/{_part(id)}/analysis/tables/{_part(name)}", **asked))
+
+    def analysis_genome(self, id: str, place: str) -> GenomeView:
+        return GenomeView.model_validate(self._get(f"jobs/{_part(id)}/analysis/genome", place=place))
 
     def artifacts(self, id: str) -> list[ArtifactView]:
         return TypeAdapter(list[ArtifactView]).validate_python(self._get(f"jobs/{_part(id)}/artifacts"))

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.types import Direction, Modality
 from jobs.failures import typed_errors
-from jobs.spec import AnySpec, BenchmarkSpec, JointSpec, TrainSpec
+from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
     DatasetView,
     EventView,
     FeatureHit,
+    GenomeView,
     Health,
     JobView,
     ModelView,
     PredictabilityView,
     PreflightView,
     RecipeView,
+    TableView,
     TrainingView,
     UploadView,
     Values,
@@ -112,7 +114,7 @@ class LocalClient:
         with typed_errors():
             return self._service.desk.preflight(model=model, rna=rna, atac=atac, directions=directions)
 
-    def pair_preflight(self, spec: TrainSpec | BenchmarkSpec | JointSpec) -> PreflightView:
+    def pair_preflight(self, spec: TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec) -> PreflightView:
         with typed_errors():
             return self._service.desk.pair_preflight(spec)
 
@@ -197,6 +199,27 @@ class LocalClient:
     ) -> Values:
         with typed_errors():
             return self._service.joint.values(id, modality, features=features, cells=cells)
+
+    def analysis_table(
+        self,
+        id: str,
+        name: str,
+        *,
+        where: Mapping[str, str] | None = None,
+        query: str = "",
+        sort: str = "",
+        descending: bool = False,
+        limit: int = 1_000,
+        offset: int = 0,
+    ) -> TableView:
+        with typed_errors():
+            return self._service.analysis.table(
+                id, name, where=where, query=query, sort=sort, descending=descending, limit=limit, offset=offset
+            )
+
+    def analysis_genome(self, id: str, place: str) -> GenomeView:
+        with typed_errors():
+            return self._service.analysis.genome(id, place)
 
     def artifacts(self, id: str) -> list[ArtifactView]:
         with typed_errors():

@@ -31,6 +31,7 @@ STAGES_OF: Mapping[str, tuple[str, ...]] = {
     "train": ("prepare", "train", "score", "publish"),
     "benchmark": ("prepare", "measure", "publish"),
     "joint": ("prepare", "embed", "group", "score", "map", "publish"),
+    "analysis": ("prepare", "analyse", "publish"),
 }
 HEARTBEAT_S = 1.5  # between two words of a working driver at most, with POLL_S added  # ours
 POLL_S = 0.5  # between two looks for a cancel mark or a newer attempt  # ours
@@ -258,6 +259,10 @@ def _work(attempt: Attempt, voice: Voice, executor: Executor, threads: int) -> d
         from jobs.joint import conduct as joint
 
         return joint.joint(attempt, voice, executor, threads=threads)
+    if attempt.asked.kind == "analysis":
+        from jobs.analysis.conduct import analysis
+
+        return analysis(attempt, voice, executor, threads=threads)
     if attempt.asked.kind != "translate":
         from jobs.training import conduct
 
@@ -352,8 +357,11 @@ def result_of(receipt: Receipt) -> dict[str, Any]:
 
 def drained(task: Task, *, times: int, why: str) -> Receipt:
     """The receipt of a task whose workers died again and again."""
-    fits = task.kind in ("train", "entry", "prepare-pair")
-    less = "filter genes and peaks more strictly, train on fewer cells" if fits else "use smaller chunks (chunk_cells)"
+    fits = "filter genes and peaks more strictly, train on fewer cells"
+    less = {
+        **dict.fromkeys(("train", "entry", "prepare-pair"), fits),
+        "analyse": "look at raw profiles alone, give fewer cells",
+    }.get(task.kind, "use smaller chunks (chunk_cells)")
     return Receipt(
         task,
         {

@@ -19,6 +19,7 @@ from jobs.imports import Importer
 from jobs.models import Models
 from jobs.reconcile.moves import move, requeue, state_of
 from jobs.reconcile.reconciler import Reconciler
+from jobs.results.analysis import AnalysisResults
 from jobs.results.joint import JointResults
 from jobs.results.read import Results
 from jobs.runners.base import Runner, RunnerUnreachable
@@ -74,6 +75,11 @@ class JobService:
     def joint(self) -> JointResults:
         """What finished joint views say."""
         return JointResults(self.results)
+
+    @cached_property
+    def analysis(self) -> AnalysisResults:
+        """What finished analyses say."""
+        return AnalysisResults(self.results)
 
     def close(self) -> None:
         """Attempts go on: the next process reads what they said meanwhile."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from engine.types import Modality
-from jobs.spec import AnySpec, BenchmarkSpec, JointSpec, TranslateSpec, read_spec
+from jobs.spec import AnySpec, BenchmarkSpec, TranslateSpec, model_digest, read_spec
 from jobs.state import JobState
 from jobs.views import DatasetView, EventView, Failure, JobView, Progress, UploadView
 
@@ -55,7 +55,7 @@ def job_view(
         state=JobState(row.state),
         attempt=row.attempt,
         model=model_word(spec),
-        bundle=spec.bundle if isinstance(spec, TranslateSpec | JointSpec) else summary.get("bundle", ""),
+        bundle=model_digest(spec) or summary.get("bundle", ""),
         made=summary.get("model", "") if row.kind == "train" else "",
         directions=directions,
         truth=tuple(d for d in directions if isinstance(spec, TranslateSpec) and spec.has_truth(d)),

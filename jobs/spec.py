@@ -86,6 +86,63 @@ class JointSpec(Spec):
         return self.rna if modality is Modality.RNA else self.atac
 
 
+Analysis = Literal[
+    "cluster", "imputation", "mixing", "abnormal", "de", "cre", "coaccess", "trajectory", "activity"
+]  # fmt: skip
+Profiles = Literal["raw", "imputed"]
+Embedding = Literal["joint", "rna", "atac", "wnn", "multivi", "scvi", "mofa"]
+Names = Annotated[tuple[str, ...], Field(max_length=10_000)]
+
+
+class AnalysisSpec(Spec):
+    """One analysis of cells measured both ways, on raw and on imputed profiles.
+
+    rna, atac: ids of ready datasets, of the same cells. model: id in the catalog, for the joint embedding and imputed
+    profiles; empty: raw profiles, and an embedding fitted to these cells. label: a column of the cells. The fields
+    after `seed` belong to some analyses only (`crossview analyse WHAT --help` says which); others leave them alone.
+    """
+
+    kind: Literal["analysis"] = "analysis"
+    what: Analysis
+    model: str = ""
+    bundle: str = ""  # digest of the bundle; filled in by the service when submitting
+    rna: str
+    atac: str
+    label: str = Field(default="", max_length=200)
+    on: tuple[Profiles, ...] = Field(default=("raw", "imputed"), min_length=1)
+    embedding: Embedding = "joint"
+    held_out: bool = False  # only cells that neither trained nor chose the model
+    genome: str | None = None
+    min_coverage: float = Field(default=0.5, ge=0.0, le=1.0)
+    seed: Seed = 0
+    # cluster, abnormal, de, mixing
+    components: int = Field(default=0, ge=0, le=500)  # clusters of k-means; 0: by the label, or Leiden's
+    resolution: float = Field(default=1.0, gt=0.0, le=20.0)
+    compare: tuple[Embedding, ...] = ()
+    seeds: tuple[Seed, ...] = ()
+    umap: bool = True
+    batch: str = Field(default="", max_length=200)
+    groups: str = Field(default="", max_length=200)
+    # imputation, de
+    only: Literal["", "rna", "atac"] = ""
+    method: str = Field(default="t-test_overestim_var", max_length=40)
+    reference: Names = ()  # names, or GROUP,NAME
+    top: int = Field(default=100, ge=1, le=100_000)
+    # cre, coaccess
+    reach: int = Field(default=100_000, ge=1, le=5_000_000)
+    genes: Names = ()
+    alpha: float = Field(default=0.0, ge=0.0)
+    metacells: int = Field(default=-1, ge=-1, le=10_000)  # -1: as the analysis likes it; 0: none
+    # trajectory
+    root: str = Field(default="", max_length=200)
+    root_at: Literal["medoid", "tip"] = "medoid"
+    among: Names = ()
+    neighbours: int = Field(default=30, ge=2, le=1_000)
+
+    def dataset(self, modality: Modality) -> str:
+        return self.rna if modality is Modality.RNA else self.atac
+
+
 class HoldOut(Spec):
     """How cells are parted. One of: whole batches held out, names given, or by chance (70/15/15).
 
@@ -158,7 +215,13 @@ class BenchmarkSpec(PairSpec):
         return self
 
 
-AnySpec = TranslateSpec | TrainSpec | BenchmarkSpec | JointSpec  # EvaluateSpec joins this union when it exists
+# EvaluateSpec joins this union when it exists
+AnySpec = TranslateSpec | TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec
+
+
+def model_digest(spec: AnySpec) -> str:
+    """The digest of the model that the job reads; empty where it makes one, or needs none."""
+    return spec.bundle if isinstance(spec, TranslateSpec | JointSpec | AnalysisSpec) else ""
 
 
 def parse_spec(document: str) -> AnySpec:

@@ -20,7 +20,7 @@ from jobs.models import Models
 from jobs.results.shelf import Shelf
 from jobs.runners.base import Runner, RunnerUnreachable
 from jobs.shown import job_view, model_word
-from jobs.spec import AnySpec, BenchmarkSpec, JointSpec, TrainSpec, TranslateSpec
+from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec, TranslateSpec
 from jobs.state import JobState
 from jobs.version import code_version
 from jobs.views import Failure, JobView, PreflightView
@@ -37,7 +37,22 @@ if TYPE_CHECKING:
 OWNER = "local"  # single-user mode
 EXAMPLE_WAIT_S = 120.0  # for the example's import, seconds on an idle machine  # ours
 HISTORY = 200  # finished jobs looked at for an estimate  # ours
+ANALYSES: Mapping[str, str] = {
+    "cluster": "Clusters",
+    "imputation": "Imputation",
+    "mixing": "Mixing of batches",
+    "abnormal": "Abnormal cells",
+    "de": "Markers",
+    "cre": "Links to genes",
+    "coaccess": "Co-accessibility",
+    "trajectory": "Trajectory",
+    "activity": "Gene activity",
+}
 Inputs = Mapping[Modality, DatasetRow]
+PairedSpec = TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec
+ALIKE = (  # of the same, the same speed
+    "model", "settings", "contenders", "seeds", "what", "on", "embedding", "compare", "genes", "metacells", "only",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -58,7 +73,7 @@ class Desk:
     ) -> PreflightView:
         return self._look(model, ready_inputs(self.database, rna=rna, atac=atac), directions)
 
-    def pair_preflight(self, spec: TrainSpec | BenchmarkSpec | JointSpec) -> PreflightView:
+    def pair_preflight(self, spec: PairedSpec) -> PreflightView:
         """As `submit` would see it. Raises NotFound and kin for the datasets alone."""
         return self._look_at_pair(spec, ready_inputs(self.database, rna=spec.rna, atac=spec.atac))
 
@@ -75,16 +90,20 @@ class Desk:
         past = self._past(lambda row: row.spec.get("model") == model, "translate", len(view.directions))
         return view.model_copy(update={"seconds": estimate.from_past(past, cells=view.cells) or view.seconds})
 
-    def _look_at_pair(self, spec: TrainSpec | BenchmarkSpec | JointSpec, inputs: Inputs) -> PreflightView:
+    def _look_at_pair(self, spec: PairedSpec, inputs: Inputs) -> PreflightView:
+        from jobs.analysis import preflight as analysis_preflight
         from jobs.joint import preflight as joint_preflight
         from jobs.training import preflight as pair_preflight
 
         paths = {m: self.shelf.path(layout.dataset(str(row.digest))) for m, row in inputs.items()}
         if isinstance(spec, JointSpec):
             view = joint_preflight.look(spec, self.models.folder(spec.model), self.models.manifest(spec.model), paths)
+        elif isinstance(spec, AnalysisSpec):
+            model = (self.models.folder(spec.model), self.models.manifest(spec.model)) if spec.model else ()
+            view = analysis_preflight.look(spec, paths, *model)
         else:
             view = pair_preflight.look(spec, paths)
-        same = spec.model_dump(mode="json", include={"model", "settings", "contenders", "seeds"})
+        same = spec.model_dump(mode="json", include=set(ALIKE))
         past = self._past(lambda row: {name: row.spec.get(name) for name in same} == same, spec.kind, 0)
         return view.model_copy(update={"seconds": estimate.from_past(past, cells=view.cells) or view.seconds})
 
@@ -104,7 +123,7 @@ class Desk:
 
     def submit(self, spec: AnySpec, *, title: str = "", fresh: bool = False) -> JobView:
         """Refuses what cannot work, returns what is known already, queues the rest."""
-        if isinstance(spec, TranslateSpec | JointSpec):
+        if isinstance(spec, TranslateSpec | JointSpec | AnalysisSpec):
             spec = self._complete(spec)
         inputs = ready_inputs(self.database, rna=spec.rna, atac=spec.atac)
         key = cache_key(spec, {m: str(row.digest) for m, row in inputs.items()})
@@ -148,8 +167,10 @@ class Desk:
         spec = TranslateSpec(model=model, rna=ids[Modality.RNA], atac=ids[Modality.ATAC], directions=directions)
         return self.submit(spec, title=f"Example: {self.models.view(model).title}")
 
-    def _complete(self, spec: TranslateSpec | JointSpec) -> TranslateSpec | JointSpec:
+    def _complete(self, spec: TranslateSpec | JointSpec | AnalysisSpec) -> TranslateSpec | JointSpec | AnalysisSpec:
         """With the digest of the bundle. Raises WrongDirection, Conflict, UnknownModel."""
+        if isinstance(spec, AnalysisSpec) and not spec.model:
+            return spec.model_copy(update={"bundle": ""})
         manifest = self.models.manifest(spec.model)
         if spec.bundle and spec.bundle != manifest.digest:
             raise Conflict(
@@ -267,6 +288,9 @@ def one_line(text: str) -> str:
 
 
 def _title(spec: AnySpec, inputs: Inputs) -> str:
+    if isinstance(spec, AnalysisSpec):
+        by = f" by {spec.model}" if spec.model else ""
+        return one_line(f"{ANALYSES[spec.what]}{by} · {inputs[Modality.RNA].name}")
     if not isinstance(spec, TranslateSpec):
         word = {"train": "Training", "joint": "Joint view"}.get(spec.kind, "Benchmark")
         name = one_line(getattr(spec, "name", "")) or model_word(spec)

@@ -218,6 +218,57 @@ class Values(View):
     truth: list[list[float]] | None = None
 
 
+class TableView(View):
+    """A page of a table. total: rows that answer, of which these are some."""
+
+    columns: dict[str, list[Any]]
+    total: int
+
+
+class GeneShape(View):
+    """A gene model. Starts are 0-based, ends not included. exons: start and end of each, ascending."""
+
+    name: str
+    start: int
+    end: int
+    forward: bool
+    exons: tuple[tuple[int, int], ...] = ()
+
+
+class LinkView(View):
+    """A link of a peak to a gene (to its TSS), or of two peaks. start < end: the middles of what it joins."""
+
+    profile: str  # "raw" | "imputed"
+    start: int
+    end: int
+    weight: float
+    peak: str
+    gene: str = ""
+    other: str = ""  # the second peak, where two peaks are linked
+    proximal: bool = False  # the peak (or one of two) lies at the gene's promoter
+
+
+class GenomeView(View):
+    """A stretch of the genome: gene models, peaks, how open each peak is in each group, and links between them.
+
+    coverage: by profile ("raw", "imputed"), by group, one number a peak: the mean share of cells in which it is open,
+    or its mean predicted probability.
+    """
+
+    genome: str
+    chrom: str
+    start: int
+    end: int
+    genes: tuple[GeneShape, ...] = ()
+    peaks: tuple[str, ...] = ()
+    peak_starts: tuple[int, ...] = ()
+    peak_ends: tuple[int, ...] = ()
+    groups: tuple[str, ...] = ()
+    coverage: dict[str, dict[str, list[float | None]]] = {}
+    links: tuple[LinkView, ...] = ()
+    links_left_out: int = 0  # weaker ones, where there are too many to draw
+
+
 class SettingView(View):
     """One setting of a recipe. kind: "int" | "float" | "bool" | "str"; default and values travel as text."""
 

@@ -27,7 +27,7 @@ from jobs import layout
 from jobs.failures import failure_of
 from jobs.plan import chunks
 from jobs.runners.base import Receipt, Task
-from jobs.spec import AnySpec, BenchmarkSpec, JointSpec, PairSpec, TrainSpec, TranslateSpec, read_spec
+from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, PairSpec, TrainSpec, TranslateSpec, read_spec
 
 if TYPE_CHECKING:
     from engine.bundle import Bundle
@@ -60,7 +60,7 @@ class Attempt:
 
     @property
     def spec(self) -> TranslateSpec:
-        """Of a translation; likewise the four below. Raises TypeError for a job of another kind."""
+        """Of a translation; likewise the five below. Raises TypeError for a job of another kind."""
         return self._asked_as(TranslateSpec)
 
     @property
@@ -74,6 +74,10 @@ class Attempt:
     @property
     def joint(self) -> JointSpec:
         return self._asked_as(JointSpec)
+
+    @property
+    def analysis(self) -> AnalysisSpec:
+        return self._asked_as(AnalysisSpec)
 
     @property
     def pair(self) -> PairSpec:
@@ -327,10 +331,11 @@ def task_of(kind: str) -> Callable[[Attempt, Arguments, str], dict[str, Any]]:
     """What a task of this kind does."""
     if kind in TASKS:
         return TASKS[kind]
+    from jobs.analysis import tasks as analysis
     from jobs.joint import tasks as joint
     from jobs.training import tasks as training
 
-    return {**training.TASKS, **joint.TASKS}[kind]
+    return {**training.TASKS, **joint.TASKS, **analysis.TASKS}[kind]
 
 
 def run_task(store_uri: str, task: Task, *, device: str = "cpu") -> Receipt:

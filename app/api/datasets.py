@@ -8,7 +8,7 @@ from pydantic import Field
 
 from app.api.kit import Call, Document, Operation
 from jobs.names import Direction, Modality
-from jobs.spec import BenchmarkSpec, JointSpec, TrainSpec
+from jobs.spec import AnalysisSpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import DatasetView, PreflightView
 
 
@@ -37,9 +37,9 @@ class PreflightRequest(Document):
 
 
 class PairPreflightRequest(Document):
-    """spec: as it would be submitted, of a training, a benchmark or a joint view."""
+    """spec: as it would be submitted, of a training, a benchmark, a joint view or an analysis."""
 
-    spec: Annotated[TrainSpec | BenchmarkSpec | JointSpec, Field(discriminator="kind")]
+    spec: Annotated[TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec, Field(discriminator="kind")]
 
 
 def bring_in(call: Call) -> DatasetView:
@@ -106,7 +106,7 @@ OPERATIONS = (
     Operation(
         "POST",
         "/preflight/pair",
-        "What a training, a benchmark or a joint view would do: pairing, split, leak checks, filters, cost",
+        "What a training, a benchmark, a joint view or an analysis would do: pairing, split, leaks, filters, cost",
         pair_preflight,
         body=PairPreflightRequest,
         returns=PreflightView,

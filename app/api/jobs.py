@@ -10,8 +10,9 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 
 from app.api.kit import Call, Document, Operation, direction_of, json_response, modality_of
 from jobs.names import Direction, Modality
-from jobs.spec import BenchmarkSpec, JointSpec, TrainSpec, TranslateSpec
-from jobs.views import ArtifactView, EventView, FeatureHit, JobView, TrainingView, Values
+from jobs.results.tables import MOST_ROWS, PAGE_ROWS
+from jobs.spec import AnalysisSpec, BenchmarkSpec, JointSpec, TrainSpec, TranslateSpec
+from jobs.views import ArtifactView, EventView, FeatureHit, GenomeView, JobView, TableView, TrainingView, Values
 
 
 def kind_of(value: Any) -> str:
@@ -27,7 +28,8 @@ class SubmitRequest(Document):
         Annotated[TranslateSpec, Tag("translate")]
         | Annotated[TrainSpec, Tag("train")]
         | Annotated[BenchmarkSpec, Tag("benchmark")]
-        | Annotated[JointSpec, Tag("joint")],
+        | Annotated[JointSpec, Tag("joint")]
+        | Annotated[AnalysisSpec, Tag("analysis")],
         Discriminator(kind_of),
     ]
     title: str = ""
@@ -140,6 +142,24 @@ def joint_values(call: Call) -> Values:
     return call.client.joint_values(call.path["id"], asked.modality, features=asked.features, cells=asked.cells)
 
 
+def analysis_table(call: Call) -> TableView:
+    """where: a JSON object of columns and their values, as text."""
+    return call.client.analysis_table(
+        call.path["id"],
+        call.path["name"],
+        where=call.texts("where"),
+        query=call.query.get("query", ""),
+        sort=call.query.get("sort", ""),
+        descending=call.flag("descending"),
+        limit=call.number("limit", PAGE_ROWS, least=1, most=MOST_ROWS),
+        offset=call.number("offset", 0),
+    )
+
+
+def analysis_genome(call: Call) -> GenomeView:
+    return call.client.analysis_genome(call.path["id"], call.query.get("place", ""))
+
+
 def artifacts(call: Call) -> list[ArtifactView]:
     return call.client.artifacts(call.path["id"])
 
@@ -166,7 +186,7 @@ OPERATIONS = (
     Operation(
         "POST",
         "/jobs",
-        "Ask for a translation, a training, a benchmark or a joint view",
+        "Ask for a translation, a training, a benchmark, a joint view or an analysis",
         submit,
         body=SubmitRequest,
         returns=JobView,
@@ -232,6 +252,22 @@ OPERATIONS = (
         joint_values,
         body=JointValuesRequest,
         returns=Values,
+    ),
+    Operation(
+        "GET",
+        "/jobs/{id}/analysis/tables/{name}",
+        "Of an analysis, a page of a table of its report by WHAT.TABLE; where: a JSON object of columns and values",
+        analysis_table,
+        returns=TableView,
+        query=("where", "query", "sort", "descending", "limit", "offset"),
+    ),
+    Operation(
+        "GET",
+        "/jobs/{id}/analysis/genome",
+        "Of an analysis that links peaks: genes, peaks, coverage and links around a place, chr1:100-200 or a gene",
+        analysis_genome,
+        returns=GenomeView,
+        query=("place",),
     ),
     Operation("GET", "/jobs/{id}/artifacts", "The files of a finished job", artifacts, returns=list[ArtifactView]),
     Operation(

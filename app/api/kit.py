@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -47,6 +47,7 @@ STATUS = {
 
 ClientSource = Callable[[], Client]
 Body = TypeVar("Body", bound=BaseModel)
+_TEXTS = TypeAdapter(dict[str, str])
 
 
 class Document(BaseModel):
@@ -75,6 +76,20 @@ class Call:
         if not text.isdecimal() or not least <= int(text) <= most:
             raise BadRequest(f"{name} is {text!r}.", hint=f"Use a whole number from {least} to {most}.")
         return int(text)
+
+    def flag(self, name: str) -> bool:
+        """Off when left out."""
+        text = self.query.get(name, "false").lower()
+        if text not in ("true", "false"):
+            raise BadRequest(f"{name} is {text[:40]!r}.", hint="Use true or false.")
+        return text == "true"
+
+    def texts(self, name: str) -> dict[str, str]:
+        """A JSON object of text by name; empty when left out."""
+        try:
+            return _TEXTS.validate_json(self.query.get(name, "{}"))
+        except ValidationError:
+            raise BadRequest(f"{name} is no JSON object of text.", hint='Write it as {"column": "value"}.') from None
 
 
 def direction_of(text: str) -> Direction:

@@ -20,6 +20,7 @@ from engine.errors import BadSetting
 from engine.metrics.ranks import Integers
 from engine.types import Floats, Names
 
+PURITY = ["label", "cells", "clusters", "purity", "found"]
 STARTS = 10  # of k-means; scikit-learn's long-time default
 
 
@@ -76,9 +77,11 @@ def purity(clusters_n: Integers, labels_n: Names) -> pd.DataFrame:
     """Each label against the clusters it is the majority of.
 
     purity: share of those clusters' labelled cells that carry the label; found: share of the label's cells in them.
-    A label that has no cluster of its own has purity 0.
+    A label that has no cluster of its own has purity 0; without labels there are no rows.
     """
     kinds, codes_n = coded(labels_n)
+    if not kinds:
+        return pd.DataFrame(columns=PURITY)
     known = codes_n >= 0
     _, place = np.unique(clusters_n[known], return_inverse=True)
     table_cl = np.zeros((int(place.max(initial=-1)) + 1, len(kinds)), dtype=np.int64)
@@ -90,7 +93,7 @@ def purity(clusters_n: Integers, labels_n: Names) -> pd.DataFrame:
         hit, size = int(own[:, i].sum()), int(own.sum())
         cells = int(table_cl[:, i].sum())
         rows.append((kind, cells, len(own), hit / size if size else 0.0, hit / cells))
-    return pd.DataFrame(rows, columns=["label", "cells", "clusters", "purity", "found"])
+    return pd.DataFrame(rows, columns=PURITY)
 
 
 def cluster(

@@ -20,7 +20,6 @@ KINDS = {
     "trajectory": "diffusion map, pseudotime, and genes and promoters along it",
     "activity": "gene activity from peaks, beside expression",
 }
-ON = ("raw", "imputed")
 EMBEDDINGS = ("joint", "rna", "atac", "wnn", "multivi", "scvi", "mofa")
 
 
@@ -47,7 +46,7 @@ def _common(parser: Any, seed: Callable[[str], int]) -> None:
     parser.add_argument("--model", metavar="BUNDLE_OR_ID", help="for the joint embedding and imputed profiles")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="for tables and report.json")
     parser.add_argument("--label", default="", metavar="COLUMN", help="of cell labels")
-    parser.add_argument("--on", default=",".join(ON), metavar="raw,imputed", help="profiles, side by side")
+    parser.add_argument("--on", default="raw,imputed", metavar="raw,imputed", help="profiles, side by side")
     parser.add_argument("--embedding", default="joint", choices=EMBEDDINGS, help="where cells are neighbours")
     parser.add_argument("--held-out", action="store_true", help="only cells that did not train the model")
     parser.add_argument("--seed", type=seed, default=0)

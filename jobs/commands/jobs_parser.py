@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jobs.commands.analyse import KINDS
+
 DONE, JOB_FAILED = 0, 3
 Arguments = argparse.Namespace
 Command = Callable[..., Any]
@@ -19,14 +21,17 @@ def add_jobs(commands: Any, command: Command) -> None:
     jobs = commands.add_parser("jobs", help="jobs of a running CrossView").add_subparsers(
         dest="what", required=True, metavar="submit|list|show|logs|cancel|retry|wait|delete"
     )
-    submit = command(jobs, "submit", _jobs_submit, "send files to be translated, seen together, or to train a model on")
-    submit.add_argument("--model", required=True, metavar="ID", help="to translate with; with --train a recipe's key")
+    submit = command(
+        jobs, "submit", _jobs_submit, "send files to be translated, seen together, analysed, or trained on"
+    )
+    submit.add_argument("--model", default="", metavar="ID", help="to translate with; with --train a recipe's key")
     submit.add_argument("--rna")
     submit.add_argument("--atac")
     submit.add_argument("--direction", action="append", choices=("rna-to-atac", "atac-to-rna"))
     submit.add_argument("--export", action="store_true", help="also write the dense prediction")
     submit.add_argument("--title", default="")
     _add_joint(submit)
+    _add_analysis(submit)
     _add_training(submit)
     submit.add_argument("--wait", action="store_true", help="wait for the end")
     command(jobs, "list", _jobs_list, "newest first")
@@ -48,6 +53,13 @@ def _add_joint(submit: Any) -> None:
     joint.add_argument("--clusters", type=int, default=0, metavar="K", help="of k-means (default: as many as labels)")
 
 
+def _add_analysis(submit: Any) -> None:
+    analysis = submit.add_argument_group("with --analyse (and --pair, --label, --genome, --seed, --set NAME=VALUE)")
+    analysis.add_argument(
+        "--analyse", choices=KINDS, metavar="|".join(KINDS), help="one analysis; --model may be left out"
+    )
+
+
 def _add_training(submit: Any) -> None:
     training = submit.add_argument_group("with --train")
     training.add_argument("--train", action="store_true", help="train a model on --rna and --atac")
@@ -57,7 +69,9 @@ def _add_training(submit: Any) -> None:
         "--hold-out", metavar="COLUMN=VALUE,…", help="batches to keep for testing, of one column: batch=A,batch=B"
     )
     training.add_argument("--split-by", default="", metavar="COLUMN", help="a batch that may not be on two sides")
-    training.add_argument("--set", action="append", metavar="NAME=VALUE", help="a setting of the model or the filters")
+    training.add_argument(
+        "--set", action="append", metavar="NAME=VALUE", help="a setting of the model, the filters or the analysis"
+    )
     training.add_argument("--genome", help="hg38, mm10 … (default: recognised from the names)")
     training.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     training.add_argument("--seed", type=int, default=0)
@@ -77,8 +91,13 @@ def _jobs_submit(a: Arguments) -> int:
 
     _refuse_mixed(a)
     with _client() as client:
-        if a.train:
-            settings = dict(setting_of(text) for text in a.set or [])
+        settings = dict(setting_of(text) for text in a.set or [])
+        if a.analyse:
+            job = submission.submit_analysis(
+                client, a.analyse, rna=a.rna, atac=a.atac, pair=a.pair, settings=settings, title=a.title,
+                model=a.model, label=a.label, genome=a.genome, seed=a.seed,
+            )  # fmt: skip
+        elif a.train:
             job = submission.submit_training(
                 client, model=a.model, rna=a.rna, atac=a.atac, settings=settings, split=a.split, hold_out=a.hold_out,
                 split_by=a.split_by, genome=a.genome, device=a.device, seed=a.seed, name=a.name, title=a.title,
@@ -116,6 +135,11 @@ def _refuse_mixed(a: Arguments) -> None:
     """Raises BadSetting where two kinds of jobs are asked for at once."""
     from engine.errors import BadSetting
 
+    if not (a.model or a.analyse):
+        raise BadSetting("No model was named.", hint="Give --model ID: `crossview models list` shows them.")
+    if a.analyse:
+        _refuse_beside_analysis(a)
+        return
     if a.train and a.joint:
         raise BadSetting("--train and --joint are two jobs.", hint="Train first; the joint view takes the new model.")
     if a.joint and a.direction:
@@ -123,6 +147,20 @@ def _refuse_mixed(a: Arguments) -> None:
     of_joint = {"--pair": a.pair, "--label": a.label, "--clusters": a.clusters}
     if not a.joint and (unused := [name for name, value in of_joint.items() if value]):
         raise BadSetting(f"{', '.join(unused)} belongs to a joint view.", hint="Add --joint, or leave it out.")
+
+
+def _refuse_beside_analysis(a: Arguments) -> None:
+    """Raises BadSetting for what an analysis does not take."""
+    from engine.errors import BadSetting
+
+    given = {
+        "--train": a.train, "--joint": a.joint, "--direction": a.direction, "--export": a.export, "--name": a.name,
+        "--clusters": a.clusters, "--split": a.split, "--hold-out": a.hold_out, "--split-by": a.split_by,
+        "--device": a.device != "auto",
+    }  # fmt: skip
+    if unused := [name for name, value in given.items() if value]:
+        hint = "Leave it out; settings of the analysis are --set NAME=VALUE."
+        raise BadSetting(f"{', '.join(unused)} does not belong to an analysis.", hint=hint)
 
 
 def _jobs_list(a: Arguments) -> int:

@@ -7,12 +7,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from engine.errors import BadInput, BadSetting
 from engine.types import Direction, Modality
 from jobs.client import Client
 from jobs.errors import NotReady
-from jobs.spec import HoldOut, JointSpec, TrainSpec, TranslateSpec
+from jobs.spec import AnalysisSpec, HoldOut, JointSpec, TrainSpec, TranslateSpec
 from jobs.views import DatasetView, JobView
 
 SLICE = 8 * 2**20
@@ -58,20 +59,49 @@ def submit_joint(
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
 ) -> JobView:
     """Bring both files, or the one that holds both, in and submit a joint view. Raises BadInput and kin."""
-    if bool(pair) == bool(rna or atac) or (not pair and not (rna and atac)):
-        raise BadInput(
-            "A joint view needs RNA and ATAC of the same cells.",
-            hint="Give --rna FILE and --atac FILE, or one multiome file with --pair FILE.",
-        )
-    if pair:
-        found = [_ready(client, each) for each in client.import_pair(_source(client, pair, say))]
-    else:
-        found = [
-            bring_in(client, str(given), modality=m, say=say) for m, given in zip(Modality, (rna, atac), strict=True)
-        ]
-    ids = {m.value: dataset.id for m, dataset in zip(Modality, found, strict=True)}
+    ids = _both(client, rna, atac, pair, say, what="A joint view")
     spec = JointSpec(model=model, label=label, clusters=clusters, seed=seed, export=export, **ids)
     return client.submit(spec, title=title)
+
+
+def submit_analysis(
+    client: Client,
+    what: str,
+    *,
+    rna: str | None = None,
+    atac: str | None = None,
+    pair: str | None = None,
+    settings: Mapping[str, str],
+    title: str = "",
+    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
+    **given: Any,
+) -> JobView:
+    """Bring both files, or the one that holds both, in and submit an analysis. settings, given: fields of its spec.
+
+    Raises BadInput, BadSetting and kin, before anything is sent where the fields themselves are wrong.
+    """
+    asked = {"what": what, **given, **analysis_fields(settings)}
+    AnalysisSpec.model_validate({**asked, "rna": "", "atac": ""})
+    ids = _both(client, rna, atac, pair, say, what="An analysis")
+    return client.submit(AnalysisSpec.model_validate({**asked, **ids}), title=title)
+
+
+def analysis_fields(settings: Mapping[str, str]) -> dict[str, Any]:
+    """NAME=VALUE as fields of AnalysisSpec: lists by commas or @FILE, one a line. Raises BadSetting, BadInput."""
+    known = {name: field.default for name, field in AnalysisSpec.model_fields.items()}
+    own = sorted(set(known) - {"kind", "what", "bundle", "rna", "atac"})
+    if unknown := [name for name in settings if name not in own]:
+        raise BadSetting(f"An analysis has no setting {unknown[0]!r}.", hint=f"It has {', '.join(own)}.")
+    return {name: _many(text) if isinstance(known[name], tuple) else text for name, text in settings.items()}
+
+
+def _many(text: str) -> list[str]:
+    if not text.startswith("@"):
+        return [word.strip() for word in text.split(",") if word.strip()]
+    path = Path(text[1:])
+    if not path.is_file():
+        raise BadInput(f"There is no file {path}.", hint="Check the path after @.")
+    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def submit_training(
@@ -128,6 +158,24 @@ def parted_settings(settings: Mapping[str, str]) -> tuple[dict[str, str], dict[s
 
     own = read_filters(settings)[1]
     return {name: value for name, value in settings.items() if name not in own}, own
+
+
+def _both(
+    client: Client, rna: str | None, atac: str | None, pair: str | None, say: Callable[[str], None], *, what: str
+) -> dict[str, str]:
+    """Ids of both datasets, by modality. Raises BadInput unless two files are given, or one of both."""
+    if bool(pair) == bool(rna or atac) or (not pair and not (rna and atac)):
+        raise BadInput(
+            f"{what} needs RNA and ATAC of the same cells.",
+            hint="Give --rna FILE and --atac FILE, or one multiome file with --pair FILE.",
+        )
+    if pair:
+        found = [_ready(client, each) for each in client.import_pair(_source(client, pair, say))]
+    else:
+        found = [
+            bring_in(client, str(given), modality=m, say=say) for m, given in zip(Modality, (rna, atac), strict=True)
+        ]
+    return {m.value: dataset.id for m, dataset in zip(Modality, found, strict=True)}
 
 
 def bring_in(client: Client, source: str, *, modality: Modality, say: Callable[[str], None]) -> DatasetView:

@@ -11,7 +11,7 @@ from engine.errors import UnknownModel
 from engine.types import Modality
 from jobs import layout
 from jobs.errors import NotFound
-from jobs.spec import JointSpec, TranslateSpec, read_spec
+from jobs.spec import model_digest, read_spec
 from jobs.version import code_version
 from storage.tables import datasets as dataset_table
 
@@ -44,7 +44,7 @@ def order_document(conn: DuckDBPyConnection, row: JobRow) -> dict[str, Any]:
         "spec": spec.model_dump(mode="json"),
         "spec_digest": row.spec_digest,
         "datasets": inputs,
-        "bundle_prefix": layout.bundle(spec.bundle) if isinstance(spec, TranslateSpec | JointSpec) else "",
+        "bundle_prefix": layout.bundle(bundle) if (bundle := model_digest(spec)) else "",
     }
 
 

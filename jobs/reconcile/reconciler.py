@@ -21,7 +21,7 @@ from jobs.failures import failure_of
 from jobs.reconcile import orders, outbox
 from jobs.reconcile.moves import backoff_s, lose, move, state_of
 from jobs.runners.base import Runner, RunnerState, RunnerUnreachable
-from jobs.spec import JointSpec, TranslateSpec, read_spec
+from jobs.spec import model_digest, read_spec
 from jobs.state import ACTIVE, TERMINAL, JobState
 from storage.errors import StorageError
 from storage.tables import jobs as table
@@ -137,9 +137,8 @@ class Reconciler:
             self.runner.stop(submission)
 
     def _publish(self, row: JobRow) -> None:
-        spec = read_spec(row.spec)
-        if isinstance(spec, TranslateSpec | JointSpec):
-            orders.publish_bundle(self.store, spec.bundle, self.bundle_folder)
+        if bundle := model_digest(read_spec(row.spec)):
+            orders.publish_bundle(self.store, bundle, self.bundle_folder)
         with self.database.read() as conn:
             document = orders.order_document(conn, row)
         orders.publish_order(self.store, document)

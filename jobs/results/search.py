@@ -62,7 +62,7 @@ def _in_region(space: FeatureSpace, region: re.Match[str]) -> Iterator[FeatureHi
 
 def _near_gene(space: FeatureSpace, wanted: str) -> Iterator[FeatureHit]:
     models = _models(space.genome)
-    gene = _gene(models, wanted) if models is not None else None
+    gene = gene_of(models, wanted) if models is not None else None
     if models is None or gene is None:
         return
     peaks, known = _parsed(space)
@@ -84,7 +84,7 @@ def _where(distance: int, upstream: bool, symbol: str) -> str:
     return f"{length} {'upstream' if upstream else 'downstream'} of the TSS of {symbol}"
 
 
-def _gene(models: GeneModels, wanted: str) -> int | None:
+def gene_of(models: GeneModels, wanted: str) -> int | None:
     """By the symbol as written, else by letters alone."""
     exact = models.index.get(wanted)
     return exact if exact is not None else _folded(models.genome).get(wanted.casefold())

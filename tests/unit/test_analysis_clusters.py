@@ -48,6 +48,13 @@ def test_planted_types_are_found_by_both_ways_and_not_in_noise(name: str, pair: 
     assert list(found.tables["cells"]) == [f"{name} k-means", f"{name} leiden", "noise k-means", "noise leiden"]
 
 
+def test_without_labels_there_are_clusters_and_nothing_to_score_them_by(pair: PairedCells) -> None:
+    found = cluster({"rna": rna_only(pair).z_nk}, None, settings=ClusterSettings(components=4))
+    assert found.tables["agreement"][["ari", "nmi"]].isna().all(axis=None)
+    assert len(found.tables["purity"]) == 0
+    assert found.tables["cells"]["rna k-means"].nunique() == 4
+
+
 def test_the_same_seed_gives_the_same_clusters(pair: PairedCells) -> None:
     z_nk = rna_only(pair).z_nk
     np.testing.assert_array_equal(leiden(z_nk, seed=3), leiden(z_nk, seed=3))

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TRIES = 3  # again, after a worker died  # ours
-ON_GPU = frozenset({"translate", "score", "map", "publish", "train", "entry"})  # all that decode, encode or fit
+ON_GPU = frozenset(
+    {"translate", "score", "map", "publish", "train", "entry", "analyse"}
+)  # all that decode, encode or fit
 AHEAD = 2  # tasks in flight for each place to run one  # ours
 
 

@@ -1,8 +1,8 @@
-"""Each kind of `crossview analyse` as one function from cells to finished analyses."""
+"""Each kind of analysis as one function from cells to finished analyses."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +12,15 @@ import numpy as np
 from engine.analysis.result import Analysis
 from engine.errors import BadInput, BadSetting
 from engine.types import Floats, Modality, Names
+from jobs.analysis.asked import IMPUTED, JOINT, reference_of
+from jobs.analysis.sight import Sight
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from engine.analysis.embeddings import Embedded
     from engine.analysis.nearby import Nearby
     from engine.analysis.profiles import Profile
-    from jobs.commands.analyse_run import Sight
 
 CIRCULAR = "The groups are clusters of these very cells: their p-values count the same differences twice."
 DRAWN = 50  # genes along a trajectory where none are named  # ours
@@ -28,10 +30,10 @@ def _cluster(sight: Sight) -> list[Analysis]:
     from engine.analysis.clusters import ClusterSettings, cluster
 
     a = sight.asked
-    found = {name: sight.embedded(name) for name in _names(a.embedding, a.compare)}
-    seeds = tuple(int(text) for text in a.seeds.split(",") if text.strip()) or (a.seed,)
-    settings = ClusterSettings(components=a.components, resolution=a.resolution, seeds=seeds)
+    found = {name: sight.embedded(name) for name in a.embeddings}
     sight.say(f"Clustering {len(sight.given):,} cells in {len(found)} embedding(s)")
+    components = a.components or (0 if a.label else _communities(sight, found[a.embedding]))
+    settings = ClusterSettings(components=components, resolution=a.resolution, seeds=a.seeds or (a.seed,))
     result = cluster(
         {name: one.z_nk for name, one in found.items()},
         sight.labels,
@@ -40,13 +42,19 @@ def _cluster(sight: Sight) -> list[Analysis]:
     )
     notes = {name: list(one.notes) for name, one in found.items()}
     tables = dict(result.tables)
-    if not a.no_umap:
+    if a.umap:
         tables["cells"] = _mapped(sight, {name: one.z_nk for name, one in found.items()}, tables["cells"])
     return [replace(result, tables=tables, settings={**result.settings, "embeddings": notes})]
 
 
-def _names(first: str, others: str) -> list[str]:
-    return list(dict.fromkeys([first, *(name.strip() for name in others.split(",") if name.strip())]))
+def _communities(sight: Sight, found: Embedded) -> int:
+    """How many Leiden finds: the number of clusters where nobody knows better."""
+    from engine.analysis.clusters import leiden_of
+    from engine.analysis.neighbours import graph_of
+
+    a = sight.asked
+    graph = graph_of(found.z_nk) if found.graph is None else found.graph
+    return len(np.unique(leiden_of(graph, resolution=a.resolution, seed=a.seed)))
 
 
 def _mapped(sight: Sight, embeddings: Mapping[str, Floats], cells: pd.DataFrame) -> pd.DataFrame:
@@ -68,7 +76,7 @@ def _imputation(sight: Sight) -> list[Analysis]:
     labels, seed, results = sight.need_labels(), sight.asked.seed, []
     for modality in _modalities(sight):
         profiles, raw = sight.profiles(modality), sight.raw(modality)
-        if "imputed" in profiles:
+        if IMPUTED in profiles:
             mean = sight.view.training_mean(modality)
             profiles[mean.name] = mean
         sight.say(f"Comparing {modality.value.upper()} of {len(raw):,} cells with pseudobulks")
@@ -90,7 +98,7 @@ def _mixing(sight: Sight) -> list[Analysis]:
     from engine.analysis.mixing import mixing
 
     a = sight.asked
-    found = {name: sight.embedded(name).z_nk for name in _names(a.embedding, a.compare)}
+    found = {name: sight.embedded(name).z_nk for name in a.embeddings}
     return [mixing(found, sight.column(a.batch, "--batch"), sight.labels, seed=a.seed)]
 
 
@@ -111,10 +119,14 @@ def _groups(sight: Sight) -> Names:
     a = sight.asked
     if a.groups:
         return sight.column(a.groups, "--groups")
-    if getattr(a, "components", 0):
+    if a.components:
         found = kmeans(sight.z_nk, a.components, seed=a.seed)
     else:
-        found = leiden(sight.z_nk, resolution=getattr(a, "resolution", 1.0), seed=a.seed)
+        found = leiden(sight.z_nk, resolution=a.resolution, seed=a.seed)
+    return _numbered(found)
+
+
+def _numbered(found: Any) -> Names:
     return np.array([f"{group:03d}" for group in found], dtype=object)
 
 
@@ -124,7 +136,7 @@ def _de(sight: Sight) -> list[Analysis]:
     a = sight.asked
     groups = sight.need_labels() if a.label and not a.groups else _groups(sight)
     settings = MarkerSettings(method=a.method, top=a.top)
-    reference = _reference(a.reference) if a.reference else None
+    reference = reference_of(a.reference)
     results = []
     for modality in _modalities(sight):
         sight.say(f"Testing {len(sight.pair.of(modality).space):,} {modality.value.upper()} features")
@@ -134,32 +146,17 @@ def _de(sight: Sight) -> list[Analysis]:
     return [replace(result, cautions=(*result.cautions, CIRCULAR)) for result in results]
 
 
-def _reference(path: Path) -> Mapping[str, Sequence[str]] | Sequence[str]:
-    """Names, one a line; or with a comma or tab in every line, names by group."""
-    if not path.is_file():
-        raise BadInput(f"There is no file {path}.", hint="Check the path of the reference list.")
-    rows = [line.replace("\t", ",").split(",", 1) for line in path.read_text(encoding="utf-8").splitlines() if line]
-    if not rows:
-        raise BadInput(f"{path.name} is empty.", hint="Give names, one a line, or GROUP,NAME.")
-    if any(len(row) == 1 for row in rows):
-        return [",".join(row).strip() for row in rows]
-    found: dict[str, list[str]] = {}
-    for group, name in rows:
-        found.setdefault(group.strip(), []).append(name.strip())
-    return found
-
-
 def _cre(sight: Sight) -> list[Analysis]:
     from engine.analysis.lasso import LassoSettings, lasso_links
     from engine.analysis.nearby import positions
 
     a, near = sight.asked, _nearby(sight)
     rna, atac = (_grouped(sight, sight.profiles(m)) for m in (Modality.RNA, Modality.ATAC))
-    genes = positions(_listed(a.genes), near.genes) if a.genes else None
+    genes = positions(a.genes, near.genes) if a.genes else None
     result = lasso_links(
         rna, atac, near, genes=genes, settings=LassoSettings(alpha=a.alpha, seed=a.seed), say=sight.say
     )
-    return [_enriched(sight, result)]
+    return [_drawable(sight, _enriched(sight, result))]
 
 
 def _coaccess(sight: Sight) -> list[Analysis]:
@@ -168,23 +165,23 @@ def _coaccess(sight: Sight) -> list[Analysis]:
     near = _nearby(sight)
     profiles = _grouped(sight, sight.profiles(Modality.ATAC))
     settings = CoaccessSettings(seed=sight.asked.seed)
-    return [_enriched(sight, coaccessibility(profiles, near=near, settings=settings, say=sight.say))]
+    result = coaccessibility(profiles, near=near, settings=settings, say=sight.say)
+    return [_drawable(sight, _enriched(sight, result))]
 
 
 def _nearby(sight: Sight) -> Nearby:
-    from engine.analysis.nearby import REACH, nearby
+    from engine.analysis.nearby import nearby
     from engine.genome.genes import GeneModels
 
-    reach = getattr(sight.asked, "reach", REACH)
     genes, peaks = (sight.pair.of(m).space.names for m in (Modality.RNA, Modality.ATAC))
-    return nearby(genes, peaks, GeneModels.load(sight.genome), reach=reach)
+    return nearby(genes, peaks, GeneModels.load(sight.genome), reach=sight.asked.reach)
 
 
 def _grouped(sight: Sight, profiles: dict[str, Profile]) -> dict[str, Profile]:
-    """The profiles of groups of neighbours, where --metacells asks for them."""
+    """The profiles of groups of neighbours, where they are asked for."""
     from engine.analysis.metacells import Metacells
 
-    size = sight.asked.metacells
+    size = sight.asked.group_size
     if size <= 1:
         return profiles
     groups = Metacells.of(sight.z_nk, rng=np.random.default_rng(sight.asked.seed), size=size)
@@ -203,14 +200,26 @@ def _enriched(sight: Sight, result: Analysis) -> Analysis:
     return replace(result, tables={**result.tables, "enrichment": table})
 
 
-def _listed(text: str) -> list[str]:
-    """Names separated by commas, or @FILE with one a line."""
-    if text.startswith("@"):
-        path = Path(text[1:])
-        if not path.is_file():
-            raise BadInput(f"There is no file {path}.", hint="Check the path after @.")
-        text = ",".join(path.read_text(encoding="utf-8").splitlines())
-    return [name.strip() for name in text.split(",") if name.strip()]
+def _drawable(sight: Sight, result: Analysis) -> Analysis:
+    """With how open each peak is in each group, so that links can be drawn over it."""
+    from engine.analysis.coverage import coverage
+
+    groups = _drawn_groups(sight)
+    sight.say(f"Adding up peaks of {len(set(groups)):,} groups of cells")
+    table = coverage(sight.profiles(Modality.ATAC), groups, genome=sight.genome)
+    return replace(result, tables={**result.tables, "coverage": table})
+
+
+def _drawn_groups(sight: Sight) -> Names:
+    """Labels, else communities of the embedding; all cells as one group where neither is there."""
+    from engine.analysis.clusters import leiden
+
+    a = sight.asked
+    if a.label:
+        return sight.need_labels()
+    if a.embedding == JOINT and sight.bundle is None:
+        return np.full(len(sight.given), "all cells", dtype=object)
+    return _numbered(leiden(sight.z_nk, seed=a.seed))
 
 
 def _trajectory(sight: Sight) -> list[Analysis]:
@@ -218,25 +227,24 @@ def _trajectory(sight: Sight) -> list[Analysis]:
     from engine.analysis.trends import trends
 
     a = sight.asked
-    among = _listed(a.among)
     settings = TrajectorySettings(neighbours=a.neighbours, root=a.root_at)
     found = trajectory(
-        sight.z_nk, sight.pair.barcodes, root=a.root, labels_n=sight.labels, among=among, settings=settings
+        sight.z_nk, sight.pair.barcodes, root=a.root, labels_n=sight.labels, among=a.among, settings=settings
     )
     time_n = found.tables["cells"]["pseudotime"].to_numpy(dtype=np.float64)
     rna, atac = (sight.profiles(m) for m in (Modality.RNA, Modality.ATAC))
-    genes = _drawn(sight, a.genes, time_n)
+    genes = _drawn(sight, time_n)
     sight.say(f"Drawing {len(genes)} genes along pseudotime")
     return [found, trends(rna, atac, time_n, genes, _near_if_known(sight))]
 
 
-def _drawn(sight: Sight, names: str | None, time_n: Any) -> Any:
+def _drawn(sight: Sight, time_n: Any) -> Any:
     """Genes asked for, or those whose raw expression varies most among the ordered cells."""
     from engine.analysis.nearby import positions
 
     space = sight.pair.rna.space.names
-    if names:
-        return positions(_listed(names), space)
+    if sight.asked.genes:
+        return positions(sight.asked.genes, space)
     raw, on = sight.raw(Modality.RNA), np.isfinite(time_n)
     variance = np.zeros(len(space))
     for start, stop, values in raw.column_blocks(np.arange(len(space))):
@@ -260,9 +268,9 @@ def _activity(sight: Sight) -> list[Analysis]:
     result, scores, weights = activity(
         sight.profiles(Modality.ATAC), sight.raw(Modality.RNA), GeneModels.load(sight.genome)
     )
-    sight.asked.out.mkdir(parents=True, exist_ok=True)
+    sight.out.mkdir(parents=True, exist_ok=True)
     for name, values_ng in scores.items():
-        _write_h5ad(sight, values_ng, weights.genes, sight.asked.out / f"activity.{name}.h5ad")
+        _write_h5ad(sight, values_ng, weights.genes, sight.out / f"activity.{name}.h5ad")
     return [result]
 
 
@@ -278,7 +286,7 @@ def _write_h5ad(sight: Sight, values_ng: Floats, genes: Names, path: Path) -> No
     adata.write_h5ad(path, compression="gzip")
 
 
-KINDS: Mapping[str, Callable[[Any], list[Analysis]]] = {
+KINDS: Mapping[str, Callable[[Sight], list[Analysis]]] = {
     "cluster": _cluster,
     "imputation": _imputation,
     "mixing": _mixing,
