@@ -4,7 +4,8 @@
 
 Each kind with enough held-out cells is taken from training and validation cells, and the model is fitted anew. Its
 held-out cells are then judged beside as many of other kinds, matched by depth: novelty against depth as the score that
-tells them apart; and what the kept cells score on average as cells are left out by novelty, expected score or depth.
+tells them apart; and what the kept cells score on average as cells are left out by novelty, expected score (equals by
+novelty, as the dashboard's slider does) or by depth.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from engine.metrics.abstention import abstention
+from engine.metrics.abstention import abstention, certainty
 from engine.metrics.correlation import pearson_values
 from engine.metrics.normalise import log_normalised
 from engine.metrics.ranking import auroc
@@ -69,7 +70,8 @@ def main(folder: Path, genome: str, label: str, out: Path) -> None:
             rows = np.flatnonzero(names == left_out)
             rows = np.concatenate([rows, matched(depth_n, rows, np.flatnonzero(names != left_out))])
             strange = names[rows] == left_out
-            orders = {"novelty": -doubt.novelty_n[rows], "expected": doubt.expected_n[rows], "depth": depth_n[rows]}
+            sure_n = certainty(doubt.expected_n[rows], doubt.novelty_n[rows])  # the order of the dashboard's slider
+            orders = {"novelty": -doubt.novelty_n[rows], "expected": sure_n, "depth": depth_n[rows]}
             curves = {name: abstention(score_n[rows], order) for name, order in orders.items()}
             found.append({
                 "left_out": left_out, "source": source.value, "cells": int(strange.sum()),
