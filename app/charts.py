@@ -21,6 +21,8 @@ LABELS = (
     "#6699CC", "#CC6677", "#44AA99", "#DDAA33", "#AA4499", "#999933", "#882255", "#117733", "#88CCEE", "#EE8866",
     "#77AADD", "#BBCC33", "#FFAABB", "#AAAA00", "#661100", "#5566AA", "#99DDFF", "#EEDD88", "#44BB99", "#BB5566",
 )  # fmt: skip
+TEAL, PURPLE = "#0F8B8D", "#AA4499"  # two of a kind: readable on either background, apart for colour-blind eyes
+GENE = "#5B6B8C"  # gene models: neither measured nor predicted
 MOST_MARKS = 100_000  # above this a browser stutters: sampled or binned, and said so
 MOST_SVG = 10_000  # up to here drawn as SVG, so that it can be saved as one
 MOST_DOTS = 4_000  # a scatter of more points is binned: overplotting would hide where they lie

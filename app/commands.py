@@ -6,7 +6,8 @@ import json
 import shlex
 from collections.abc import Mapping
 
-from jobs.spec import BenchmarkSpec, HoldOut, JointSpec, PairSpec, TrainSpec, TranslateSpec, read_spec
+from app.analyses import question
+from jobs.spec import AnalysisSpec, BenchmarkSpec, HoldOut, JointSpec, PairSpec, TrainSpec, TranslateSpec, read_spec
 from jobs.views import JobView
 
 
@@ -20,6 +21,8 @@ def commands(job: JobView, inputs: Mapping[str, str]) -> list[str]:
         return [*_files(spec), _benchmark(spec, inputs)]
     if isinstance(spec, JointSpec):
         return [_embed(spec, inputs)]
+    if isinstance(spec, AnalysisSpec):
+        return _analyse(spec, inputs)
     return _translate(spec, inputs)
 
 
@@ -38,6 +41,34 @@ def _embed(spec: JointSpec, inputs: Mapping[str, str]) -> str:
     words += [f"--clusters {spec.clusters}"] if spec.clusters else []
     words += [f"--resolution {spec.resolution:g}", f"--seed {spec.seed}"]
     return " ".join([*words, "--out joint.h5ad", "--report report.json"])
+
+
+def _analyse(spec: AnalysisSpec, inputs: Mapping[str, str]) -> list[str]:
+    """Options that stand as they usually do are left out."""
+    usual = AnalysisSpec(what=spec.what, rna=spec.rna, atac=spec.atac)
+    words = [f"crossview analyse {spec.what}", f"--rna {_quoted(inputs, 'rna')}", f"--atac {_quoted(inputs, 'atac')}"]
+    words += [f"--model {spec.model}"] if spec.model else []
+    for name in (
+        "label",
+        "on",
+        "embedding",
+        "held_out",
+        "genome",
+        "min_coverage",
+        "seed",
+        *question(spec.what).options,
+    ):
+        value = getattr(spec, name)
+        if name in ("umap", "reference") or value == getattr(usual, name):
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        words.append(flag if isinstance(value, bool) else f"{flag} {shlex.quote(text)}")
+    words = list(dict.fromkeys(words))
+    words += [] if spec.umap or spec.what != "cluster" else ["--no-umap"]
+    words += ["--reference reference.txt"] if spec.reference else []
+    told = [f"# reference.txt: the {len(spec.reference):,} names of the spec in report.json, one a line"]
+    return [*(told if spec.reference else []), " ".join([*words, f"--out {spec.what}"])]
 
 
 def _train(spec: TrainSpec, inputs: Mapping[str, str]) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from app import present
-from jobs.spec import BenchmarkSpec, HoldOut, JointSpec, PairSpec, TrainSpec, read_spec
+from app import analyses, present
+from jobs.spec import AnalysisSpec, BenchmarkSpec, HoldOut, JointSpec, PairSpec, TrainSpec, read_spec
 from jobs.views import JobView
 
 Query = dict[str, str | list[str]]
@@ -26,6 +26,7 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     "translate": Kind("Translation", ":material/swap_horiz:", "translation", "views/new.py"),
     "joint": Kind("Joint view", ":material/hub:", "joint view", "views/joint.py"),
+    "analysis": Kind("Analysis", ":material/query_stats:", "analysis", "views/analyse.py"),
     "train": Kind("Training", ":material/model_training:", "training", "views/train.py"),
     "benchmark": Kind("Comparison", ":material/leaderboard:", "comparison", "views/compare.py"),
 }
@@ -48,6 +49,8 @@ def facts(job: JobView) -> list[str]:
         label = job.spec.get("label")
         compared = [f"compared with {present.plain(str(label))}"] if label else []
         return [*cells, f"model {present.plain(job.model)}", *compared]
+    if job.kind == "analysis":
+        return analyses.facts(AnalysisSpec.model_validate(job.spec), job.cells)
     return [present.directions(job.directions), *cells, *_outside(job), f"model {present.plain(job.model)}"]
 
 
@@ -80,6 +83,8 @@ def query(job: JobView) -> Query:
     """The address of a page that starts from what this job was asked."""
     if job.kind == "joint":
         return _joint(JointSpec.model_validate(job.spec))
+    if job.kind == "analysis":
+        return analyses.query(AnalysisSpec.model_validate(job.spec))
     if job.kind not in ("train", "benchmark"):
         ids = [str(job.spec[which]) for which in ("rna", "atac") if job.spec.get(which)]
         return {**dict(zip(("cells", "other"), ids, strict=False)), "model": job.model}
@@ -100,7 +105,7 @@ def _joint(spec: JointSpec) -> Query:
     return asked
 
 
-NO_LABEL = "none"  # in the address: asked to compare with no label
+NO_LABEL = analyses.NO_LABEL  # in the address: asked to compare with no label
 
 
 def _pair(spec: PairSpec) -> Query:

@@ -10,6 +10,7 @@ st.navigation(
     [
         st.Page("views/new.py", title="New translation", icon=":material/add_circle:", default=True),
         st.Page("views/joint.py", title="Joint view", icon=":material/hub:", url_path="joint"),
+        st.Page("views/analyse.py", title="Analyse", icon=":material/query_stats:", url_path="analyse"),
         st.Page("views/train.py", title="Train a model", icon=":material/model_training:", url_path="train"),
         st.Page("views/compare.py", title="Compare models", icon=":material/leaderboard:", url_path="compare"),
         st.Page("views/jobs.py", title="Jobs", icon=":material/list_alt:", url_path="jobs"),

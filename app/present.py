@@ -198,6 +198,11 @@ _STAGES: Mapping[str, Mapping[str, Stage]] = {
         "map": Stage("Laying out the maps", "Map", 0.2),
         "publish": Stage("Writing the results", "Write", 0.05),
     },
+    "analysis": {
+        "prepare": Stage("Reading both files and matching their cells", "Read", 0.05),
+        "analyse": Stage("Analysing the cells", "Analyse", 0.9),
+        "publish": Stage("Writing the results", "Write", 0.05),
+    },
     "train": {
         "prepare": Stage("Reading both files and matching their cells", "Read", 0.05),
         "train": Stage("Training", "Train", 0.75),
@@ -258,6 +263,7 @@ _CACHED = {
     "train": "This model was already trained on these cells with these settings",
     "benchmark": "These models were already compared on these cells",
     "joint": "These cells were already seen by this model with these settings",
+    "analysis": "This question was already asked of these cells with these settings",
 }
 
 

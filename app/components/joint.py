@@ -17,6 +17,7 @@ from app.components.joint_cells import cells, feature
 from app.components.result import Result, report_of
 from app.components.result_profiles import profiles
 from app.components.result_run import run
+from app.kinds import NO_LABEL
 from jobs.bootstrap import current_client
 from jobs.names import Modality
 from jobs.views import FeatureHit, JobView, Values
@@ -137,7 +138,12 @@ def _verdict(result: Seen) -> None:
 
 def _ways_on(job: JobView) -> None:
     pair = {which: str(job.spec[which]) for which in ("rna", "atac")}
+    seen_by = {"model": job.model, "label": str(job.spec.get("label") or NO_LABEL)}
     with st.container(horizontal=True, vertical_alignment="center"):
+        st.page_link(
+            "views/analyse.py", label="Analyse these cells", icon=":material/query_stats:",
+            query_params={**pair, **seen_by},
+        )  # fmt: skip
         st.page_link(
             "views/train.py", label="Train a model on these cells", icon=":material/model_training:", query_params=pair
         )

@@ -9,7 +9,7 @@ import streamlit as st
 from app import present
 from app.components import failure
 from jobs.bootstrap import current_client
-from jobs.spec import BenchmarkSpec, JointSpec, TrainSpec, read_spec
+from jobs.spec import AnalysisSpec, BenchmarkSpec, JointSpec, TrainSpec, read_spec
 from jobs.views import Health, PreflightView
 
 
@@ -36,7 +36,7 @@ def health() -> Health | None:
     return None
 
 
-def look_at_pair(spec: TrainSpec | BenchmarkSpec | JointSpec, *, digest: str = "") -> PreflightView:
+def look_at_pair(spec: TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec, *, digest: str = "") -> PreflightView:
     """What the service says of this request, kept for ten minutes: a page is drawn again at every touch.
 
     digest: of the model that is asked, where one is.
@@ -49,5 +49,5 @@ def _look(document: str, digest: str) -> PreflightView:
     import json
 
     spec = read_spec(json.loads(document))
-    assert isinstance(spec, TrainSpec | BenchmarkSpec | JointSpec)
+    assert isinstance(spec, TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec)
     return current_client().pair_preflight(spec)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Literal
 
 import pandas as pd
 import streamlit as st
@@ -70,6 +71,7 @@ def _command(job: JobView) -> None:
 _SAME = {
     "translate": "Same cells, model digest, settings and seed give the same prediction.",
     "joint": "Same cells, model digest, settings and seed give the same view.",
+    "analysis": "Same cells, model digest, settings and seed give the same tables.",
     "train": "Same cells, split, settings and seed give the same model on the CPU.",
     "benchmark": "Same cells, split, settings and seeds give the same scores on the CPU.",
 }
@@ -119,18 +121,22 @@ def downloads(job: JobView) -> None:
     with failure.shown("The files cannot be listed"):
         for artifact in current_client().artifacts(job.id):
             if not artifact.name.startswith(("bundle/", "entries/")):  # of a model: all of it is in its .zip
-                _download(job, artifact)
+                download(job, artifact)
 
 
-def _download(job: JobView, artifact: ArtifactView) -> None:
-    label = f"{artifact.name} · {present.size(artifact.bytes)}"
+def download(
+    job: JobView, artifact: ArtifactView, *, label: str = "", key: str = "",
+    width: Literal["stretch", "content"] = "stretch",
+) -> None:  # fmt: skip
+    """One file's button. label: instead of the file's name."""
+    label = f"{label or artifact.name} · {present.size(artifact.bytes)}"
     if artifact.bytes > IN_MEMORY:
         url = f"/api/v1/jobs/{job.id}/artifacts/{artifact.name}"
-        st.link_button(label, url, help=artifact.what or None, icon=":material/download:", width="stretch")
+        st.link_button(label, url, help=artifact.what or None, icon=":material/download:", width=width)
         return
     st.download_button(
         label, lambda: current_client().open_artifact(job.id, artifact.name).read_bytes(),
         f"{job.id[:8]}-{artifact.name.replace('/', '-')}", artifact.media_type or "application/octet-stream",
-        key=f"file-{artifact.name}", help=artifact.what or None, icon=":material/download:", width="stretch",
+        key=key or f"file-{artifact.name}", help=artifact.what or None, icon=":material/download:", width=width,
         on_click="ignore",
     )  # fmt: skip

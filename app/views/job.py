@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import present
 from app.components import failure, progress, training
+from app.components.analysis import analysed
 from app.components.finder import finder
 from app.components.joint import seen
 from app.components.result import Result
@@ -43,7 +44,7 @@ def page() -> None:
     if present.tag(job.state).live:
         _living(job)
     elif job.state is JobState.SUCCEEDED:
-        {"train": trained, "benchmark": shootout, "joint": seen}.get(job.kind, _finished)(job)
+        {"train": trained, "benchmark": shootout, "joint": seen, "analysis": analysed}.get(job.kind, _finished)(job)
     else:
         _ended(job)
 

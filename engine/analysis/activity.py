@@ -24,6 +24,11 @@ from engine.types import Floats, Names
 
 SHARE = 0.01  # genes seen in fewer cells are not correlated, as everywhere
 
+CIRCULAR = (
+    "Where a model sees a cell's expression when it imputes its peaks, activity of imputed peaks agrees with "
+    "expression in part because of that; activity of raw peaks does not."
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Activity:
@@ -89,6 +94,7 @@ def activity(
             "over_genes": {name: float(r.mean()) for name, r in cells.items()},
         },
         settings={"genes": len(weights.genes), "compared": len(scored), "share": share, "genome": models.genome},
+        cautions=(CIRCULAR,) if any(profile.imputed for profile in atac.values()) else (),
     )
     return found, scores, weights
 

@@ -23,6 +23,7 @@ from engine.metrics.sources import blocks
 
 FLAT = 1e-6  # a spread below this is none
 COLUMNS = ["profile", "gene", "peak", "distance", "kind", "score", "coefficient", "correlation", "selected"]
+NOTHING = 1e-9  # standard deviations of expression per one of accessibility: what rounding leaves of none  # ours
 Say = Callable[[str], None]
 
 
@@ -111,10 +112,10 @@ def _of_profile(
             own = near.gene[pairs] == gene
             found = fit_gene(_standard(y_ng[:, i : i + 1])[:, 0], a_np[:, place[own]], settings)
             coefficient[pairs[own]], r[pairs[own]] = found[0], found[1]
-            rows.append((near.genes[gene], int(own.sum()), int((found[0] != 0).sum()), found[2], found[3]))
+            rows.append((near.genes[gene], int(own.sum()), int((np.abs(found[0]) > NOTHING).sum()), found[2], found[3]))
         say(f"Links of {stop:,} of {len(genes):,} genes on {rna.name} cells")
     links = near.table().assign(
-        score=np.abs(coefficient), coefficient=coefficient, correlation=r, selected=coefficient != 0
+        score=np.abs(coefficient), coefficient=coefficient, correlation=r, selected=np.abs(coefficient) > NOTHING
     )
     return links, pd.DataFrame(rows, columns=["gene", "peaks", "selected", "alpha", "r2"])
 

@@ -42,6 +42,8 @@ def _cluster(sight: Sight) -> list[Analysis]:
     )
     notes = {name: list(one.notes) for name, one in found.items()}
     tables = dict(result.tables)
+    if sight.labels is not None:
+        tables["cells"] = tables["cells"].assign(label=sight.labels)
     if a.umap:
         tables["cells"] = _mapped(sight, {name: one.z_nk for name, one in found.items()}, tables["cells"])
     return [replace(result, tables=tables, settings={**result.settings, "embeddings": notes})]

@@ -56,6 +56,9 @@ def look(
     cells = 0 if matching is None else len(matching)
     used, training = _left(asked, looked, matching)
     found += [*pairing, *training, *_issues(asked, looked, spec), *_of_model(asked, manifest)]
+    if 0 < used < asked.components:
+        message = f"{asked.components:,} clusters were asked for, of {used:,} cells."
+        found.append(_problem(BadSetting(message, hint="Ask for fewer clusters (components).")))
     if 0 < used < FEW:
         message = f"Only {used:,} cells would be analysed: so few say little."
         found.append(IssueView(level="note", code="few-cells", message=message, hint="Give more cells of the sample."))

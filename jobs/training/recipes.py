@@ -39,6 +39,11 @@ _WORDS = {
         "Our own: every feature through heavily thinned first layers, low-rank heads, predicted depth × composition.",
         "No paper yet: its notebook is in the source, engine/translators/crossview.",
     ),
+    "scmvp": (
+        "scMVP",
+        "A joint view of both modalities under a mixture of Gaussians, with attention in both branches.",
+        "Li et al. 2022, Genome Biology 23:20",
+    ),
     "multivi": ("MultiVI", "The library's joint variational model.", "Ashuach et al. 2023, Nature Methods 20:1222"),
 }
 _EXTRAS = {"multivi": ("scvi", "peers")}  # module it needs, and the extra that brings it
