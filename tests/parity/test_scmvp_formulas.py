@@ -18,7 +18,7 @@ from engine.layers.sparse import SparseTarget
 from engine.translators.scmvp.attention import MaskAttention, SelfAttention
 from engine.translators.scmvp.bound import Weights, loss_of
 from engine.translators.scmvp.components import effective_rank, eigenvalues, profiles
-from engine.translators.scmvp.inputs import Inputs, Rows
+from engine.translators.scmvp.inputs import Inputs, Rows, size_of
 from engine.translators.scmvp.losses import nb_loss, zip_loss
 from engine.translators.scmvp.mixture import Gaussian, Mixture, divergence, fit_mixture
 from engine.translators.scmvp.network import Shape
@@ -160,7 +160,7 @@ def test_tf_idf_is_scikit_learns_up_to_its_logarithms() -> None:
     """Term frequency as scikit-learn has it (norm l1 of open peaks); idf and the outer logarithm in closed form."""
     pair = paired(cells=50, rng=np.random.default_rng(0))
     cells = Rows.named(pair, tuple(pair.barcodes[:30]))
-    inputs = Inputs.fit(cells, in_units=False)
+    inputs = Inputs.fit(cells, in_units=False, level=False)
     opened = (pair.atac.counts > 0).astype(np.float64)
     tf = TfidfTransformer(norm="l1", use_idf=False).fit_transform(opened).toarray()
     seen = np.asarray(opened[:30].sum(axis=0)).ravel()
@@ -168,15 +168,32 @@ def test_tf_idf_is_scikit_learns_up_to_its_logarithms() -> None:
     np.testing.assert_allclose(inputs.peaks(pair.atac.counts).toarray(), wanted, rtol=1e-4, atol=1e-6)
 
 
-def test_an_open_peak_is_worth_one_on_average_in_this_models_units() -> None:
+@pytest.mark.parametrize("in_units", [True, False])
+def test_the_worth_of_an_open_peak_is_its_target_value(in_units: bool) -> None:
     pair = paired(cells=50, rng=np.random.default_rng(0))
-    cells = Rows.named(pair, tuple(pair.barcodes))
-    inputs = Inputs.fit(cells, in_units=True)
-    values = inputs.peaks(pair.atac.counts)
-    assert values.data.mean() == pytest.approx(1.0, rel=1e-4)
-    where = np.arange(values.shape[1])
-    worth = inputs.opened_worth(np.diff(values.indptr).astype(np.float32), where)
+    inputs = Inputs.fit(Rows.named(pair, tuple(pair.barcodes)), in_units=in_units, level=True)
+    values, size = inputs.peaks(pair.atac.counts), size_of(inputs.tfidf.transform(pair.atac.counts))
+    np.testing.assert_allclose(inputs.total(size), np.asarray(values.sum(axis=1)).ravel(), rtol=1e-4)
+    if in_units:
+        np.testing.assert_allclose(values.sum(axis=1) / (values > 0).sum(axis=1), 1.0, rtol=1e-4)
+    worth = inputs.worth(size, np.arange(values.shape[1]))
     np.testing.assert_allclose(worth[values.nonzero()], values.data, rtol=1e-4)
+
+
+def test_levelled_rows_are_as_long_in_deep_cells_as_in_shallow_ones() -> None:
+    pair = paired(cells=50, rng=np.random.default_rng(0))
+    inputs = Inputs.fit(Rows.named(pair, tuple(pair.barcodes)), in_units=True, level=True)
+    assert inputs.levels is not None
+    rna, atac = pair.rna.counts, pair.atac.counts
+    for rows, of_deeper, length in (
+        (inputs.read_genes(rna)[0], inputs.read_genes(3 * rna)[0], inputs.levels.genes),
+        (*(inputs.read_peaks(inputs.peaks(x))[0] for x in (atac, 3 * atac)), inputs.levels.peaks),
+    ):
+        np.testing.assert_allclose(np.linalg.norm(rows.toarray(), axis=1), length, rtol=1e-4)
+        np.testing.assert_allclose(of_deeper.toarray(), rows.toarray(), rtol=1e-4)
+    empty, by = inputs.read_genes(sp.csr_matrix((1, pair.rna.counts.shape[1]), dtype=np.float32))
+    assert empty.nnz == 0
+    assert by[0] == 1.0
 
 
 def test_eigenvalues_and_effective_rank_are_their_definitions() -> None:
@@ -190,11 +207,12 @@ def test_eigenvalues_and_effective_rank_are_their_definitions() -> None:
     assert effective_rank(np.zeros(4)) == 0.0
 
 
-def test_the_whole_loss_is_the_bound_put_together_densely() -> None:
+@pytest.mark.parametrize("level", [True, False])
+def test_the_whole_loss_is_the_bound_put_together_densely(level: bool) -> None:
     """Every term again from dense layers and torch.distributions, for the same draw of the latent."""
     pair = paired(cells=32, rng=np.random.default_rng(0))
     cells = Rows.named(pair, split_of(pair, train=1.0).train)
-    inputs = Inputs.fit(cells, in_units=True)
+    inputs = Inputs.fit(cells, in_units=True, level=level)
     torch.manual_seed(0)
     network = Shape(len(pair.rna.space), len(pair.atac.space), 3, 4, 32, 2, 20.0, 10.0).build().eval()
     torch.nn.init.normal_(network.prior.mean_ck)
@@ -215,9 +233,14 @@ def test_the_whole_loss_is_the_bound_put_together_densely() -> None:
 def _dense(network, inputs, x_ng, a_np, noise):  # type: ignore[no-untyped-def]
     """The loss as a plain program writes it."""
     x, y = torch.tensor(x_ng.toarray()), torch.tensor(inputs.peaks(a_np).toarray())
-    joint = network.joint
-    genes = _gene_branch(joint.genes, x.log1p() @ joint.genes_first.weight_fh + joint.genes_first.bias_h)
-    peaks = _peak_branch(joint.peaks, y @ joint.peaks_first.weight_fh + joint.peaks_first.bias_h)
+    joint, levels = network.joint, inputs.levels
+    read_x = x.sum(1, keepdim=True) if levels is None else torch.tensor(inputs.scale.median)
+    x_read = (x / x.sum(1, keepdim=True) * read_x).log1p()
+    by_x, by_y = torch.ones(len(x), 1), torch.ones(len(x), 1)
+    if levels is not None:
+        by_x, by_y = levels.genes / x_read.norm(dim=1, keepdim=True), levels.peaks / y.norm(dim=1, keepdim=True)
+    genes = _gene_branch(joint.genes, (x_read * by_x) @ joint.genes_first.weight_fh + joint.genes_first.bias_h)
+    peaks = _peak_branch(joint.peaks, (y * by_y) @ joint.peaks_first.weight_fh + joint.peaks_first.bias_h)
     q = _normal(joint.posterior, torch.cat([genes, peaks], dim=1))
     z = q.mean + q.stddev * noise
     prior = network.prior
@@ -228,7 +251,8 @@ def _dense(network, inputs, x_ng, a_np, noise):  # type: ignore[no-untyped-def]
     kl_z = sum(belonging[:, i] * kl_divergence(q, d).sum(1) for i, d in enumerate(each))
     kl_c = (belonging * (belonging.log() - log_pc)).sum(1)
     h_g, h_p = (_trunk(d, z, belonging) for d in (network.to_genes, network.to_peaks))
-    mean = torch.softmax(network.to_genes.share(h_g), dim=1) * x.sum(1, keepdim=True)
+    share = torch.softmax(network.to_genes.share(h_g), dim=1)
+    mean = share * x.sum(1, keepdim=True)
     rate = torch.softmax(network.to_peaks.share(h_p), dim=1) * y.sum(1, keepdim=True)
     theta = network.log_dispersion_g.exp()
     rna = -torch.distributions.NegativeBinomial(theta, logits=(mean / theta).log()).log_prob(x).sum(1)
@@ -238,10 +262,10 @@ def _dense(network, inputs, x_ng, a_np, noise):  # type: ignore[no-untyped-def]
     single = [
         _normal(e.posterior, b(e.branch, v @ e.first.weight_fh + e.first.bias_h))
         for e, b, v in (
-            (network.genes, _gene_branch, x.log1p()),
-            (network.genes, _gene_branch, mean.log1p()),
-            (network.peaks, _peak_branch, y),
-            (network.peaks, _peak_branch, rate),
+            (network.genes, _gene_branch, x_read * by_x),
+            (network.genes, _gene_branch, (share * read_x).log1p() * by_x),
+            (network.peaks, _peak_branch, y * by_y),
+            (network.peaks, _peak_branch, rate * by_y),
         )
     ]
     cycle = sum(kl_divergence(one, q).sum(1).mean() for one in single)

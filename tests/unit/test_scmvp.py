@@ -24,7 +24,17 @@ from engine.types import CellBatch, Modality, PairedCells, Split, empty_csr
 from tests.builders import paired, split_of
 
 SMALL = ScMVPRecipe(epochs=24, start_epochs=16, batch=32, hidden=32, latent=4)
-PUBLISHED = {"start_epochs": 0, "warmup": 0, "apart": False, "thin_genes": 0.0, "thin_peaks": 0.0, "in_units": False}
+PUBLISHED = {
+    "start_epochs": 0,
+    "warmup": 0,
+    "apart": False,
+    "thin_genes": 0.0,
+    "thin_peaks": 0.0,
+    "in_units": False,
+    "level": False,
+    "kl_weight": 1.0,
+    "atac_weight": 1.0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +141,22 @@ def test_the_published_settings_train(cells: tuple[PairedCells, Split]) -> None:
     assert np.isfinite([value for epoch in told for value in epoch.train.values()]).all()
 
 
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_cycle_that_is_apart_does_not_choose_the_epoch(cells: tuple[PairedCells, Split], apart: bool) -> None:
+    recipe = replace(SMALL, apart=apart, kl_weight=0.5, atac_weight=0.25, cycle=2.0)
+    training = _training(cells, recipe)
+    training.network.eval()
+    for training.clock.mixture in (False, True):
+        found = training.validate()
+        cycle = sum(value for name, value in found.items() if name.startswith("cycle_"))
+        alone = found["rna"] + 0.25 * found["atac"] + 0.5 * (found["kl_z"] + found["kl_c"])
+        assert cycle > 0
+        counts = training.clock.mixture and not apart
+        assert found["total"] == pytest.approx(alone + 2.0 * cycle * counts, rel=1e-4)
+
+
 def test_the_mixture_waits_for_its_stage(cells: tuple[PairedCells, Split]) -> None:
-    training = _training(cells, replace(SMALL, epochs=4, start_epochs=3, warmup=2))
+    training = _training(cells, replace(SMALL, epochs=4, start_epochs=3, warmup=2, kl_weight=1.0))
     before = {name: value.clone() for name, value in training.network.prior.state_dict().items()}
     shares = []
     for epoch in range(3):
@@ -148,7 +172,7 @@ def test_the_mixture_waits_for_its_stage(cells: tuple[PairedCells, Split]) -> No
 
     training.whole(np.random.default_rng(0), Hooks(threads=1, on_epoch=on_epoch))
     assert seen == [True, True, True, False]
-    assert training.weights().kl == SMALL.kl_weight
+    assert training.weights().kl == 1.0
 
 
 def _training(cells: tuple[PairedCells, Split], recipe: ScMVPRecipe) -> Training:
@@ -156,7 +180,7 @@ def _training(cells: tuple[PairedCells, Split], recipe: ScMVPRecipe) -> Training
 
     pair, split = cells
     rows, held = (Rows.named(pair, names) for names in (split.train, split.valid))
-    inputs = Inputs.fit(rows, in_units=True)
+    inputs = Inputs.fit(rows, in_units=True, level=True)
     _, network = recipe.start(rows, inputs, np.random.default_rng(0))
     return Training(recipe, network, inputs, rows, held, torch.device("cpu"))
 

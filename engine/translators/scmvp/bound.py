@@ -68,7 +68,7 @@ def loss_of(network: ScMVPNetwork, cells: Batch, noise_bk: Tensor, weights: Weig
     atac = zip_loss(log_rate_bp, imputed.peaks_h, dropout.weight, dropout.bias, cells.accessible)
     kl = network.prior.divergence(q, log_belonging_bc)
     kl_z, kl_c = kl.z.mean(), kl.c.mean()
-    cycle = cycle_of(network, cells, q, log_mean_bg, log_rate_bp, weights)
+    cycle = cycle_of(network, cells, q, imputed.log_share_bg, log_rate_bp, weights)
     bound = rna + atac + kl_z + kl_c
     weighed = rna + weights.atac * atac + weights.kl * (kl_z + kl_c)
     total = weighed + weights.cycle * torch.stack(cycle).sum() if weights.cycle else weighed
@@ -76,19 +76,22 @@ def loss_of(network: ScMVPNetwork, cells: Batch, noise_bk: Tensor, weights: Weig
 
 
 def cycle_of(
-    network: ScMVPNetwork, cells: Batch, q: Gaussian, log_mean_bg: Tensor, log_rate_bp: Tensor, weights: Weights
+    network: ScMVPNetwork, cells: Batch, q: Gaussian, log_share_bg: Tensor, log_rate_bp: Tensor, weights: Weights
 ) -> Cycle:
-    """Both single encoders read the raw and the imputed profile, as the joint encoder's branches read the raw one."""
+    """Both single encoders read the raw and the imputed profile, as the joint encoder's branches read the raw one.
+
+    A cell's imputed rows are multiplied by what its raw ones were.
+    """
     if not weights.cycle:
         nothing = q.mean.new_zeros(())
         return Cycle(nothing, nothing, nothing, nothing)
     joint = q
     if weights.apart:
-        joint, log_mean_bg, log_rate_bp = Gaussian(*(v.detach() for v in q)), log_mean_bg.detach(), log_rate_bp.detach()
-    cycles = (
-        (network.genes, cells.genes, log_mean_bg.exp().log1p()),
-        (network.peaks, cells.peaks, log_rate_bp.exp()),
-    )
+        joint = Gaussian(*(v.detach() for v in q))
+        log_share_bg, log_rate_bp = log_share_bg.detach(), log_rate_bp.detach()
+    genes_bg = (log_share_bg + cells.log_read_b[:, None]).exp().log1p() * cells.level_x_b[:, None]
+    peaks_bp = (log_rate_bp + cells.level_y_b.log()[:, None]).exp()
+    cycles = (network.genes, cells.genes, genes_bg), (network.peaks, cells.peaks, peaks_bp)
     raw, imputed = [], []
     for encoder, bags, profile in cycles:
         both = encoder(bags, profile)

@@ -7,7 +7,7 @@ for, so that a hundred thousand cells cost what their counts cost.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.layers.sparse import Bags, SparseTarget
-from engine.preprocess.steps import Arrays, DepthScale, TfIdf, depth_of, prefixed, unprefixed
+from engine.preprocess.steps import Arrays, DepthScale, TfIdf, depth_of, prefixed, scaled_rows, unprefixed
 from engine.types import Floats, PairedCells
 
 ROWS = 1024  # cells read at once while fitting and embedding  # ours
@@ -29,7 +29,11 @@ REACH = (
 
 
 class Batch(NamedTuple):
-    """Some cells. genes, peaks: as the encoders read them. counts, accessible: targets. log_x, log_y: their sums."""
+    """Some cells. genes, peaks: as the encoders read them. counts, accessible: targets. log_x, log_y: their sums.
+
+    log_read: of the counts a gene profile is scaled to before its logarithm is read. level_x, level_y: what the rows
+    the encoders read were multiplied by, so that imputed profiles can be read alike. Shape (b,) each.
+    """
 
     genes: Bags
     peaks: Bags
@@ -37,10 +41,16 @@ class Batch(NamedTuple):
     accessible: SparseTarget
     log_x_b: Tensor
     log_y_b: Tensor
+    log_read_b: Tensor
+    level_x_b: Tensor
+    level_y_b: Tensor
 
 
 class Size(NamedTuple):
-    """Of a cell's ATAC profile. opened: peaks open. total: their TF-IDF values added up. Shape (n,) each."""
+    """Of a cell's ATAC profile. opened: peaks open. total: their TF-IDF values, as Signac has them, added up.
+
+    Shape (n,) each.
+    """
 
     opened: Floats
     total: Floats
@@ -74,18 +84,33 @@ class Sizes:
         )
 
 
+@dataclass(frozen=True)
+class Levels:
+    """Lengths (Euclidean norms) that every cell's row of genes and of peaks is brought to before it is read.
+
+    A deep cell's row is longer than a shallow one's, and a latent that reads it so follows depth.
+    """
+
+    genes: float
+    peaks: float
+
+
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """tfidf: of peaks. unit: what its values are multiplied by as a target. scale: of genes. sizes: of unseen peaks."""
+    """tfidf: of peaks. in_units: a cell's open peaks count one on average as a target. scale: of genes.
+
+    levels: none where rows are read at their own length. sizes: of unseen peaks.
+    """
 
     tfidf: TfIdf
-    unit: float
+    in_units: bool
+    levels: Levels | None
     scale: DepthScale
     sizes: Sizes
 
     @classmethod
-    def fit(cls, cells: Rows, *, in_units: bool) -> Self:
-        """in_units: an open peak of a training cell is worth one on average; else TF-IDF's own values are kept."""
+    def fit(cls, cells: Rows, *, in_units: bool, level: bool) -> Self:
+        """in_units: targets are divided by the cell's own mean over its open peaks; else TF-IDF's values are kept."""
         open_p = np.zeros(cells.pair.atac.counts.shape[1])
         depths = []
         for rna, atac in cells.blocks():
@@ -93,50 +118,71 @@ class Inputs:
             depths.append(depth_of(rna))
         tfidf = TfIdf(np.log1p(len(cells) / np.maximum(open_p, 1.0)).astype(np.float32))
         depth_n = np.concatenate(depths)
-        sizes = [size_of(tfidf.transform(atac)) for _, atac in cells.blocks()]
-        size = Size(np.concatenate([s.opened for s in sizes]), np.concatenate([s.total for s in sizes]))
-        unit = float(size.opened.sum() / max(float(size.total.sum()), 1e-9)) if in_units else 1.0
         positive_n = depth_n[depth_n > 0]
         scale = DepthScale(float(np.median(positive_n)) if positive_n.size else 1.0)
-        return cls(tfidf, unit, scale, Sizes.fit(depth_n, Size(size.opened, size.total * unit)))
+        found = [size_of(tfidf.transform(atac)) for _, atac in cells.blocks()]
+        size = Size(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        bare = cls(tfidf, in_units, None, scale, Sizes.fit(depth_n, size))
+        if not level:
+            return bare
+        lengths = [
+            (lengths_of(scale.log_normalised(rna)), lengths_of(bare.peaks(atac))) for rna, atac in cells.blocks()
+        ]
+        return replace(bare, levels=Levels(*(_typical(np.concatenate(each)) for each in zip(*lengths, strict=True))))
 
-    def genes(self, counts_bg: sp.csr_matrix) -> sp.csr_matrix:
-        """log1p of raw counts, which is what the encoder reads."""
+    def read_genes(self, counts_bg: sp.csr_matrix) -> tuple[sp.csr_matrix, Floats]:
+        """What the encoder reads, log1p of counts (at the training cells' median depth where rows are levelled).
+
+        And what its rows were multiplied by afterwards, shape (b,).
+        """
+        if self.levels is not None:
+            return _levelled(self.scale.log_normalised(counts_bg), self.levels.genes)
         out = sp.csr_matrix(counts_bg, dtype=np.float32, copy=True)
         out.data = np.log1p(out.data)
-        return out
+        return _levelled(out, None)
+
+    def read_peaks(self, peaks_bp: sp.csr_matrix) -> tuple[sp.csr_matrix, Floats]:
+        """What the encoder reads, from `peaks`, and what its rows were multiplied by, shape (b,)."""
+        return _levelled(peaks_bp, self.levels.peaks if self.levels else None)
 
     def peaks(self, counts_bp: sp.csr_matrix) -> sp.csr_matrix:
-        """TF-IDF in this model's units: what the encoder reads and the decoder is compared with."""
+        """What the decoder is compared with: TF-IDF, in this model's units."""
         out = self.tfidf.transform(counts_bp)
-        out.data *= np.float32(self.unit)
-        return out
+        return scaled_rows(out, _units(size_of(out))) if self.in_units else out
 
-    def opened_worth(self, opened_n: Floats, positions: NDArray[np.int64]) -> Floats:
-        """The value of an open peak in a cell with so many open, shape (n, len(positions))."""
-        tf_n = 1e4 / np.maximum(opened_n, 1.0)
+    def worth(self, size: Size, positions: NDArray[np.int64]) -> Floats:
+        """The target's value of each chosen peak where it is open, in a cell of this size; shape (n, positions)."""
+        tf_n = 1e4 / np.maximum(size.opened, 1.0)
         out: Floats = np.log1p(tf_n[:, None] * self.tfidf.idf_p[positions]).astype(np.float32)
-        return out * np.float32(self.unit)
+        return out * _units(size)[:, None] if self.in_units else out
+
+    def total(self, size: Size) -> Floats:
+        """What a cell's targets sum to, shape (n,)."""
+        return size.opened if self.in_units else size.total
 
     def batch(self, rna_bg: sp.csr_matrix, atac_bp: sp.csr_matrix, device: torch.device) -> Batch:
         peaks_bp = self.peaks(atac_bp)
+        (genes_bg, level_x_b), (read_bp, level_y_b) = self.read_genes(rna_bg), self.read_peaks(peaks_bp)
         totals = depth_of(rna_bg), depth_of(peaks_bp)
         # A cell of which nothing was counted says nothing: its mean is one count, not none.
         log_x_b, log_y_b = (torch.from_numpy(np.log(np.where(v > 0, v, 1.0))).to(device) for v in totals)
         return Batch(
-            Bags.of(self.genes(rna_bg), device),
-            Bags.of(peaks_bp, device),
+            Bags.of(genes_bg, device),
+            Bags.of(read_bp, device),
             SparseTarget.of(sp.csr_matrix(rna_bg, dtype=np.float32), device),
             SparseTarget.of(peaks_bp, device),
             log_x_b,
             log_y_b,
+            log_x_b if self.levels is None else torch.full_like(log_x_b, float(np.log(self.scale.median))),
+            *(torch.from_numpy(level_b).to(device) for level_b in (level_x_b, level_y_b)),
         )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         return {
             **prefixed("tfidf", self.tfidf.arrays()),
             **prefixed("scale", self.scale.arrays()),
-            "unit": np.array(self.unit, dtype=np.float64),
+            "units": np.array(self.in_units),
+            "levels": np.array([self.levels.genes, self.levels.peaks] if self.levels else [], dtype=np.float64),
             "sizes.line": self.sizes.line_22,
             "sizes.reach": self.sizes.reach_22,
         }
@@ -145,7 +191,8 @@ class Inputs:
     def from_arrays(cls, arrays: Arrays) -> Self:
         return cls(
             TfIdf.from_arrays(unprefixed("tfidf", arrays)),
-            float(arrays["unit"]),
+            bool(arrays["units"]),
+            Levels(*(float(v) for v in arrays["levels"])) if len(arrays["levels"]) else None,
             DepthScale.from_arrays(unprefixed("scale", arrays)),
             Sizes(arrays["sizes.line"].astype(np.float64), arrays["sizes.reach"].astype(np.float64)),
         )
@@ -209,3 +256,28 @@ def mean_shares(cells: Rows, inputs: Inputs) -> tuple[Shares, Shares]:
 def size_of(peaks_np: sp.csr_matrix) -> Size:
     """Open peaks of each cell and the sum of their values."""
     return Size(np.diff(peaks_np.indptr).astype(np.float32), depth_of(peaks_np))
+
+
+def lengths_of(x_nf: sp.csr_matrix) -> Floats:
+    """Euclidean norm of each row, shape (n,)."""
+    return np.sqrt(depth_of(x_nf.multiply(x_nf).tocsr()))
+
+
+def _typical(length_n: Floats) -> float:
+    positive_n = length_n[length_n > 0]
+    return float(np.median(positive_n)) if positive_n.size else 1.0
+
+
+def _levelled(x_nf: sp.csr_matrix, length: float | None) -> tuple[sp.csr_matrix, Floats]:
+    """Rows brought to one length, and what they were multiplied by; an empty row stays so. None: as they are."""
+    by_n = np.ones(x_nf.shape[0], dtype=np.float32)
+    if length is None:
+        return x_nf, by_n
+    own_n = lengths_of(x_nf)
+    np.divide(np.float32(length), own_n, out=by_n, where=own_n > 0)
+    return scaled_rows(x_nf, by_n), by_n
+
+
+def _units(size: Size) -> Floats:
+    """One over the mean value of a cell's open peaks, shape (n,); 1 where none is open."""
+    return np.asarray(np.where(size.total > 0, size.opened / np.maximum(size.total, 1e-9), 1.0), dtype=np.float32)

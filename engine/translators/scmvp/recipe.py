@@ -36,9 +36,9 @@ class ScMVPRecipe:
     the mixture is fitted to the latents; 0 fits it to the untrained encoder's. warmup: epochs of these over which the
     weight of the divergence to the prior grows. apart: the cycle teaches the single encoders alone, and leaves the
     joint latent and the decoders as they are. thin_genes, thin_peaks: share of a cell's entries hidden from the
-    encoders while training. in_units: the peaks' target counts an open peak as one on average, instead of in TF-IDF's
-    own numbers. anneal: each stage's learning rate rises and falls. patience: epochs without a better validation loss
-    before a stage ends; 0: never.
+    encoders while training. in_units: the peaks' target counts a cell's open peaks as one on average, instead of in
+    TF-IDF's own numbers. level: the rows the encoders read are as long in every cell. anneal: each stage's learning
+    rate rises and falls. patience: epochs without a better validation loss before a stage ends; 0: never.
     """
 
     key: ClassVar[str] = "scmvp"
@@ -50,14 +50,15 @@ class ScMVPRecipe:
     batch: int = 128  # scMVP
     epochs: int = 30  # scMVP
     cycle: float = 1.0  # scMVP
-    kl_weight: float = 1.0  # scMVP
-    atac_weight: float = 1.0  # scMVP
+    kl_weight: float = 0.3  # scMVP: 1
+    atac_weight: float = 0.3  # scMVP: 1
     start_epochs: int = 10  # ours
     warmup: int = 9  # ours
     apart: bool = True  # ours
     thin_genes: float = 0.5  # ours
     thin_peaks: float = 0.5  # ours
     in_units: bool = True  # ours
+    level: bool = True  # ours
     anneal: bool = False  # ours
     patience: int = 0  # ours
 
@@ -79,7 +80,7 @@ class ScMVPRecipe:
         with seeded(hooks) as rng:
             fitting, held = (Rows.named(pair, names) for names in validation(split, rng))
             device = pick_device(hooks.device)
-            inputs = Inputs.fit(fitting, in_units=self.in_units)
+            inputs = Inputs.fit(fitting, in_units=self.in_units, level=self.level)
             shape, network = self.start(fitting, inputs, rng)
             network = network.to(device)
             trained = Training(self, network, inputs, fitting, held, device).whole(rng, hooks)

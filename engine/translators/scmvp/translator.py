@@ -16,7 +16,7 @@ from engine.layers.sparse import Bags
 from engine.training import Trained, pick_device
 from engine.translators.base import feature_positions
 from engine.translators.baselines.common import Spaces
-from engine.translators.scmvp.inputs import Inputs, Rows, size_of
+from engine.translators.scmvp.inputs import Inputs, Rows, Size, size_of
 from engine.translators.scmvp.mixture import Gaussian
 from engine.translators.scmvp.network import Decoder, ScMVPNetwork, Shape
 from engine.translators.state import State
@@ -79,7 +79,7 @@ class ScMVPTranslator(Spaces):
     def _encoded(self, rna_bg: sp.csr_matrix | None, atac_bp: sp.csr_matrix | None) -> Floats:
         z_bk = posterior(self._network, self._inputs, rna_bg, atac_bp, self._device).mean
         if atac_bp is not None:
-            size = size_of(self._inputs.peaks(atac_bp))
+            size = size_of(self._inputs.tfidf.transform(atac_bp))
         else:
             assert rna_bg is not None
             size = self._inputs.sizes.predict(rna_bg)
@@ -107,9 +107,9 @@ class ScMVPTranslator(Spaces):
 
     def _peaks(self, latent: Latent, positions: NDArray[np.int64]) -> Floats:
         """1 − exp(−rate/worth): the Poisson rate counted in open peaks, and what it says of at least one."""
-        total_n, opened_n = (np.exp(latent.values[:, i] / CARRIED) for i in (-2, -1))
-        rate_bf = self._shares(latent, 1, positions) * total_n[:, None]
-        out: Floats = -np.expm1(-rate_bf / self._inputs.opened_worth(opened_n, positions))
+        size = Size(*(np.exp(latent.values[:, i] / CARRIED) for i in (-1, -2)))
+        rate_bf = self._shares(latent, 1, positions) * self._inputs.total(size)[:, None]
+        out: Floats = -np.expm1(-rate_bf / self._inputs.worth(size, positions))
         return out
 
     def _shares(self, latent: Latent, which: int, positions: NDArray[np.int64]) -> Floats:
@@ -158,8 +158,8 @@ def posterior(
     device: torch.device,
 ) -> Gaussian:
     """q of the latent from what is there."""
-    genes = None if rna_bg is None else Bags.of(inputs.genes(rna_bg), device)
-    peaks = None if atac_bp is None else Bags.of(inputs.peaks(atac_bp), device)
+    genes = None if rna_bg is None else Bags.of(inputs.read_genes(rna_bg)[0], device)
+    peaks = None if atac_bp is None else Bags.of(inputs.read_peaks(inputs.peaks(atac_bp))[0], device)
     q: Gaussian
     if genes is not None and peaks is not None:
         q = network.joint(genes, peaks)
