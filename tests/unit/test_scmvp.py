@@ -121,6 +121,25 @@ def test_cells_without_any_structure_get_the_fewest_components() -> None:
     assert components_of(empty_csr(30, 20), np.random.default_rng(0)) == 2
 
 
+def test_sizes_of_the_latent_are_swept_by_one_setting(cells: tuple[PairedCells, Split]) -> None:
+    stages: list[str] = []
+    quick = replace(SMALL, epochs=2, start_epochs=1, sweep="2, 5,2")
+    swept = quick.fit(*cells, Hooks(threads=1, on_epoch=lambda epoch: stages.append(epoch.stage)))
+    assert stages == ["latent-2-start", "latent-2-mixture", "latent-5-start", "latent-5-mixture"]
+    alone = {k: replace(quick, latent=k, sweep="").fit(*cells, Hooks(threads=1)).trained for k in (2, 5)}
+    losses = {k: trained.best_loss for k, trained in alone.items() if trained}
+    assert swept.swept == pytest.approx(losses)
+    latent = min(losses, key=lambda k: losses[k])
+    assert swept.embedding(swept.encode(both(cells[0]))).shape[1] == latent
+    assert f"{latent} dimensions of z" in swept.notes[1]
+
+
+@pytest.mark.parametrize("sweep", ["ten", "0", "5,1000", "-3"])
+def test_sizes_that_are_none_are_refused(sweep: str) -> None:
+    with pytest.raises(BadSetting):
+        replace(SMALL, sweep=sweep)
+
+
 def test_the_card_says_that_translation_is_our_extension(model: ScMVPTranslator) -> None:
     assert any("extension" in note for note in model.notes)
 

@@ -6,7 +6,7 @@ leaves open and how it is read here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -30,7 +30,8 @@ WIDEST = 128 - EXTRAS  # a job's latent is at most 128 numbers
 class ScMVPRecipe:
     """Settings with the paper's numbers where it gives any.
 
-    components: of the mixture, 0: from the effective rank of the cells' correlations. latent: dimensions of z.
+    components: of the mixture, 0: from the effective rank of the cells' correlations. latent: dimensions of z. sweep:
+    sizes of z to try instead, such as 5,10,20; the one with the least loss on validation cells is kept.
     epochs: at most, of both stages together. cycle: weight of the cycle's four divergences. kl_weight: of those to the
     prior. atac_weight: of the peaks' likelihood. start_epochs: of the epochs, those with the plain prior N(0, I) before
     the mixture is fitted to the latents; 0 fits it to the untrained encoder's. warmup: epochs of these over which the
@@ -44,6 +45,7 @@ class ScMVPRecipe:
     key: ClassVar[str] = "scmvp"
     components: int = 0  # scMVP: given, or from the rank of the cell-cell correlation matrix
     latent: int = 10  # scMVP
+    sweep: str = ""
     hidden: int = 128  # scMVP
     heads: int = 8  # scMVP, of 16 features each
     learning_rate: float = 5e-3  # scMVP
@@ -63,6 +65,8 @@ class ScMVPRecipe:
     patience: int = 0  # ours
 
     def __post_init__(self) -> None:
+        for latent in self.latents:
+            replace(self, latent=latent, sweep="")
         if self.heads < 1 or self.hidden % self.heads:
             raise BadSetting(f"{self.hidden} hidden units are not {self.heads} heads.", hint="`--set heads=8`.")
         if not 1 <= self.latent <= WIDEST or self.components < 0 or self.start_epochs < 0 or self.warmup < 0:
@@ -75,15 +79,40 @@ class ScMVPRecipe:
             if not 0 <= getattr(self, name) < 1:
                 raise BadSetting(f"{name}={getattr(self, name)} hides nothing or all.", hint="At least 0, below 1.")
 
+    @property
+    def latents(self) -> tuple[int, ...]:
+        """The sizes of `sweep`, each once. Raises BadSetting."""
+        words = [word.strip() for word in self.sweep.split(",") if word.strip()]
+        if not all(word.isdecimal() for word in words):
+            raise BadSetting(
+                f"sweep={self.sweep} names no sizes.", hint="Whole numbers with commas: `--set sweep=5,10,20`."
+            )
+        return tuple(dict.fromkeys(map(int, words)))
+
     def fit(self, pair: PairedCells, split: Split, hooks: Hooks) -> ScMVPTranslator:
         """Everything is fitted on `split.train`; `split.valid` stops the training (a tenth of train, where empty)."""
+        if not self.latents:
+            return self._fitted(pair, split, hooks)
+        tried: dict[int, float] = {}
+        best: ScMVPTranslator | None = None
+        for latent in self.latents:
+            found = replace(self, latent=latent)._fitted(pair, split, hooks, prefix=f"latent-{latent}-")
+            assert found.trained is not None
+            if best is None or found.trained.best_loss < min(tried.values()):
+                best = found
+            tried[latent] = found.trained.best_loss
+        assert best is not None
+        best.swept = tried
+        return best
+
+    def _fitted(self, pair: PairedCells, split: Split, hooks: Hooks, prefix: str = "") -> ScMVPTranslator:
         with seeded(hooks) as rng:
             fitting, held = (Rows.named(pair, names) for names in validation(split, rng))
             device = pick_device(hooks.device)
             inputs = Inputs.fit(fitting, in_units=self.in_units, level=self.level)
             shape, network = self.start(fitting, inputs, rng)
             network = network.to(device)
-            trained = Training(self, network, inputs, fitting, held, device).whole(rng, hooks)
+            trained = Training(self, network, inputs, fitting, held, device, prefix=prefix).whole(rng, hooks)
         return ScMVPTranslator(
             network, inputs, recipe=self, shape=shape, rna=pair.rna.space, atac=pair.atac.space, device=device,
             trained=trained,

@@ -40,7 +40,7 @@ class StageClock(Clock):
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """Both stages over the same cells. held: those that stop it."""
+    """Both stages over the same cells. held: those that stop it. prefix: of the stages' names."""
 
     recipe: ScMVPRecipe
     network: ScMVPNetwork
@@ -49,6 +49,7 @@ class Training:
     held: Rows
     device: torch.device
     clock: StageClock = field(default_factory=StageClock)
+    prefix: str = ""
 
     def whole(self, rng: np.random.Generator, hooks: Hooks) -> Trained:
         """Train to the end; what is told is of the last stage, with all epochs counted."""
@@ -67,7 +68,8 @@ class Training:
         schedule = Schedule(epochs, r.patience or epochs, r.batch, r.learning_rate, clip=0.0, anneal=r.anneal)
         return train(
             self.network, cells=len(self.cells), schedule=schedule, step=self.step, validate=self.validate, rng=rng,
-            hooks=self.clock.following(hooks), stage=name, parameters=self.network.weights(prior=self.clock.mixture),
+            hooks=self.clock.following(hooks), stage=self.prefix + name,
+            parameters=self.network.weights(prior=self.clock.mixture),
         )  # fmt: skip
 
     def weights(self) -> Weights:

@@ -59,11 +59,14 @@ class ScMVPTranslator(Spaces):
         self._network = network.to(device).eval()
         self._inputs, self._recipe, self._shape, self._device = inputs, recipe, shape, device
         self.trained = trained
+        self.swept: dict[int, float] = {}  # loss on validation cells by size of z, where several were tried
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What its card must say of how it was made."""
-        return (f"{self._shape.components} mixture components.", EXTENSION)
+        said = ", ".join(f"{latent}: {loss:.2f}" for latent, loss in self.swept.items())
+        swept = (f"{self._shape.latent} dimensions of z, by the loss on validation cells ({said}).",) if said else ()
+        return (f"{self._shape.components} mixture components.", *swept, EXTENSION)
 
     @torch.no_grad()
     def encode(self, batch: CellBatch) -> Latent:
