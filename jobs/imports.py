@@ -73,7 +73,7 @@ class Importer:
     def begin(self, source: str, *, modality: Modality | None, name: str) -> DatasetRow:
         """The row of an import that has begun. Raises BadSource, NotReady and kin for what can be refused at once."""
         origin = self.origin(source)
-        if origin.upload is not None and (known := self._under_way(source)):
+        if origin.upload is not None and (known := self._of(source)):
             return known[0]  # asked twice: the file is there once, and goes when it was read
         row = _row(source, name=display_name(name) if name.strip() else origin.name, modality=modality)
         self._begin([row])
@@ -84,10 +84,10 @@ class Importer:
         if source.startswith("example:"):
             raise BadSource("An example is two files.", hint="Bring in example:MODEL/rna and example:MODEL/atac.")
         origin = self.origin(source)
-        if origin.upload is not None and (under_way := self._under_way(source)):
-            halves = {row.modality: row for row in self._of(source)}
+        if origin.upload is not None and (known := self._of(source)):
+            halves = {row.modality: row for row in known}
             if {m.value for m in Modality} != set(halves):
-                raise NotReady(f"{under_way[0].name} is being brought in by itself.", hint="Upload the file again.")
+                raise NotReady(f"{known[0].name} is being brought in by itself.", hint="Upload the file again.")
             return halves[Modality.RNA.value], halves[Modality.ATAC.value]
         called = display_name(name) if name.strip() else origin.name
         rna, atac = (_row(source, name=f"{called} ({m.value.upper()})", modality=m) for m in Modality)
@@ -102,11 +102,8 @@ class Importer:
         self.database.write_now(insert)
         self._schedule(rows)
 
-    def _under_way(self, source: str) -> list[DatasetRow]:
-        return [row for row in self._of(source) if row.state == "importing"]
-
     def _of(self, source: str) -> list[DatasetRow]:
-        """What was brought in from there, or is about to be."""
+        """What was brought in from there, or is about to be; of an upload that is still there, what it goes with."""
         with self.database.read() as conn:
             return [row for row in table.find(conn, limit=10_000) if row.origin == source]
 

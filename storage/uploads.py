@@ -159,14 +159,17 @@ class UploadArea:
 
         Raises UploadIncomplete; Corrupt when the bytes are not those announced, and then the upload is gone.
         """
-        with self._alone(id):
-            meta = self._mend(self._load(id))
-            if meta.sha256 is None:
-                meta = self._close(meta, sha256)
-            path = self._data(meta)
+        meta = self._load(id)
+        if meta.sha256 is None:  # one that is closed changes no more: any number may ask for it at once
+            with self._alone(id):
+                meta = self._mend(self._load(id))
+                if meta.sha256 is None:
+                    meta = self._close(meta, sha256)
         if sha256 is not None and sha256.lower() != meta.sha256:
             raise Corrupt(f"Upload {meta.name!r} is finished and has another SHA-256.", hint="Begin a new upload.")
-        return FinishedUpload(id, meta.name, path, path.stat().st_size, str(meta.sha256))
+        with self._still_there(id):
+            size = self._stat(meta).st_size
+        return FinishedUpload(id, meta.name, self._data(meta), size, str(meta.sha256))
 
     def discard(self, id: str) -> bool:
         """Removes the upload and its bytes; whether it was there. Raises UploadBusy."""

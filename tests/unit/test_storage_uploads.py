@@ -177,6 +177,14 @@ def test_two_requests_cannot_write_one_upload_at_once(area: UploadArea):
     assert area.append(id, 0, chunks()) == 5
 
 
+def test_a_finished_upload_answers_while_another_request_holds_it(area: UploadArea):
+    id = area.create("x")
+    area.append(id, 0, [b"all"])
+    first = area.finish(id)
+    with area._alone(id):
+        assert area.finish(id) == first
+
+
 def test_a_finished_upload_takes_no_more(area: UploadArea):
     id = area.create("x")
     area.append(id, 0, [b"all"])
