@@ -20,6 +20,7 @@ from app.analyses import (
     question,
 )
 from app.components.address import choice, choices
+from app.components.grouping import grouping
 from app.components.pair import Pair
 from app.parting import batch_columns
 
@@ -172,15 +173,8 @@ def _finds_neighbours(asked: Asked, chosen: dict[str, Any]) -> bool:
 def _grouping(asked: Asked) -> dict[str, Any]:
     chosen: dict[str, Any] = {}
     if asked.has("components"):
-        clusters = st.number_input(
-            "Groups by k-means", min_value=0, max_value=500, value=0, step=1, key="components", bind="query-params",
-            help="0: as many as the label has kinds; without a label, as many as Leiden finds.",
-        )  # fmt: skip
-        resolution = st.number_input(
-            "Resolution of Leiden", min_value=0.1, max_value=20.0, value=1.0, step=0.1, key="resolution",
-            bind="query-params", help="Higher: more and smaller groups.",
-        )  # fmt: skip
-        chosen |= {"components": int(clusters), "resolution": float(resolution)}
+        clusters, resolution = grouping(key="components")
+        chosen |= {"components": clusters, "resolution": resolution}
     return chosen
 
 

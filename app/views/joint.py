@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import jointly, present
 from app.components import failure, preflight
+from app.components.grouping import grouping
 from app.components.pair import Pair, pair
 from app.kinds import NO_LABEL
 from app.readings import looks_like_type
@@ -74,14 +75,7 @@ def _spec(cells: Pair, model: ModelView) -> JointSpec:
     with st.expander("Groups, maps and seed", icon=":material/tune:", key="options"):
         left, right = st.columns(2)
         with left:
-            clusters = st.number_input(
-                "Groups by k-means", min_value=0, max_value=500, value=0, step=1, key="clusters", bind="query-params",
-                help="0: as many as the label has kinds; without a label, as many as Leiden finds.",
-            )  # fmt: skip
-            resolution = st.number_input(
-                "Resolution of Leiden", min_value=0.1, max_value=20.0, value=1.0, step=0.1, key="resolution",
-                bind="query-params", help="Higher: more and smaller groups.",
-            )  # fmt: skip
+            clusters, resolution = grouping(key="clusters")
         with right:
             umap = st.checkbox("Draw maps of the cells (UMAP)", value=True, key="umap", help="Adds some seconds.")
             export = st.checkbox(
@@ -93,8 +87,8 @@ def _spec(cells: Pair, model: ModelView) -> JointSpec:
                 help="Same cells, settings and seed: the same answer.",
             )  # fmt: skip
     return JointSpec(
-        model=model.id, rna=cells.rna.id, atac=cells.atac.id, label=label, clusters=int(clusters),
-        resolution=float(resolution), umap=umap, export=export, seed=int(seed),
+        model=model.id, rna=cells.rna.id, atac=cells.atac.id, label=label, clusters=clusters,
+        resolution=resolution, umap=umap, export=export, seed=int(seed),
     )  # fmt: skip
 
 
