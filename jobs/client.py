@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Unpack
 
 from engine.types import Direction, Modality
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
@@ -17,6 +17,7 @@ from jobs.views import (
     Health,
     JobView,
     ModelView,
+    PageOf,
     PredictabilityView,
     PreflightView,
     RecipeView,
@@ -152,22 +153,8 @@ class Client(Protocol):
         ...
 
     # Of analyses.
-    def analysis_table(
-        self,
-        id: str,
-        name: str,
-        *,
-        where: Mapping[str, str] | None = None,
-        query: str = "",
-        sort: str = "",
-        descending: bool = False,
-        limit: int = 1_000,
-        offset: int = 0,
-    ) -> TableView:
-        """A page of a table of the report, by "WHAT.TABLE" such as "lasso.links" or "trends.curve".
-
-        where: exact values of columns, as text. query: a part of any column of text. sort: a column.
-        """
+    def analysis_table(self, id: str, name: str, **page: Unpack[PageOf]) -> TableView:
+        """A page of a table of the report, by "WHAT.TABLE" such as "lasso.links" or "trends.curve"."""
         ...
 
     def analysis_genome(self, id: str, place: str) -> GenomeView:

@@ -7,9 +7,9 @@ import json
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, Unpack
 from urllib.parse import quote
 
 import httpx
@@ -29,6 +29,7 @@ from jobs.views import (
     Health,
     JobView,
     ModelView,
+    PageOf,
     PredictabilityView,
     PreflightView,
     RecipeView,
@@ -217,20 +218,12 @@ class HttpClient:
         asked = {"modality": modality, "features": list(features), "cells": None if cells is None else list(cells)}
         return Values.model_validate(self._post(f"jobs/{_part(id)}/joint/values", asked))
 
-    def analysis_table(
-        self,
-        id: str,
-        name: str,
-        *,
-        where: Mapping[str, str] | None = None,
-        query: str = "",
-        sort: str = "",
-        descending: bool = False,
-        limit: int = 1_000,
-        offset: int = 0,
-    ) -> TableView:
-        asked: dict[str, Any] = {"query": query, "sort": sort, "limit": limit, "offset": offset}
-        asked |= {"descending": str(descending).lower(), "where": json.dumps(dict(where or {}), ensure_ascii=False)}
+    def analysis_table(self, id: str, name: str, **page: Unpack[PageOf]) -> TableView:
+        asked: dict[str, Any] = dict(page)
+        if "where" in page:
+            asked["where"] = json.dumps(dict(page["where"]), ensure_ascii=False)
+        if "descending" in page:
+            asked["descending"] = str(page["descending"]).lower()
         return TableView.model_validate(self._get(f"jobs/{_part(id)}/analysis/tables/{_part(name)}", **asked))
 
     def analysis_genome(self, id: str, place: str) -> GenomeView:

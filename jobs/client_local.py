@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from engine.types import Direction, Modality
 from jobs.failures import typed_errors
@@ -18,6 +18,7 @@ from jobs.views import (
     Health,
     JobView,
     ModelView,
+    PageOf,
     PredictabilityView,
     PreflightView,
     RecipeView,
@@ -200,22 +201,9 @@ class LocalClient:
         with typed_errors():
             return self._service.joint.values(id, modality, features=features, cells=cells)
 
-    def analysis_table(
-        self,
-        id: str,
-        name: str,
-        *,
-        where: Mapping[str, str] | None = None,
-        query: str = "",
-        sort: str = "",
-        descending: bool = False,
-        limit: int = 1_000,
-        offset: int = 0,
-    ) -> TableView:
+    def analysis_table(self, id: str, name: str, **page: Unpack[PageOf]) -> TableView:
         with typed_errors():
-            return self._service.analysis.table(
-                id, name, where=where, query=query, sort=sort, descending=descending, limit=limit, offset=offset
-            )
+            return self._service.analysis.table(id, name, **page)
 
     def analysis_genome(self, id: str, place: str) -> GenomeView:
         with typed_errors():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict
 
@@ -216,6 +217,20 @@ class Values(View):
     scale: str
     predicted: list[list[float]] | None = None
     truth: list[list[float]] | None = None
+
+
+class PageOf(TypedDict, total=False):
+    """Which page of a table; 1,000 rows where no limit is given.
+
+    where: exact values of columns, as text. query: a part of any column of text. sort: a column.
+    """
+
+    where: Mapping[str, str]
+    query: str
+    sort: str
+    descending: bool
+    limit: int
+    offset: int
 
 
 class TableView(View):

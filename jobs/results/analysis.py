@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from jobs.errors import BadRequest, Conflict
 from jobs.results import tables
 from jobs.results.read import Results
 from jobs.spec import AnalysisSpec, read_spec
-from jobs.views import GenomeView, TableView
+from jobs.views import GenomeView, PageOf, TableView
 
 if TYPE_CHECKING:
     from jobs.results.genome import Track
@@ -31,24 +30,13 @@ class AnalysisResults:
     def __post_init__(self) -> None:
         self._track = lru_cache(maxsize=TRACKS_KEPT)(self._load)  # ends with this object
 
-    def table(
-        self,
-        id: str,
-        name: str,
-        *,
-        where: Mapping[str, str] | None = None,
-        query: str = "",
-        sort: str = "",
-        descending: bool = False,
-        limit: int = tables.PAGE_ROWS,
-        offset: int = 0,
-    ) -> TableView:
+    def table(self, id: str, name: str, **page: Unpack[PageOf]) -> TableView:
         """Raises BadRequest for a table or a column that is not there, with those that are."""
         self._asked(id)
         known = [a.name.removesuffix(PARQUET) for a in self.results.artifacts(id) if a.name.endswith(PARQUET)]
         if name not in known:
             raise BadRequest(f"There is no table {name[:80]!r}.", hint=f"There are {', '.join(known)}.")
-        asked = tables.Asked(where or {}, query, sort, descending, limit, offset)
+        asked = tables.Asked(**page)
         with self.results.turn:
             return tables.page(self.results.open_artifact(id, name + PARQUET), asked)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ REAL = ("FLOAT", "DOUBLE")
 class Asked:
     """where: exact values of columns, as text. query: a part of any column of text. sort: a column."""
 
-    where: Mapping[str, str]
+    where: Mapping[str, str] = field(default_factory=dict)
     query: str = ""
     sort: str = ""
     descending: bool = False
