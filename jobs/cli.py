@@ -15,6 +15,7 @@ from typing import Any
 
 from jobs.commands.analyse import add_analyse
 from jobs.commands.benchmark_parser import add_benchmark
+from jobs.commands.both import add_both
 from jobs.commands.embed_parser import add_embed
 from jobs.commands.jobs_parser import add_jobs, setting_of
 from jobs.commands.predictability import add_predictability
@@ -104,9 +105,9 @@ def _train(a: Arguments) -> int:
     if a.epochs:
         settings["epochs"] = str(a.epochs)
     document = fit.train(
-        rna=a.rna, atac=a.atac, model=a.model, out=a.out, split=a.split, hold_out=a.hold_out, seed=a.seed,
-        device=a.device, settings=settings, genome=a.genome, id=a.id, licence=a.licence, split_by=a.split_by,
-        fresh=a.fresh,
+        rna=a.rna, atac=a.atac, pair=a.pair, model=a.model, out=a.out, split=a.split, hold_out=a.hold_out,
+        seed=a.seed, device=a.device, settings=settings, genome=a.genome, id=a.id, licence=a.licence,
+        split_by=a.split_by, fresh=a.fresh,
     )  # fmt: skip
     if a.json:
         _print(document)
@@ -326,8 +327,7 @@ def _add_offline(commands: Any) -> None:
     inspect.add_argument("--modality", choices=("rna", "atac"), help="where the names do not tell")
 
     train = _command(commands, "train", _train, "fit a model on RNA and ATAC of the same cells")
-    train.add_argument("--rna", required=True)
-    train.add_argument("--atac", required=True)
+    add_both(train)
     train.add_argument("--model", required=True, metavar="KEY", help="`crossview models recipes` lists them")
     train.add_argument("--out", required=True, type=Path, metavar="BUNDLE")
     held = train.add_mutually_exclusive_group()

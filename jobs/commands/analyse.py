@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jobs.commands.both import add_both
+
 Arguments = argparse.Namespace
 Command = Callable[..., Any]
 KINDS = {
@@ -41,8 +43,7 @@ def _run(a: Arguments) -> int:
 
 
 def _common(parser: Any, seed: Callable[[str], int]) -> None:
-    parser.add_argument("--rna", required=True, help="RNA counts: a path or s3://bucket/key")
-    parser.add_argument("--atac", required=True, help="ATAC counts of the same cells")
+    add_both(parser)
     parser.add_argument("--model", metavar="BUNDLE_OR_ID", help="for the joint embedding and imputed profiles")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="for tables and report.json")
     parser.add_argument("--label", default="", metavar="COLUMN", help="of cell labels")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ from jobs.analysis.asked import ON, Asked
 from jobs.analysis.report import carry_out
 from jobs.analysis.sight import Sight, held_out, paired
 from jobs.catalog import resolve
-from jobs.commands.offline import Say, taken, to_stderr, write_json
+from jobs.commands.both import both_taken
+from jobs.commands.offline import Say, to_stderr, write_json
 
 Arguments = argparse.Namespace
 DONE = 0
@@ -101,10 +101,9 @@ def _sight(a: Arguments, asked: Asked, say: Say) -> Sight:
     from engine.training import pick_device
 
     bundle = load_bundle(resolve(a.model), device=str(pick_device(a.device))) if a.model else None
-    with ExitStack() as open_files:
-        r = open_files.enter_context(taken(a.rna, modality=Modality.RNA, say=say))
-        t = open_files.enter_context(taken(a.atac, modality=Modality.ATAC, say=say))
-        pair = paired(_cells(r.path, a.genome), _cells(t.path, a.genome), say)
+    with both_taken(rna=a.rna, atac=a.atac, pair=a.pair, say=say) as both:
+        cells = {m: _cells(each.path, a.genome) for m, each in both.items()}
+        pair = paired(cells[Modality.RNA], cells[Modality.ATAC], say)
     return Sight(asked, held_out(pair, bundle, say) if asked.held_out else pair, bundle, a.out, say)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import BadInput, BadSetting
+from engine.errors import BadSetting
 from engine.intake.canonical import CanonicalCells
 from engine.types import Cells, Modality, Names, PairedCells
-from jobs.commands.offline import Say, fetched, taken, taken_from, to_stderr
+from jobs.commands.both import both_taken
+from jobs.commands.offline import Say, to_stderr
 from jobs.version import code_version
 
 if TYPE_CHECKING:
@@ -71,21 +71,7 @@ def _sources(rna: str | None, atac: str | None, pair: str | None) -> dict[str, s
 @contextmanager
 def _opened(rna: str | None, atac: str | None, pair: str | None, say: Say) -> Iterator[Opened]:
     """Both canonical copies, open, gone when the block ends."""
-    if bool(pair) == bool(rna or atac) or (not pair and not (rna and atac)):
-        raise BadInput(
-            "A joint view needs RNA and ATAC of the same cells.",
-            hint="Give --rna FILE and --atac FILE, or one multiome file with --pair FILE.",
-        )
-    with ExitStack() as stack:
-        found = {}
-        if pair:
-            with fetched(pair, say=say) as path:
-                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crossview-")))
-                for modality in Modality:
-                    found[modality] = taken_from(path, folder / f"{modality.value}.h5ad", modality, name=pair)
-        else:
-            for modality, source in zip(Modality, (rna, atac), strict=True):
-                found[modality] = stack.enter_context(taken(str(source), modality=modality, say=say))
+    with both_taken(rna=rna, atac=atac, pair=pair, say=say) as found, ExitStack() as stack:
         yield {m: stack.enter_context(CanonicalCells.open(each.path)) for m, each in found.items()}
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jobs.commands.both import add_both
+
 DONE = 0
 
 
@@ -17,9 +19,7 @@ def add_embed(commands: Any, command: Callable[..., Any]) -> None:
         commands, "embed", _run, "see RNA and ATAC of the same cells in one view: embedding, clusters, maps"
     )
     embed.add_argument("--model", required=True, metavar="BUNDLE_OR_ID")
-    embed.add_argument("--rna", metavar="R.h5ad")
-    embed.add_argument("--atac", metavar="A.h5ad")
-    embed.add_argument("--pair", metavar="FILE", help="one file of both: 10x multiome .h5 or .h5mu")
+    add_both(embed)
     embed.add_argument("--out", required=True, type=Path, metavar="joint.h5ad")
     embed.add_argument("--report", type=Path, metavar="report.json", help="also write scores and provenance there")
     embed.add_argument("--label", default="", metavar="COLUMN", help="a label of the cells to compare clusters with")

@@ -13,7 +13,8 @@ from engine.errors import BadSetting
 from engine.intake.canonical import CanonicalCells
 from engine.splits import by_chance, by_values, parse_held, read_split, split_document
 from engine.types import Cells, Modality, Split
-from jobs.commands.offline import Say, Taken, taken, to_stderr, write_card, write_json
+from jobs.commands.both import both_taken
+from jobs.commands.offline import Say, Taken, to_stderr, write_card, write_json
 from jobs.training.curve import Curve, how_it_went
 from jobs.version import code_version
 
@@ -26,8 +27,9 @@ ASKED, CURVE = "asked.json", "curve.json"
 
 def train(
     *,
-    rna: str,
-    atac: str,
+    rna: str | None = None,
+    atac: str | None = None,
+    pair: str | None = None,
     model: str,
     out: Path,
     split: Path | None = None,
@@ -42,7 +44,7 @@ def train(
     fresh: bool = False,
     say: Say = to_stderr,
 ) -> dict[str, Any]:
-    """Fit a model on a pair and save it as a bundle with its report and card.
+    """Fit a model on a pair (rna and atac, or one file of both) and save it as a bundle with its report and card.
 
     What a killed run left in OUT.training is gone on from, where cells, settings and seed are the same; fresh: never.
     """
@@ -55,9 +57,10 @@ def train(
     filters = filters_for(chosen, filters)
     if out.exists() and not (out / "bundle.json").is_file() and any(out.glob("*.safetensors")):
         raise BadSetting(f"{out} exists and is no model of ours.", hint="Choose another folder for --out.")
-    with taken(rna, modality=Modality.RNA, say=say) as r, taken(atac, modality=Modality.ATAC, say=say) as a:
+    with both_taken(rna=rna, atac=atac, pair=pair, say=say) as both:
         part = _parting(split, hold_out, split_by, seed)
-        found = prepare(_cells(r, genome), _cells(a, genome), part=part, filters=filters, by=split_by)
+        cells = {m: _cells(each, genome) for m, each in both.items()}
+        found = prepare(cells[Modality.RNA], cells[Modality.ATAC], part=part, filters=filters, by=split_by)
     _tell(found, model, say)
     place = pick_device(device).type
     work = _working_folder(out, _digest(found, chosen, seed, place), fresh=fresh, say=say)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -23,6 +24,8 @@ from tests.running import JOINT, built_cells, fit_tiny_model, order_joint
 from tests.tenx import write_tenx
 
 pytestmark = pytest.mark.slow
+RAW = ("--label", "cell_type", "--on", "raw", "--embedding", "rna", "--no-umap")
+RIDGE = ("filters=none", "components=4", "target_components=4")
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +75,23 @@ def test_one_file_of_both_gives_the_same_embedding(
     one, other = (ad.read_h5ad(tmp_path / f"{which}.h5ad") for which in ("one", "two"))
     np.testing.assert_allclose(one.obsm["X_crossview"], other.obsm["X_crossview"], atol=1e-6)
     assert "X_umap" not in one.obsm
+
+
+def test_training_and_analyses_take_one_file_of_both(
+    lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answer(*arguments: str) -> dict[str, Any]:
+        assert main([*arguments, "--genome", "hg38", "--json"]) == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    said = {}
+    for name, given in (("one", ["--pair", str(lab / "both.h5mu")]), ("two", two(lab))):
+        settings = [word for setting in RIDGE for word in ("--set", setting)]
+        made = answer("train", *given, "--model", "ridge", *settings, "--out", str(tmp_path / name))
+        found = answer("analyse", "cluster", *given, *RAW, "--out", str(tmp_path / "found"))
+        said[name] = (made["bundle"], found["results"])
+    assert said["one"] == said["two"]
 
 
 def test_without_json_the_report_is_a_few_lines(lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
