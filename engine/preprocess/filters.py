@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from engine.errors import BadSetting, NoCells
 from engine.types import Cells, FeatureSpace, Modality, PairedCells, Split
 
 SEX_CHROMOSOMES = frozenset({"chrX", "chrY"})
+WORTH_TELLING = 0.9  # of the training cells; where fewer are left, it is said  # ours
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,18 @@ def filter_pair(pair: PairedCells, split: Split, settings: FilterSettings) -> Fi
         "peaks": [int(peaks_p.sum()), len(peaks_p)],
     }
     return Filtered(PairedCells(_columns(pair.rna, genes_g), _columns(pair.atac, peaks_p)), split, kept)
+
+
+def lost_cells(kept: Mapping[str, Any]) -> str:
+    """What to tell where the filters left out more than a tenth of the training cells; empty otherwise."""
+    left, of = kept.get("training_cells", (1, 1))
+    if left >= WORTH_TELLING * of:
+        return ""
+    settings = kept["settings"]
+    return (
+        f"The filters leave {left:,} of {of:,} training cells: the others have fewer than {settings['min_genes']:,} "
+        f"or more than {settings['max_genes']:,} genes. Lower min_genes, or keep all with filters=none."
+    )
 
 
 def _columns(cells: Cells, mask: NDArray[np.bool_]) -> Cells:

@@ -106,9 +106,9 @@ def _cells(cells: Taken, genome: str | None) -> Cells:
 
 
 def _tell(found: Prepared, model: str, say: Say) -> None:
-    if found.matching.told:
-        say(found.matching.note)
-    for note in found.leaks.notes:
+    from jobs.training.tasks import notes_of
+
+    for note in notes_of(found):
         say(note)
     say(
         f"Training {model} on {len(found.used.train):,} cells, {len(found.pair.rna.space):,} genes, "

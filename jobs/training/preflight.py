@@ -119,7 +119,7 @@ def _looked(spec: Asked, paths: Mapping[Modality, Path], size: Size) -> dict[str
     if whole:
         filtered = filter_pair(parted.pair, parted.split, filters)
         sides = {side: len(getattr(filtered.split, side)) for side in ("train", "valid", "test")}
-        found |= {"split": sides, "kept": {k: v for k, v in filtered.kept.items() if k != "settings"}}
+        found |= {"split": sides, "kept": filtered.kept}
     return found
 
 
@@ -147,12 +147,17 @@ def _names_alone(opened: CanonicalCells) -> Cells:
 
 
 def _notes(found: Mapping[str, Any]) -> Iterator[IssueView]:
+    from engine.preprocess.filters import lost_cells
+
     if found.get("told"):
         hint = "Only cells in both files train and judge."
         yield IssueView(level="note", code="cells-differ", message=found["pairing"], hint=hint)
     for note in found.get("leaks", {}).get("notes", ()):
         hint = "Hold out whole batches to know how it does on a new one."
         yield IssueView(level="note", code="same-batch", message=note, hint=hint)
+    if lost := lost_cells(found.get("kept", {})):
+        hint = "Set min_genes or filters among the settings of the model."
+        yield IssueView(level="note", code="cells-filtered", message=lost, hint=hint)
     judging = found.get("split", {}).get("test", FEW_TEST)
     if judging < FEW_TEST:
         message = f"Only {judging:,} cells judge the model: its scores will have wide intervals."

@@ -58,8 +58,11 @@ def prepare_pair(attempt: Attempt, arguments: Arguments, device: str) -> dict[st
 
 def notes_of(found: Prepared) -> list[str]:
     """What a reader of the curve should know of the cells."""
+    from engine.preprocess.filters import lost_cells
+
     pairing = [found.matching.note] if found.matching.told else []
-    return [*pairing, *found.leaks.notes]
+    lost = lost_cells(found.kept)
+    return [*pairing, *found.leaks.notes, *([lost] if lost else [])]
 
 
 def train_model(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
 from engine.errors import BadSetting, NoCells
-from engine.preprocess.filters import FilterSettings, filter_pair
+from engine.preprocess.filters import FilterSettings, filter_pair, lost_cells
 from engine.preprocess.steps import DepthScale, Projection, TfIdf, ZScore
 from engine.translators.baselines.common import as_probability
 from engine.types import PairedCells
@@ -96,6 +96,20 @@ def test_sex_chromosomes_and_common_peaks_are_dropped_as_published() -> None:
     share = np.asarray((train > 0).mean(axis=0)).ravel()
     assert share.max() <= 0.15
     assert found.kept["peaks"] == [len(found.pair.atac.space), 88]
+
+
+def test_filters_that_leave_few_cells_say_so_and_how_to_keep_them() -> None:
+    pair = paired(cells=60, genes=50, peaks=88, rng=np.random.default_rng(3))
+    split = split_of(pair)
+    detected = np.sort(np.diff(pair.named(split.train).rna.counts.indptr))
+    half, all_of_them = int(detected[len(detected) // 2]), int(detected[0])
+    kept = filter_pair(pair, split, FilterSettings(min_genes=half, max_share=1, min_cells=0)).kept
+    left, of = kept["training_cells"]
+    assert 0 < left < 0.9 * of
+    assert f"{left:,} of {of:,} training cells" in lost_cells(kept)
+    assert f"fewer than {half} " in lost_cells(kept)
+    whole = filter_pair(pair, split, FilterSettings(min_genes=all_of_them, max_share=1, min_cells=0)).kept
+    assert lost_cells(whole) == lost_cells({}) == ""
 
 
 def test_filters_that_leave_nothing_say_which_and_what_to_do() -> None:
