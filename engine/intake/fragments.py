@@ -39,7 +39,8 @@ MOST_CHROMOSOMES = 1 << 20  # ours
 BEYOND = 1e-5  # ours: share of fragments beyond a chromosome's end that no right build has; at least 10 of them
 # Ours, as in `engine.genome.detect`: cuts in peaks over cuts in the same peaks moved aside. A right build gave 1.9 and
 # more, another one about 1; judged only where at least 500 cuts of a sample hit at all.
-RIGHT, ENOUGH_HITS, SAMPLE, NEVER = 1.3, 500, 2_000, 2e-3
+RIGHT, ENOUGH_HITS, SAMPLE = 1.3, 500, 10_000  # a piece
+RARE, ENOUGH = 2e-3, 20_000  # ours: share of cuts in peaks below which no build is right, of so many looked at
 SHIFTS = (-300_000, -150_000, 150_000, 300_000)
 _FIELDS = re.compile(rb"[^\t\n]+\t[0-9]+\t[0-9]+\t[^\t\n]+(\t[^\n]*)?\r?\n")
 Ints = NDArray[np.int64]
@@ -173,7 +174,7 @@ class _Counting:
             for hit, peak in self.line.hits(at):
                 tally.cuts_in_peaks += len(hit)
                 spool.add(rows[hit], peak, 1.0)
-        self._sample(np.where(known, base + start, -1)[:SAMPLE])
+        self._sample(np.where(known, base + start, -1)[:: max(1, len(rows) // SAMPLE)])
 
     def _bases(self, spelt: list[str], chrom: NDArray[Any], end: Ints) -> Ints:
         """Where each chromosome of a piece begins on the line of peaks; −1 for those without a peak."""
@@ -221,7 +222,7 @@ class _Counting:
         if self.tiles:
             return
         judged = tally.here >= ENOUGH_HITS and tally.here < RIGHT * tally.aside
-        if judged or (tally.sampled >= 100 * SAMPLE and share < NEVER) or not tally.cuts_in_peaks:
+        if judged or (tally.sampled >= ENOUGH and share < RARE) or not tally.cuts_in_peaks:
             raise WrongGenome(
                 f"{1 - share:.1%} of the cuts lie outside {whose}{build}, and those inside are no more than chance: "
                 "the fragments seem to be of another genome build or organism.",
