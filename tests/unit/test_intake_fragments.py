@@ -88,7 +88,7 @@ def test_barcodes_with_few_fragments_are_no_cells(lab: tuple[Mends, list[Fragmen
     summary = canonicalise(path, folder / "out.h5ad", mends=mends)
     assert summary.cells == 12
     assert any("12 of 21 barcodes are cells: those with at least 50 fragments" in note for note in summary.notes)
-    with pytest.raises(NoCells, match="No barcode of .* has 1,000 fragments; the fullest has 80"):
+    with pytest.raises(NoCells, match=r"No barcode of .* has 1,000 fragments; the fullest has 80"):
         canonicalise(path, folder / "none.h5ad", mends=Mends(peaks=mends.peaks))
 
 
@@ -115,7 +115,7 @@ def test_another_genome_is_refused_by_its_ends_and_by_chance(lab: tuple[Mends, l
     mends, found, folder = lab
     end = chromosome_sizes("hg38")["chr2"]
     beyond = [("chr2", end + i, end + i + 100, "CELL000-1") for i in range(20)]
-    with pytest.raises(WrongGenome, match="20 of 980 fragments lie beyond a chromosome's end .* where hg38 has"):
+    with pytest.raises(WrongGenome, match=r"20 of 980 fragments lie beyond a chromosome's end .* where hg38 has"):
         canonicalise(write_fragments([*found, *beyond], folder / "a.tsv.gz"), folder / "out.h5ad", mends=mends)
     aside = [(chrom, start + 9_000_000, stop + 9_000_000, cell) for chrom, start, stop, cell in found]
     with pytest.raises(WrongGenome, match="no more than chance"):
