@@ -70,6 +70,12 @@ class NotCounts(BadInput):
     code = "not-counts"
 
 
+class NeedsPeaks(BadInput):
+    """Fragments were given without a model on whose peaks they are counted."""
+
+    code = "needs-peaks"
+
+
 class WrongModality(BadInput):
     """Genes where peaks were expected, or the reverse."""
 

@@ -18,7 +18,7 @@ from engine.types import Direction, Modality, Names
 from jobs import layout
 from jobs.export import BLOCK, write_dense, write_latent
 from jobs.plan import ARROW
-from jobs.work import Attempt, bundle_of, coverage_of, encoded_of, matched_truth, scratch
+from jobs.work import Attempt, bundle_of, coverage_of, encoded_of, matched_truth, mends_of, scratch
 
 if TYPE_CHECKING:
     from engine.bundle import Bundle
@@ -168,6 +168,7 @@ def provenance(attempt: Attempt, bundle: Bundle, direction: Direction) -> dict[s
         "min_coverage": spec.min_coverage,
         "seed": spec.seed,
         "licence": manifest.licence,
+        **mends_of(attempt, direction.source),
     }
 
 

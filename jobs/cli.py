@@ -18,6 +18,7 @@ from jobs.commands.benchmark_parser import add_benchmark
 from jobs.commands.both import add_both
 from jobs.commands.embed_parser import add_embed
 from jobs.commands.jobs_parser import add_jobs, setting_of
+from jobs.commands.mends import add_mends, wishes_of
 from jobs.commands.predictability import add_predictability
 from jobs.version import code_version
 
@@ -63,39 +64,15 @@ def _explain(problem: Exception, *, as_json: bool) -> int:
 
 def _inspect(a: Arguments) -> int:
     from engine.types import Modality
-    from jobs.commands import offline
+    from jobs.commands import inspected, offline
 
-    found = offline.inspect(a.input, model=a.model, modality=Modality(a.modality) if a.modality else None)
+    modality = Modality(a.modality) if a.modality else None
+    found = offline.inspect(a.input, model=a.model, modality=modality, wishes=wishes_of(a))
     if a.json:
         _print(found)
     else:
-        _lines(_inspected(found))
+        _lines(inspected.lines(found))
     return BAD_INPUT if found.get("preflight", {}).get("verdict") == "refused" else DONE
-
-
-def _inspected(found: dict[str, Any]) -> list[str]:
-    s = found["summary"]
-    unit = "genes" if s["modality"] == "rna" else "peaks"
-    lines = [
-        f"{s['source']}: {s['cells']:,} cells × {s['features']:,} {unit}, raw counts from {s['counts_from']}",
-        f"  median depth {s['depth']['50']:,.0f}, {s['detected']['50']:,.0f} {unit} a cell; "
-        f"genome {s['genome'] or 'not recognised'}",
-        *(f"  labels: {name} ({len(kinds)})" for name, kinds in s["labels"].items()),
-        *(f"  note: {note}" for note in s["notes"]),
-    ]
-    if "preflight" not in found:
-        return lines
-    p = found["preflight"]
-    lines.append(f"With {found['model']}: {p['verdict']}")
-    for direction in p["directions"]:
-        lines.append(f"  can be translated {direction}")
-    for name, share in p["coverage"].items():
-        lines.append(f"  {share['found']:,} of the model's {share['of']:,} {name.upper()} features are there")
-    for issue in p["issues"]:
-        lines.append(f"  {issue['level']}: {issue['message']}")
-        if issue["hint"]:
-            lines.append(f"    → {issue['hint']}")
-    return lines
 
 
 def _train(a: Arguments) -> int:
@@ -125,7 +102,7 @@ def _translate(a: Arguments) -> int:
 
     document = offline.translate(
         model=a.model, source=a.input, direction=Direction(a.direction), out=a.out, features=_features(a.features),
-        latent_only=a.latent, device=a.device, chunk=a.chunk_cells, min_coverage=a.min_coverage,
+        latent_only=a.latent, device=a.device, chunk=a.chunk_cells, min_coverage=a.min_coverage, wishes=wishes_of(a),
     )  # fmt: skip
     if a.json:
         _print(document)
@@ -322,9 +299,10 @@ def _add_running(commands: Any) -> None:
 
 def _add_offline(commands: Any) -> None:
     inspect = _command(commands, "inspect", _inspect, "say what a file is and what a model would make of it")
-    inspect.add_argument("input", metavar="INPUT", help="a path or s3://bucket/key")
+    inspect.add_argument("input", metavar="INPUT", help="a path (a 10x folder too) or s3://bucket/key")
     inspect.add_argument("--model", help="id or folder of a model")
     inspect.add_argument("--modality", choices=("rna", "atac"), help="where the names do not tell")
+    add_mends(inspect)
 
     train = _command(commands, "train", _train, "fit a model on RNA and ATAC of the same cells")
     add_both(train)
@@ -355,6 +333,7 @@ def _add_offline(commands: Any) -> None:
     translate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     translate.add_argument("--chunk-cells", type=int, default=512)
     translate.add_argument("--min-coverage", type=float, help="share of the model's features to ask for")
+    add_mends(translate)
 
     evaluate = _command(commands, "evaluate", _evaluate, "score a prediction against measured cells")
     evaluate.add_argument("--prediction", required=True, type=Path, metavar="OUT.h5ad")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, Unpack
 
 from engine.types import Direction, Modality
+from jobs.mending import MendOptions
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
@@ -70,11 +71,18 @@ class Client(Protocol):
         ...
 
     def finish_upload(self, id: str, *, sha256: str | None = None) -> UploadView: ...
-    def import_dataset(self, source: str, *, modality: Modality | None = None, name: str = "") -> DatasetView:
-        """source: `upload:ID`, `s3://bucket/key`, `example:MODEL/rna`, or a path under the import roots."""
+    def import_dataset(
+        self, source: str, *, modality: Modality | None = None, name: str = "", mends: MendOptions | None = None
+    ) -> DatasetView:
+        """source: `upload:ID`, `s3://bucket/key`, `example:MODEL/rna`, or a path under the import roots.
+
+        mends: which counts, names, build or peaks are wanted (fragments need a model's).
+        """
         ...
 
-    def import_pair(self, source: str, *, name: str = "") -> tuple[DatasetView, DatasetView]:
+    def import_pair(
+        self, source: str, *, name: str = "", mends: MendOptions | None = None
+    ) -> tuple[DatasetView, DatasetView]:
         """One file of both modalities (10x multiome .h5, .h5mu) as two datasets, RNA and ATAC; each may fail alone."""
         ...
 

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from engine.types import Direction, Modality
 from jobs.errors import ChecksumMismatch, Unreachable
 from jobs.failures import error_of
+from jobs.mending import MendOptions
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
@@ -111,15 +112,17 @@ class HttpClient:
     def finish_upload(self, id: str, *, sha256: str | None = None) -> UploadView:
         return UploadView.model_validate(self._post(f"uploads/{_part(id)}/finish", {"sha256": sha256}))
 
-    def import_dataset(self, source: str, *, modality: Modality | None = None, name: str = "") -> DatasetView:
-        return DatasetView.model_validate(
-            self._post("datasets", {"source": source, "modality": modality, "name": name})
-        )
+    def import_dataset(
+        self, source: str, *, modality: Modality | None = None, name: str = "", mends: MendOptions | None = None
+    ) -> DatasetView:
+        asked = {"source": source, "modality": modality, "name": name, **_mends(mends)}
+        return DatasetView.model_validate(self._post("datasets", asked))
 
-    def import_pair(self, source: str, *, name: str = "") -> tuple[DatasetView, DatasetView]:
-        rna, atac = (
-            DatasetView.model_validate(each) for each in self._post("datasets/pair", {"source": source, "name": name})
-        )
+    def import_pair(
+        self, source: str, *, name: str = "", mends: MendOptions | None = None
+    ) -> tuple[DatasetView, DatasetView]:
+        asked = {"source": source, "name": name, **_mends(mends)}
+        rna, atac = (DatasetView.model_validate(each) for each in self._post("datasets/pair", asked))
         return rna, atac
 
     def dataset(self, id: str) -> DatasetView:
@@ -300,3 +303,7 @@ class HttpClient:
 
 def _part(name: str) -> str:
     return quote(name, safe="")
+
+
+def _mends(mends: MendOptions | None) -> dict[str, Any]:
+    return {"mends": mends.asked()} if mends is not None else {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from engine.types import Direction, Modality
 from jobs.failures import typed_errors
+from jobs.mending import MendOptions
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
@@ -89,13 +90,17 @@ class LocalClient:
         with typed_errors():
             return self._service.finish_upload(id, sha256=sha256)
 
-    def import_dataset(self, source: str, *, modality: Modality | None = None, name: str = "") -> DatasetView:
+    def import_dataset(
+        self, source: str, *, modality: Modality | None = None, name: str = "", mends: MendOptions | None = None
+    ) -> DatasetView:
         with typed_errors():
-            return self._service.import_dataset(source, modality=modality, name=name)
+            return self._service.import_dataset(source, modality=modality, name=name, mends=mends)
 
-    def import_pair(self, source: str, *, name: str = "") -> tuple[DatasetView, DatasetView]:
+    def import_pair(
+        self, source: str, *, name: str = "", mends: MendOptions | None = None
+    ) -> tuple[DatasetView, DatasetView]:
         with typed_errors():
-            return self._service.import_pair(source, name=name)
+            return self._service.import_pair(source, name=name, mends=mends)
 
     def dataset(self, id: str) -> DatasetView:
         with typed_errors():

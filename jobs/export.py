@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -34,6 +35,7 @@ class Provenance:
     code_version: str
     coverage: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    mends: tuple[Mapping[str, Any], ...] = ()
 
 
 def write_prediction(
@@ -53,6 +55,7 @@ def write_prediction(
     doubt: what the model says of its limits, as columns of obs.
     """
     said = {**asdict(provenance), "direction": provenance.direction.value, "scale": provenance.scale.value}
+    said["mends"] = json.dumps(said["mends"])  # figures by mend: more than a table of plain values holds
     said["coverage"] = {k: v for k, v in provenance.coverage.items() if isinstance(v, str | int | float)}
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".partial")

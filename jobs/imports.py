@@ -20,6 +20,7 @@ from engine.types import Modality
 from jobs import layout
 from jobs.errors import BadSource, NotReady
 from jobs.failures import failure_of
+from jobs.mending import ASKED, MendOptions, for_import
 from jobs.models import Models
 from jobs.settings import Settings
 from storage.files import display_name
@@ -70,16 +71,18 @@ class Importer:
         shutil.rmtree(self.settings.scratch, ignore_errors=True)  # what a killed process left
         self.settings.scratch.mkdir(parents=True, exist_ok=True)
 
-    def begin(self, source: str, *, modality: Modality | None, name: str) -> DatasetRow:
+    def begin(
+        self, source: str, *, modality: Modality | None, name: str, mends: MendOptions | None = None
+    ) -> DatasetRow:
         """The row of an import that has begun. Raises BadSource, NotReady and kin for what can be refused at once."""
         origin = self.origin(source)
         if origin.upload is not None and (known := self._of(source)):
             return known[0]  # asked twice: the file is there once, and goes when it was read
-        row = _row(source, name=display_name(name) if name.strip() else origin.name, modality=modality)
+        row = _row(source, name=display_name(name) if name.strip() else origin.name, modality=modality, mends=mends)
         self._begin([row])
         return row
 
-    def begin_pair(self, source: str, *, name: str) -> tuple[DatasetRow, DatasetRow]:
+    def begin_pair(self, source: str, *, name: str, mends: MendOptions | None = None) -> tuple[DatasetRow, DatasetRow]:
         """As `begin`, for one file of both modalities: the rows of its RNA and its ATAC."""
         if source.startswith("example:"):
             raise BadSource("An example is two files.", hint="Bring in example:MODEL/rna and example:MODEL/atac.")
@@ -90,7 +93,7 @@ class Importer:
                 raise NotReady(f"{known[0].name} is being brought in by itself.", hint="Upload the file again.")
             return halves[Modality.RNA.value], halves[Modality.ATAC.value]
         called = display_name(name) if name.strip() else origin.name
-        rna, atac = (_row(source, name=f"{called} ({m.value.upper()})", modality=m) for m in Modality)
+        rna, atac = (_row(source, name=f"{called} ({m.value.upper()})", modality=m, mends=mends) for m in Modality)
         self._begin([rna, atac])
         return rna, atac
 
@@ -176,6 +179,8 @@ class Importer:
                 "Files are read only from folders that the operator opened.",
                 hint=f"Open ones: {opened} (CROSSVIEW_IMPORT_ROOTS). Or upload the file.",
             )
+        if real.is_dir() and _is_tenx(real, roots):
+            return Origin(name=real.name, path=real)
         if not real.is_file():
             raise BadSource(f"There is no file {path.name} there.", hint="Check the path.")
         return Origin(name=real.name, path=real)
@@ -230,11 +235,17 @@ class Importer:
 
         report = self._reporter(row)
         report("checking", 0, 0)
+        modality = Modality(row.modality) if row.modality else None
+        mends = for_import(
+            row.summary.get(ASKED, {}), modality, models=self.models, chains=self.settings.chains,
+            database=self.database, store=self.store, work=clean.parent,
+        )  # fmt: skip
         summary = run_in_child(
             path,
             clean,
-            modality=Modality(row.modality) if row.modality else None,
+            modality=modality,
             source=origin.name,
+            mends=mends,
             progress=lambda done, total: report("copying", done, total),
         )
         report("storing", 0, 0)
@@ -290,8 +301,9 @@ class Importer:
         self.database.write_now(lambda conn: table.change(conn, row.id, from_state="importing", **changes))
 
 
-def _row(source: str, *, name: str, modality: Modality | None) -> DatasetRow:
-    """A dataset that is about to be brought in."""
+def _row(source: str, *, name: str, modality: Modality | None, mends: MendOptions | None) -> DatasetRow:
+    """A dataset that is about to be brought in. Its wishes stand in the summary until there is one."""
+    asked = mends.asked() if mends is not None else {}
     return DatasetRow(
         id=f"ds-{secrets.token_hex(6)}",
         name=name,
@@ -299,4 +311,19 @@ def _row(source: str, *, name: str, modality: Modality | None) -> DatasetRow:
         stage="waiting",
         modality=modality.value if modality else None,
         origin=source,
+        summary={ASKED: asked} if asked else {},
     )
+
+
+def _is_tenx(folder: Path, roots: Sequence[Path]) -> bool:
+    """Whether this is a 10x folder, none of whose files leads out of what the operator opened."""
+    from engine.intake.mtx import role
+
+    files = [path for path in folder.iterdir() if role(path.name) is not None]
+    if any(not path.resolve().is_relative_to(root) for path in files for root in _opened(folder, roots)):
+        raise BadSource("A file of this folder is a link to a place that is not open.", hint="Copy the file itself.")
+    return bool(files)
+
+
+def _opened(folder: Path, roots: Sequence[Path]) -> list[Path]:
+    return [root for root in roots if folder.is_relative_to(root)][:1]

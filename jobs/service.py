@@ -16,6 +16,7 @@ from jobs import layout
 from jobs.errors import BadRequest, Conflict
 from jobs.failures import scrub
 from jobs.imports import Importer
+from jobs.mending import MendOptions
 from jobs.models import Models
 from jobs.reconcile.moves import move, requeue, state_of
 from jobs.reconcile.reconciler import Reconciler
@@ -135,13 +136,17 @@ class JobService:
         self.uploads.finish(id, sha256)
         return self.upload(id)
 
-    def import_pair(self, source: str, *, name: str = "") -> tuple[DatasetView, DatasetView]:
+    def import_pair(
+        self, source: str, *, name: str = "", mends: MendOptions | None = None
+    ) -> tuple[DatasetView, DatasetView]:
         """One file of both modalities as two datasets, RNA and ATAC."""
-        rna, atac = self.importer.begin_pair(source, name=name)
+        rna, atac = self.importer.begin_pair(source, name=name, mends=mends)
         return dataset_view(rna), dataset_view(atac)
 
-    def import_dataset(self, source: str, *, modality: Modality | None = None, name: str = "") -> DatasetView:
-        return dataset_view(self.importer.begin(source, modality=modality, name=name))
+    def import_dataset(
+        self, source: str, *, modality: Modality | None = None, name: str = "", mends: MendOptions | None = None
+    ) -> DatasetView:
+        return dataset_view(self.importer.begin(source, modality=modality, name=name, mends=mends))
 
     def dataset(self, id: str) -> DatasetView:
         return dataset_view(dataset_row(self.database, id))

@@ -41,6 +41,7 @@ class Settings:
     port: int = 8501
     allowed_hosts: tuple[str, ...] = ()
     import_roots: tuple[Path, ...] = ()
+    chains: Path | None = None  # folder of UCSC chain files
     pretrained: Path = REPOSITORY / "pretrained"
     s3: S3Settings = S3Settings()
     max_upload_bytes: int = 50 * GIB  # ours
@@ -96,6 +97,7 @@ class Settings:
                 for root in environ.get("CROSSVIEW_IMPORT_ROOTS", "").split(os.pathsep)
                 if root
             ),
+            chains=_folder(environ, "CROSSVIEW_CHAINS"),
             pretrained=Path(environ.get("CROSSVIEW_PRETRAINED") or REPOSITORY / "pretrained"),
             s3=_s3(environ),
             concurrent_jobs=_count(environ, "CROSSVIEW_CONCURRENT_JOBS", 2),
@@ -163,6 +165,15 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
     if not 0 <= seconds <= 86_400:
         raise BadSetting(f"{name} is {value!r}.", hint="Use a number of seconds, such as 20.")
     return seconds
+
+
+def _folder(environ: Mapping[str, str], name: str) -> Path | None:
+    if not (value := environ.get(name)):
+        return None
+    folder = Path(value).expanduser().absolute()
+    if not folder.is_dir():
+        raise BadSetting(f"{name} is {value}, which is no folder.", hint="Name a folder, or leave it out.")
+    return folder
 
 
 def _words(value: str) -> tuple[str, ...]:

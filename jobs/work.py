@@ -110,6 +110,13 @@ class Attempt:
             yield cells
 
 
+def mends_of(attempt: Attempt, *modalities: Modality) -> dict[str, str]:
+    """For provenance: what was mended in these inputs on their way in, as JSON; nothing where nothing was."""
+    found = {m.value: attempt.datasets.get(m.value, {}).get("mends", "") for m in modalities}
+    one = len(modalities) == 1
+    return {"mends" if one else f"{name}_mends": text for name, text in found.items() if text}
+
+
 @lru_cache(maxsize=4)
 def open_store(uri: str) -> ArtifactStore:
     from storage.artifacts import store_from_uri

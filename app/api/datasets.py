@@ -7,17 +7,22 @@ from typing import Annotated
 from pydantic import Field
 
 from app.api.kit import Call, Document, Operation
+from jobs.mending import MendOptions
 from jobs.names import Direction, Modality
 from jobs.spec import AnalysisSpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import DatasetView, PreflightView
 
 
 class ImportRequest(Document):
-    """source: `upload:ID`, `s3://bucket/key`, `example:MODEL/rna`, or a path under the import roots."""
+    """source: `upload:ID`, `s3://bucket/key`, `example:MODEL/rna`, or a path under the import roots.
+
+    mends: which counts, gene names, genome build or peaks are wanted; `fragments.tsv.gz` needs a `model`.
+    """
 
     source: str
     modality: Modality | None = None
     name: str = ""
+    mends: MendOptions | None = None
 
 
 class PairRequest(Document):
@@ -25,6 +30,7 @@ class PairRequest(Document):
 
     source: str
     name: str = ""
+    mends: MendOptions | None = None
 
 
 class PreflightRequest(Document):
@@ -44,12 +50,12 @@ class PairPreflightRequest(Document):
 
 def bring_in(call: Call) -> DatasetView:
     asked = call.document(ImportRequest)
-    return call.client.import_dataset(asked.source, modality=asked.modality, name=asked.name)
+    return call.client.import_dataset(asked.source, modality=asked.modality, name=asked.name, mends=asked.mends)
 
 
 def bring_in_pair(call: Call) -> list[DatasetView]:
     asked = call.document(PairRequest)
-    return list(call.client.import_pair(asked.source, name=asked.name))
+    return list(call.client.import_pair(asked.source, name=asked.name, mends=asked.mends))
 
 
 def listing(call: Call) -> list[DatasetView]:

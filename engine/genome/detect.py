@@ -154,7 +154,7 @@ def promoter_enrichment(peaks: Peaks, genome: str) -> float | None:
 
     None where it cannot tell: too few hits, or tiles side by side, which hit the same wherever they are moved.
     """
-    if _like_tiles(peaks):
+    if like_tiles(peaks):
         return None
     promoters = GeneModels.load(genome).around_tss(_FLANK)
 
@@ -167,7 +167,7 @@ def promoter_enrichment(peaks: Peaks, genome: str) -> float | None:
     return here / max(aside, 1.0)
 
 
-def _like_tiles(peaks: Peaks) -> bool:
+def like_tiles(peaks: Peaks) -> bool:
     """Whether peaks cover stretches so densely that most still overlap one when moved aside."""
     return len(peaks) > 0 and float((overlaps(_moved(peaks, max(_SHIFTS)), peaks).getnnz(axis=1) > 0).mean()) > _DENSE
 

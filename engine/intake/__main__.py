@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.intake.canonical import canonicalise
 from engine.intake.limits import Limits, as_problem
+from engine.intake.mends import Mends
 from engine.types import Modality
 
 
@@ -34,6 +35,7 @@ def main() -> int:
             limits=limits,
             source=request["source"],
             progress=lambda done, of: answer({"progress": [done, of]}),
+            mends=Mends.from_json(request.get("mends")),
         )
     except Exception as error:
         problem = as_problem(error, limits)

@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from engine.errors import BadSetting, NoCells, NotAnnData
 from engine.intake.counts import Matrix, blocks
 from engine.intake.limits import Limits, as_problem
-from engine.intake.look import Layout, look_at, open_hdf5, require_hdf5
+from engine.intake.look import Layout, look_at
 from engine.intake.loom import plan_loom
+from engine.intake.mends import Mends, mended
 from engine.intake.mudata import plan_mudata
 from engine.intake.names import clean
+from engine.intake.opening import opened
 from engine.intake.plan import Plan, plan_for
 from engine.intake.sink import FORMAT, RowSink, write_frame, write_rest
 from engine.intake.summary import QUANTILES, Summary
@@ -43,23 +45,26 @@ def canonicalise(
     limits: Limits | None = None,
     source: str | None = None,
     progress: Progress | None = None,
+    mends: Mends | None = None,
 ) -> Summary:
     """Look, find the counts, and stream them into a clean .h5ad at `out`, which appears only when complete.
 
     modality: wanted features where the file holds both; otherwise what the file must be. source: name to show.
-    progress: called with cells done and cells in all.
+    progress: called with cells done and cells in all. mends: what is to be changed on the way.
     Raises any BadInput of intake; then neither `out` nor anything beside it remains.
     """
-    limits = limits or Limits()
+    limits, mends, called = limits or Limits(), mends or Mends(), clean(source or path.name)
     partial, scratch = out.with_name(out.name + ".partial"), out.with_name(out.name + ".scratch")
-    require_hdf5(path, called=source)
     if out.exists() and os.path.samefile(path, out):
         raise BadSetting(f"{path.name} would be read and written at once: input and copy are the same file.")
     try:
         scratch.mkdir(parents=True, exist_ok=True)
-        with open_hdf5(path, called=source) as file:
-            layout = look_at(file, limits)
-            plan = _planner(layout)(file, layout, limits, modality, clean(source or path.name))
+        with opened(path, scratch, limits, mends, called=called) as source_file:
+            file = source_file.file
+            layout = replace(look_at(file, limits), layer=mends.layer)
+            plan = _planner(layout)(file, layout, limits, modality, called)
+            plan, done = mended(file, plan, mends, limits)
+            plan = replace(plan, notes=(*source_file.notes, *plan.notes), mends=(*source_file.mends, *done))
             summary = _write(file, plan, partial, scratch, limits, progress or (lambda done, of: None))
         _settle(partial, out)
         return summary
@@ -139,6 +144,7 @@ def _summary(
         labels={name: labels.counts() for name, labels in plan.labels.items()},
         genome=plan.space.genome,
         notes=plan.notes,
+        mends=plan.mends,
     )
     if not empty:
         return summary

@@ -20,6 +20,7 @@ from engine import errors
 from engine.errors import BadInput, CorruptMatrix, CrossViewError, TooLarge
 from engine.intake.canonical import Progress
 from engine.intake.limits import Limits, human
+from engine.intake.mends import Mends
 from engine.intake.summary import Summary
 from engine.types import Modality
 
@@ -48,6 +49,7 @@ def run_in_child(
     modality: Modality | None = None,
     source: str | None = None,
     progress: Progress | None = None,
+    mends: Mends | None = None,
 ) -> Summary:
     """`canonicalise` in a process of its own; the same result and the same errors.
 
@@ -61,6 +63,7 @@ def run_in_child(
         "limits": limits.to_json(),
         "modality": modality.value if modality else None,
         "source": source,
+        "mends": (mends or Mends()).to_json(),
     }
     try:
         with tempfile.TemporaryFile() as stderr, _process(limits, stderr) as (process, timed_out):

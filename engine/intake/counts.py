@@ -12,10 +12,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from engine.errors import BadInput, CorruptMatrix, NoCells, NotAnnData, NotCounts, TooLarge
+from engine.errors import BadInput, BadSetting, CorruptMatrix, NoCells, NotAnnData, NotCounts, TooLarge
 from engine.intake.frames import length
 from engine.intake.limits import Limits
 from engine.intake.look import Entry, Layout
+from engine.intake.names import clean
 
 NAMED_COUNTS = ("counts", "raw_counts", "count", "raw", "umi", "umi_counts", "umis", "raw_count")
 TOLERANCE = 1e-4  # a count stored as float may have been through arithmetic once
@@ -103,6 +104,9 @@ def find_counts(file: Any, layout: Layout) -> Found:
 
 def _candidates(layout: Layout) -> Iterator[tuple[str, str]]:
     layers = layout.children("layers")
+    if layout.layer:
+        yield _asked(layout, layers)
+        return
     lower = {name.lower(): name for name in layers}
     named = [lower[name] for name in NAMED_COUNTS if name in lower]
     yield from ((f"layers/{name}", "var") for name in named)
@@ -111,6 +115,24 @@ def _candidates(layout: Layout) -> Iterator[tuple[str, str]]:
     if layout.get("raw/X") is not None and layout.get("raw/var") is not None:
         yield "raw/X", "raw/var"
     yield from ((f"layers/{name}", "var") for name in layers if name not in named)
+
+
+def _asked(layout: Layout, layers: list[str]) -> tuple[str, str]:
+    """The matrix that was asked for. Raises BadSetting listing those there are."""
+    if layout.layer in layers:
+        return f"layers/{layout.layer}", "var"
+    if layout.layer == "X" and layout.get("X") is not None:
+        return "X", "var"
+    if layout.layer == "raw.X" and layout.get("raw/X") is not None and layout.get("raw/var") is not None:
+        return "raw/X", "raw/var"
+    raise no_layer(layout.layer, [*(name for name in ("X", "raw/X") if layout.get(name) is not None), *layers])
+
+
+def no_layer(asked: str, there: list[str]) -> BadSetting:
+    """The error for a layer that was asked for and is not there."""
+    listed = ", ".join(clean(name.replace("/", "."), longest=40) for name in there[:8]) or "no matrix at all"
+    asked = clean(asked, longest=40)
+    return BadSetting(f"There is no layer {asked!r}; the file has {listed}.", hint="Name one of these.")
 
 
 def matrix_at(layout: Layout, path: str, features: str) -> Matrix:
@@ -311,7 +333,7 @@ def _indices(file: Any, layout: Layout, matrix: Matrix, start: int, stop: int, *
     return raw.astype(np.int32)
 
 
-def _groups(ends: NDArray[np.int64], size: int) -> Iterator[tuple[int, int]]:
+def lines_together(ends: NDArray[np.int64], size: int) -> Iterator[tuple[int, int]]:
     """Consecutive lines (start, stop) holding at most `size` values together, at least one line each."""
     start, last = 0, len(ends) - 1
     while start < last:
@@ -325,7 +347,7 @@ def _csr_blocks(file: Any, layout: Layout, matrix: Matrix, limits: Limits) -> It
     _, f = matrix.shape
     pointers = _pointers(file, layout, matrix, minor=f)
     data = file[layout.resolve(f"{matrix.path}/data")]
-    for start, stop in _groups(pointers, limits.block_values):
+    for start, stop in lines_together(pointers, limits.block_values):
         a, b = int(pointers[start]), int(pointers[stop])
         indices = _indices(file, layout, matrix, a, b, minor=f)
         values = np.asarray(data[a:b]).astype(np.float64)
@@ -348,7 +370,7 @@ def _csc_blocks(file: Any, layout: Layout, matrix: Matrix, limits: Limits, scrat
         per_row += np.bincount(_indices(file, layout, matrix, a, b, minor=n), minlength=n)
     if per_row.max() > f:
         raise CorruptMatrix(f"{matrix.origin}: one cell has {per_row.max():,} values for {f:,} features.", hint=AGAIN)
-    groups = list(_groups(np.concatenate([[0], np.cumsum(per_row)]), limits.block_values))
+    groups = list(lines_together(np.concatenate([[0], np.cumsum(per_row)]), limits.block_values))
     starts = np.array([start for start, _ in groups])
     record = np.dtype([("row", np.int32), ("column", np.int32), ("value", np.float64)])
     if matrix.stored * record.itemsize > limits.output_bytes:

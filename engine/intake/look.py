@@ -72,13 +72,14 @@ class Layout:
     """What a file holds, known without reading any of its values.
 
     entries: by absolute path. links: path → path, for soft links and second hard links, all inside the file.
-    base: the group that paths asked for start from.
+    base: the group that paths asked for start from. layer: the only matrix that may be taken for counts, where asked.
     """
 
     entries: Mapping[str, Entry]
     links: Mapping[str, str]
     declared_bytes: int
     base: str = "/"
+    layer: str = ""
 
     @property
     def is_loom(self) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.errors import BadInput, CorruptMatrix, NoCells, NotAnnData, NotCounts
-from engine.intake.counts import NAMED_COUNTS, Found, Matrix, glance
+from engine.intake.counts import NAMED_COUNTS, Found, Matrix, glance, no_layer
 from engine.intake.frames import label_columns, text_column
 from engine.intake.limits import Limits, Problems
 from engine.intake.look import Layout
@@ -80,6 +80,12 @@ def _find_counts(file: Any, layout: Layout) -> Found:
 
 def _candidates(layout: Layout) -> list[Matrix]:
     layers = {name.lower(): name for name in layout.children("layers")}
+    if layout.layer:
+        if layout.layer in ("X", "matrix"):
+            return [transposed_at(layout, "matrix")]
+        if layout.layer not in layers.values():
+            raise no_layer(layout.layer, ["matrix", *layers.values()])
+        return [transposed_at(layout, f"layers/{layout.layer}")]
     named = [transposed_at(layout, f"layers/{layers[name]}") for name in NAMED_COUNTS if name in layers]
     found = [*named, transposed_at(layout, "matrix")]
     if {"spliced", "unspliced"} <= set(layout.children("layers")):

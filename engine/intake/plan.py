@@ -24,7 +24,10 @@ SYMBOLS = ("gene_symbols", "gene_symbol", "feature_name", "gene_name", "gene_nam
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Everything decided before the first block is copied. layers: spliced and unspliced counts, or nothing."""
+    """Everything decided before the first block is copied. layers: spliced and unspliced counts, or nothing.
+
+    mends: records of what was changed on the way, as its owner asked.
+    """
 
     layout: Layout
     found: Found
@@ -35,6 +38,7 @@ class Plan:
     source: str
     notes: tuple[str, ...]
     layers: Mapping[str, Matrix] = field(default_factory=dict)
+    mends: tuple[Mapping[str, Any], ...] = ()
 
 
 def plan_for(file: Any, layout: Layout, limits: Limits, wanted: Modality | None, source: str) -> Plan:

@@ -18,6 +18,7 @@ class Summary:
     counts_from: where in the file the counts were (X, layers["counts"], raw.X).
     depth: counts a cell at the percentiles in `QUANTILES`; detected: features seen a cell, likewise.
     labels: cells a category, by label column. genome: build guessed from names, or None.
+    mends: what was changed on the way in, as its owner asked: each with `what` and its figures.
     """
 
     source: str
@@ -34,6 +35,7 @@ class Summary:
     labels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     genome: str | None = None
     notes: tuple[str, ...] = ()
+    mends: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def binary(self) -> bool:
@@ -41,20 +43,25 @@ class Summary:
         return self.largest <= 1
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        document = {
             **{name: getattr(self, name) for name in self.__dataclass_fields__},
             "modality": self.modality.value,
             "depth": {str(q): value for q, value in self.depth.items()},
             "detected": {str(q): value for q, value in self.detected.items()},
             "labels": {name: dict(counts) for name, counts in self.labels.items()},
             "notes": list(self.notes),
+            "mends": [dict(mend) for mend in self.mends],
         }
+        if not self.mends:  # a copy of cells that needed none keeps the digest it always had
+            del document["mends"]
+        return document
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Summary:
         fields = {name: document[name] for name in cls.__dataclass_fields__ if name in document}
         fields["modality"] = Modality(fields["modality"])
         fields["notes"] = tuple(fields.get("notes", ()))
+        fields["mends"] = tuple(fields.get("mends", ()))
         for name in ("depth", "detected"):
             fields[name] = {int(q): float(value) for q, value in fields[name].items()}
         return cls(**fields)

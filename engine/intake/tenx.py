@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import BadInput, CorruptMatrix, NoCells, NotCounts, WrongModality
-from engine.intake.counts import Found, Matrix, glance
+from engine.intake.counts import Found, Matrix, glance, no_layer
 from engine.intake.frames import Labels, text_column
 from engine.intake.limits import Limits, Problems
 from engine.intake.look import Layout
@@ -34,6 +34,8 @@ def plan_tenx(file: Any, layout: Layout, limits: Limits, wanted: Modality | None
     """
     matrix = _matrix(file, layout)
     cells, features = matrix.shape
+    if layout.layer not in ("", "X", "matrix"):
+        raise no_layer(layout.layer, ["matrix"])
     if 0 in (cells, features):
         raise NoCells(f"The matrix has {cells:,} barcodes and {features:,} features.", hint="Check what wrote it.")
     check_size(cells, features, limits)

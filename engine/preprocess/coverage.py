@@ -96,8 +96,8 @@ def _genes_problem(names: Sequence[str] | Names, space: FeatureSpace, shortfall:
         spelt = {"ensembl": "Ensembl ids", "symbol": "symbols"}
         return FeatureMismatch(
             f"{shortfall} The names look like {spelt[have.ids]} ({names[0]}) and the model has {spelt[want.ids]}.",
-            hint=f"Name the genes by {spelt[want.ids]} (AnnData: adata.var_names), or keep those in a column of `var` "
-            "such as gene_ids or gene_symbols.",
+            hint=f"If the file keeps {spelt[want.ids]} too, ask for them: `--gene-ids {want.ids}` (`gene_ids` of an "
+            "import); or give a table of both: `--gene-ids features.tsv`.",
         )
     return FeatureMismatch(shortfall, hint=_subset_hint(len(names), space, "genes"))
 
@@ -128,7 +128,8 @@ def _peaks_problem(
         begin = shortfall if not enough else "The peaks overlap the model's by chance only."
         return WrongGenome(
             f"{begin} The peaks are not on {space.genome}, the model's genome: {against}.{_likely(guess)}",
-            hint=f"Lift the peaks over to {space.genome}, or call them again on reads aligned to it.",
+            hint=f"Lift the peaks over to {space.genome}{_option(guess, space.genome)}, or call them again on reads "
+            "aligned to it.",
         )
     if enough:
         return None
@@ -143,6 +144,12 @@ def _against(guess: BuildGuess, genome: str | None, names: Sequence[str] | Names
     if genome not in GENOMES or guess.build == genome:
         return None
     return guess.excluded.get(genome) if guess.build is None else f"they fit {guess.build}; {guess.excluded[genome]}"
+
+
+def _option(guess: BuildGuess, genome: str) -> str:
+    """How to ask for it, where one build of the same organism is left to come from."""
+    here = [build for build in guess.possible if build != genome and ORGANISM[build] == ORGANISM[genome]]
+    return f" (`--lift {here[0]}`, or `lift` of an import)" if len(here) == 1 else ""
 
 
 def _likely(guess: BuildGuess) -> str:

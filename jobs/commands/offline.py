@@ -16,10 +16,12 @@ import numpy as np
 from engine.errors import BadInput, TooLarge
 from engine.intake.canonical import CanonicalCells
 from engine.intake.child import run_in_child
+from engine.intake.mends import Mends
 from engine.intake.summary import Summary
 from engine.splits import by_chance, by_values, parse_held, read_split
 from engine.types import Cells, Direction, Modality, Split
 from jobs.catalog import resolve
+from jobs.commands.mends import Wishes, granted
 from jobs.settings import Settings
 from jobs.version import code_version
 
@@ -41,18 +43,21 @@ class Taken:
 
 
 @contextmanager
-def taken(source: str, *, modality: Modality | None = None, say: Say = to_stderr) -> Iterator[Taken]:
+def taken(
+    source: str, *, modality: Modality | None = None, say: Say = to_stderr, mends: Mends | None = None
+) -> Iterator[Taken]:
     """The canonical copy of INPUT (a path, s3://bucket/key or example:MODEL/rna), gone when the block ends.
 
     Raises what intake and the source raise; nothing is left behind.
     """
     with fetched(source, say=say) as path, tempfile.TemporaryDirectory(prefix="crossview-") as folder:
-        yield taken_from(path, Path(folder) / "cells.h5ad", modality, name=source)
+        yield taken_from(path, Path(folder) / "cells.h5ad", modality, name=source, mends=mends)
 
 
-def taken_from(path: Path, out: Path, modality: Modality | None, *, name: str) -> Taken:
+def taken_from(path: Path, out: Path, modality: Modality | None, *, name: str, mends: Mends | None = None) -> Taken:
     """The canonical copy of a file of this machine, at `out`. name: the source as it was given."""
-    return Taken(out, run_in_child(path, out, modality=modality, source=Path(name).name or name))
+    summary = run_in_child(path, out, modality=modality, source=Path(name).name or name, mends=mends)
+    return Taken(out, summary)
 
 
 @contextmanager
@@ -64,7 +69,7 @@ def fetched(source: str, *, say: Say = to_stderr) -> Iterator[Path]:
             path = Path(folder) / "fetched.h5ad"
             say(f"Fetching {source} …")
             _fetch(source, path)
-        elif not path.is_file():
+        elif not path.is_file() and not path.is_dir():  # a folder of 10x is a source, others are refused by intake
             raise BadInput(f"There is no file {source}.", hint="Check the path.")
         yield path
 
@@ -87,31 +92,25 @@ def _fetch(source: str, into: Path) -> None:
     fetch(source, into, profiles={profile.name: profile})
 
 
-def inspect(source: str, *, model: str | None, modality: Modality | None = None) -> dict[str, Any]:
-    """What INPUT is and, for a model, what would happen to it. Raises only for what cannot be opened."""
-    with taken(source, modality=modality) as cells:
+def inspect(
+    source: str, *, model: str | None, modality: Modality | None = None, wishes: Wishes | None = None
+) -> dict[str, Any]:
+    """What INPUT is and what a model, or each of the catalog, makes of it. Raises only for what cannot be opened."""
+    from engine.checks import Given
+    from engine.genome.detect import detect
+    from jobs.commands.inspected import against_all, preflight_of
+
+    with (
+        granted(wishes, model=model, modality=modality, say=to_stderr) as mends,
+        taken(source, modality=modality, mends=mends) as cells,
+        CanonicalCells.open(cells.path) as opened,
+    ):
         document: dict[str, Any] = {"input": source, "summary": cells.summary.to_json()}
-        if model is not None:
-            document["preflight"] = _preflight(cells, model)
-            document["model"] = model
-    return document
-
-
-def _preflight(cells: Taken, model: str) -> dict[str, Any]:
-    from engine.bundle import read_manifest, read_space
-    from engine.checks import Given, preflight
-
-    folder = resolve(model)
-    manifest = read_manifest(folder)
-    with CanonicalCells.open(cells.path) as opened:
         given = Given(cells.summary, opened.names, opened.barcodes)
-    found = preflight(
-        [given],
-        spaces={m: read_space(folder, m) for m in Modality},
-        directions=manifest.directions_,
-        latent=manifest.latent,
-    )
-    return found.to_json()
+        document["names"] = detect(opened.names, opened.modality).why
+        if model is None:
+            return {**document, "models": against_all(given)}
+        return {**document, "preflight": preflight_of(given, resolve(model)), "model": model}
 
 
 def translate(
@@ -125,6 +124,7 @@ def translate(
     device: str = "auto",
     chunk: int = 512,
     min_coverage: float | None = None,
+    wishes: Wishes | None = None,
     say: Say = to_stderr,
 ) -> dict[str, Any]:
     """Translate one file into OUT.h5ad on this machine, chunk by chunk: the same numbers as a job gives."""
@@ -138,7 +138,11 @@ def translate(
     require_direction(bundle, direction)
     space = bundle.space(direction.target)
     positions = positions_of(space, list(features)) if features else None
-    with taken(source, modality=direction.source, say=say) as cells, CanonicalCells.open(cells.path) as opened:
+    with (
+        granted(wishes, model=model, modality=direction.source, say=say) as mends,
+        taken(source, modality=direction.source, say=say, mends=mends) as cells,
+        CanonicalCells.open(cells.path) as opened,
+    ):
         width = 0 if latent_only else len(space) if positions is None else len(positions)
         _refuse_huge(opened.n_cells, width)
         alignment = align(
@@ -165,6 +169,7 @@ def translate(
             coverage=alignment.coverage.as_dict(),
             source=source.rsplit("/", 1)[-1],
             code_version=code_version(),
+            mends=cells.summary.mends,
         )
         write_prediction(
             out, bundle=bundle, encoded=encoded, provenance=provenance, obs=opened.obs, positions=positions,
@@ -195,7 +200,11 @@ def evaluate(*, model: str, prediction: Path, truth: str, out: Path | None, say:
     if not prediction.is_file():
         raise BadInput(f"There is no file {prediction}.", hint="Check the path.")
     direction = direction_of(prediction)
-    with taken(truth, modality=direction.target, say=say) as cells, CanonicalCells.open(cells.path) as opened:
+    with (
+        granted(None, model=model, modality=direction.target, say=say) as mends,
+        taken(truth, modality=direction.target, say=say, mends=mends) as cells,
+        CanonicalCells.open(cells.path) as opened,
+    ):
         predicted, source = predicted_file(prediction, bundle, direction)
         with source:
             found = judge(bundle=bundle, direction=direction, predicted=predicted, truth=opened.all())

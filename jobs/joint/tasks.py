@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from engine.types import Cells, Modality, Names, PairedCells
 from jobs import layout
 from jobs.plan import chunks
-from jobs.work import Attempt, alignment_of, attempt_of, bundle_of, scratch
+from jobs.work import Attempt, alignment_of, attempt_of, bundle_of, mends_of, scratch
 
 if TYPE_CHECKING:
     from engine.joint.encode import Embedded
@@ -277,6 +277,7 @@ def _provenance(attempt: Attempt, genome: str | None, translator: str, licence: 
         "min_coverage": spec.min_coverage,
         "seed": spec.seed,
         "licence": licence,
+        **mends_of(attempt, *Modality),
     }
 
 

@@ -37,6 +37,8 @@ def order_document(conn: DuckDBPyConnection, row: JobRow) -> dict[str, Any]:
         if dataset is None or dataset.digest is None or dataset.deleted_at is not None:
             raise NotFound("The cells of this job were deleted.", hint="Bring them in again and submit a new job.")
         inputs[modality.value] = {"key": layout.dataset(dataset.digest), "name": dataset.name, "id": id}
+        if mends := dataset.summary.get("mends"):
+            inputs[modality.value]["mends"] = json.dumps(mends)
     return {
         "version": code_version(),
         "job": row.id,
