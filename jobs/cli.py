@@ -321,7 +321,7 @@ def _add_running(commands: Any) -> None:
 
 def _add_offline(commands: Any) -> None:
     inspect = _command(commands, "inspect", _inspect, "say what a file is and what a model would make of it")
-    inspect.add_argument("input", metavar="INPUT", help="a path or s3://bucket/key")
+    inspect.add_argument("input", metavar="INPUT", help="a path, s3://bucket/key, https://… or a Google Drive link")
     inspect.add_argument("--model", help="id or folder of a model")
     inspect.add_argument("--modality", choices=("rna", "atac"), help="where the names do not tell")
 

@@ -71,7 +71,7 @@ class Client(Protocol):
 
     def finish_upload(self, id: str, *, sha256: str | None = None) -> UploadView: ...
     def import_dataset(self, source: str, *, modality: Modality | None = None, name: str = "") -> DatasetView:
-        """source: `upload:ID`, `s3://bucket/key`, `example:MODEL/rna`, or a path under the import roots."""
+        """source: `upload:ID`, `s3://…`, `https://…`, `example:MODEL/rna`, or a path under the import roots."""
         ...
 
     def import_pair(self, source: str, *, name: str = "") -> tuple[DatasetView, DatasetView]:

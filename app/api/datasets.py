@@ -13,7 +13,8 @@ from jobs.views import DatasetView, PreflightView
 
 
 class ImportRequest(Document):
-    """source: `upload:ID`, `s3://bucket/key`, `example:MODEL/rna`, or a path under the import roots."""
+    """source: `upload:ID`, `s3://bucket/key`, an `https://` address or a Google Drive share link, `example:MODEL/rna`,
+    or a path under the import roots."""
 
     source: str
     modality: Modality | None = None
@@ -21,7 +22,7 @@ class ImportRequest(Document):
 
 
 class PairRequest(Document):
-    """source: one file of both modalities, as `upload:ID`, `s3://bucket/key`, or a path under the import roots."""
+    """source: one file of both modalities, as `upload:ID`, `s3://…`, `https://…`, or a path under the import roots."""
 
     source: str
     name: str = ""

@@ -41,7 +41,7 @@ def _run(a: Arguments) -> int:
 
 
 def _common(parser: Any, seed: Callable[[str], int]) -> None:
-    parser.add_argument("--rna", required=True, help="RNA counts: a path or s3://bucket/key")
+    parser.add_argument("--rna", required=True, help="RNA counts: a path, s3://bucket/key or https://…")
     parser.add_argument("--atac", required=True, help="ATAC counts of the same cells")
     parser.add_argument("--model", metavar="BUNDLE_OR_ID", help="for the joint embedding and imputed profiles")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="for tables and report.json")

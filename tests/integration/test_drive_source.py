@@ -21,7 +21,7 @@ DATA = np.random.default_rng(3).bytes(300_000)
 LIMITS = Limits(backoff_s=0.001, retries=3, keep_free=0)
 
 WARNING = """<!DOCTYPE html><html><head><title>Google Drive - Virus scan warning</title>
-<script>document.write('<form action="https://evil.lab/" method="get"><input type=hidden name=id value=x></form>')</script>
+<script>document.write('<form action="https://docs.google.com/"><input type=hidden name=id value=x></form>')</script>
 </head><body><p class="uc-warning-caption">Google Drive can't scan this file for viruses.</p>
 <form id="download-form" action="{action}" method="get">
 <input type="submit" id="uc-download-link" value="Download anyway"/><input type="hidden" name="id" value="{id}">
@@ -147,7 +147,7 @@ def test_a_form_that_leads_to_another_host_is_not_answered(drive: Site, into: Pa
         (page("<html>something new</html>"), WebPage, "upload"),
         (page(WARNING.format(id=ID, action=ACTION)), WebPage, "upload"),
     ],
-    ids="quota quota-403 not-shared not-shared-403 missing unknown warned-twice".split(),
+    ids=["quota", "quota-403", "not-shared", "not-shared-403", "missing", "unknown", "warned-twice"],
 )
 def test_what_drive_refuses_is_said_with_its_mend(
     drive: Site, into: Path, respond: Respond, error: type[StorageError], hint: str
