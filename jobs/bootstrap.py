@@ -75,6 +75,7 @@ def build_client(settings: Settings) -> Client:
 def build_service(settings: Settings, *, runner: Runner | None = None) -> JobService:
     """Opens the database and the store. Raises DatabaseLocked, UnsuitableStore and kin; then nothing stays open."""
     from jobs.catalog import load_catalog
+    from jobs.fetching import s3_profiles
     from jobs.imports import Importer
     from jobs.models import Models
     from jobs.reconcile.reconciler import Reconciler
@@ -87,7 +88,6 @@ def build_service(settings: Settings, *, runner: Runner | None = None) -> JobSer
     from storage.uploads import UploadArea
 
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    profile = s3_profile(settings)
     store = build_store(settings)
     uploads = UploadArea(settings.uploads, max_bytes=settings.max_upload_bytes)
     database = Database.open(settings.database)
@@ -96,7 +96,7 @@ def build_service(settings: Settings, *, runner: Runner | None = None) -> JobSer
         shelf = Shelf(store, settings.cache)
         catalog = partial(load_catalog, settings.pretrained, settings.home / "models")
         models = Models(load=with_trained(catalog, database, shelf))
-        importer = Importer(settings, database, store, uploads, models, {profile.name: profile})
+        importer = Importer(settings, database, store, uploads, models, s3_profiles(settings))
         reconciler = Reconciler(
             database,
             store,
@@ -124,9 +124,10 @@ def build_service(settings: Settings, *, runner: Runner | None = None) -> JobSer
 
 
 def build_store(settings: Settings) -> ArtifactStore:
+    from jobs.fetching import store_profile
     from storage.artifacts import store_from_uri
 
-    return store_from_uri(settings.store, profile=s3_profile(settings) if settings.store_is_remote else None)
+    return store_from_uri(settings.store, profile=store_profile(settings))
 
 
 def build_runner(settings: Settings) -> Runner:
@@ -140,7 +141,7 @@ def build_runner(settings: Settings) -> Runner:
 
 
 def s3_profile(settings: Settings) -> S3Profile:
-    """The one default profile; without keys boto3's own chain is asked."""
+    """The default profile, for buckets that no named one serves; without keys boto3's own chain is asked."""
     from storage.s3 import S3Profile
 
     given = settings.s3

@@ -299,7 +299,7 @@ def _add_running(commands: Any) -> None:
 
 def _add_offline(commands: Any) -> None:
     inspect = _command(commands, "inspect", _inspect, "say what a file is and what a model would make of it")
-    inspect.add_argument("input", metavar="INPUT", help="a path (a 10x folder too) or s3://bucket/key")
+    inspect.add_argument("input", metavar="INPUT", help="a path (a 10x folder too), s3://…, https://… or a Drive link")
     inspect.add_argument("--model", help="id or folder of a model")
     inspect.add_argument("--modality", choices=("rna", "atac"), help="where the names do not tell")
     add_mends(inspect)

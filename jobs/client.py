@@ -74,7 +74,7 @@ class Client(Protocol):
     def import_dataset(
         self, source: str, *, modality: Modality | None = None, name: str = "", mends: MendOptions | None = None
     ) -> DatasetView:
-        """source: `upload:ID`, `s3://bucket/key`, `example:MODEL/rna`, or a path under the import roots.
+        """source: `upload:ID`, `s3://…`, `https://…`, `example:MODEL/rna`, or a path under the import roots.
 
         mends: which counts, names, build or peaks are wanted (fragments need a model's).
         """
@@ -170,6 +170,10 @@ class Client(Protocol):
         ...
 
     def artifacts(self, id: str) -> list[ArtifactView]: ...
+    def artifact_link(self, id: str, name: str) -> str | None:
+        """Where the file may be downloaded from for a few minutes, if the operator lets it come straight from S3."""
+        ...
+
     def open_artifact(self, id: str, name: str) -> Path:
         """A local file that holds the artifact (over HTTP: a downloaded copy)."""
         ...

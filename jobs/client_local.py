@@ -218,6 +218,10 @@ class LocalClient:
         with typed_errors():
             return self._service.results.artifacts(id)
 
+    def artifact_link(self, id: str, name: str) -> str | None:
+        with typed_errors():
+            return self._service.results.artifact_link(id, name) if self._service.settings.s3_direct else None
+
     def open_artifact(self, id: str, name: str) -> Path:
         with typed_errors():
             return self._service.results.open_artifact(id, name)

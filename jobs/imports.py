@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from engine.types import Modality
 from jobs import layout
 from jobs.errors import BadSource, NotReady
 from jobs.failures import failure_of
+from jobs.fetching import source_name, web_of, without_query
 from jobs.mending import ASKED, MendOptions, for_import
 from jobs.models import Models
 from jobs.settings import Settings
@@ -143,9 +144,12 @@ class Importer:
             from storage.s3 import parse_uri
 
             return Origin(name=parse_uri(source).name, uri=source)
+        if scheme.lower() in ("https", "http"):
+            return Origin(name=source_name(source, self.settings.fetch), uri=source)
         if scheme:
             raise BadSource(
-                f"Cells cannot be fetched from {scheme}:// addresses.", hint="Upload the file, or give s3://bucket/key."
+                f"Cells cannot be fetched from {scheme}:// addresses.",
+                hint="Upload the file, or give s3://bucket/key or an https:// address.",
             )
         return self._path(source)
 
@@ -202,7 +206,9 @@ class Importer:
             work.mkdir(parents=True)
             origin = self.origin(rows[0].origin)
             upload = origin.upload
-            path = origin.path or self._fetch(str(origin.uri), work / "original", self._reporter(rows[0]))
+            if (path := origin.path) is None:
+                path = work / "original"
+                origin = self._fetch(rows, origin, path)
             for row in rows:
                 if (met := self._try(row, origin, path, work)) is not None:
                     failed.append((row, met))
@@ -254,24 +260,32 @@ class Importer:
             self.store.put_file(layout.dataset(digest), clean)
         return digest, size, summary
 
-    def _fetch(self, uri: str, into: Path, report: Report) -> Path:
+    def _fetch(self, rows: Sequence[DatasetRow], origin: Origin, into: Path) -> Origin:
+        """Downloads the file, which goes by the name that its server gives it from now on."""
         from storage.sources import Limits, fetch
 
+        report = self._reporter(rows[0])
         report("downloading", 0, 0)
-        fetch(
-            uri,
+        found = fetch(
+            str(origin.uri),
             into,
             profiles=self.profiles,
+            web=web_of(self.settings),
             limits=Limits(max_bytes=self.settings.max_upload_bytes),
             progress=lambda done, total: report("downloading", done, total),
         )
-        return into
+        for row in rows:
+            half = f" ({(row.modality or '').upper()})"
+            if row.name in (origin.name, origin.name + half):  # nobody gave it another
+                self._change(row, name=row.name.replace(origin.name, found.name, 1))
+        return replace(origin, name=found.name)
 
     def _finish(self, row: DatasetRow, digest: str, size: int, summary: Summary) -> None:
         self._change(
             row,
             state="ready",
             stage="",
+            origin=without_query(row.origin),  # its permission is not needed any more
             done=summary.cells,
             total=summary.cells,
             digest=digest,

@@ -65,3 +65,8 @@ def dataset(digest: str) -> str:
 
 def bundle(digest: str) -> str:
     return f"bundles/{digest}/"
+
+
+def download_name(job: str, name: str) -> str:
+    """What a result's file is called once it has left the store: its folders are part of the name."""
+    return f"{job}-{name.replace('/', '-')}"

@@ -11,6 +11,8 @@ from typing import Literal, cast
 from urllib.parse import urlsplit
 
 from engine.errors import BadSetting
+from jobs.fetching import web_rules
+from storage.guard import WebRules
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 GIB = 2**30
@@ -44,6 +46,9 @@ class Settings:
     chains: Path | None = None  # folder of UCSC chain files
     pretrained: Path = REPOSITORY / "pretrained"
     s3: S3Settings = S3Settings()
+    s3_profiles: Path | None = None  # a TOML file of further profiles
+    s3_direct: bool = False  # results in S3 are downloaded from there, by a link of a few minutes
+    fetch: WebRules = field(default_factory=WebRules)
     max_upload_bytes: int = 50 * GIB  # ours
     import_workers: int = 2  # imports at once; each is a child process  # ours
     concurrent_jobs: int = 2  # attempts in the runner's hands at once; the others queue  # ours
@@ -100,6 +105,13 @@ class Settings:
             chains=_folder(environ, "CROSSVIEW_CHAINS"),
             pretrained=Path(environ.get("CROSSVIEW_PRETRAINED") or REPOSITORY / "pretrained"),
             s3=_s3(environ),
+            s3_profiles=_file(environ, "CROSSVIEW_S3_PROFILES"),
+            s3_direct=_switch(environ, "CROSSVIEW_S3_DIRECT"),
+            fetch=web_rules(
+                mode=environ.get("CROSSVIEW_FETCH"),
+                allow=environ.get("CROSSVIEW_FETCH_ALLOW"),
+                ports=environ.get("CROSSVIEW_FETCH_PORTS"),
+            ),
             concurrent_jobs=_count(environ, "CROSSVIEW_CONCURRENT_JOBS", 2),
             checkpoint_seconds=_seconds(environ, "CROSSVIEW_CHECKPOINT_SECONDS", 20.0),
             max_upload_bytes=_gigabytes(environ.get("CROSSVIEW_MAX_UPLOAD_GB") or "50"),
@@ -174,6 +186,23 @@ def _folder(environ: Mapping[str, str], name: str) -> Path | None:
     if not folder.is_dir():
         raise BadSetting(f"{name} is {value}, which is no folder.", hint="Name a folder, or leave it out.")
     return folder
+
+
+def _file(environ: Mapping[str, str], name: str) -> Path | None:
+    value = environ.get(name)
+    if not value:
+        return None
+    path = Path(value).expanduser().absolute()
+    if not path.is_file():
+        raise BadSetting(f"{name} is {value}, and there is no such file.", hint="Give the path of a TOML file.")
+    return path
+
+
+def _switch(environ: Mapping[str, str], name: str) -> bool:
+    value = (environ.get(name) or "off").lower()
+    if value not in ("on", "off"):
+        raise BadSetting(f"{name} is {value!r}.", hint="Use on or off.")
+    return value == "on"
 
 
 def _words(value: str) -> tuple[str, ...]:

@@ -101,7 +101,7 @@ class Attempt:
             from storage.ranged import open_ranged
 
             with (
-                open_ranged(self.store.uri(key), profiles={"default": _profile()}) as stream,
+                open_ranged(self.store.uri(key), profiles={"store": _profile(self.store.uri(key))}) as stream,
                 CanonicalCells.open(cast(IO[bytes], stream)) as cells,
             ):
                 yield cells
@@ -121,15 +121,16 @@ def mends_of(attempt: Attempt, *modalities: Modality) -> dict[str, str]:
 def open_store(uri: str) -> ArtifactStore:
     from storage.artifacts import store_from_uri
 
-    return store_from_uri(uri, profile=_profile() if uri.startswith("s3://") else None)
+    return store_from_uri(uri, profile=_profile(uri) if uri.startswith("s3://") else None)
 
 
-def _profile() -> Any:
-    """The operator's one S3 profile, from this node's own environment: no secret travels with a job."""
-    from jobs.bootstrap import s3_profile
+def _profile(uri: str) -> Any:
+    """The operator's S3 profile for this bucket, from this node's own settings: no secret travels with a job."""
+    from jobs.fetching import s3_profiles
     from jobs.settings import Settings
+    from storage.s3 import parse_uri, profile_for
 
-    return s3_profile(Settings.from_env())
+    return profile_for(parse_uri(uri, key_required=False).bucket, s3_profiles(Settings.from_env()))
 
 
 @lru_cache(maxsize=8)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 from storage import s3
 from storage.artifacts import check_key, check_prefix, content_key, missing, verified_digest
@@ -142,6 +143,17 @@ class S3Store:
     def uri(self, key: str = "") -> str:
         full = self._full(check_key(key) if key else "")
         return f"s3://{self.bucket}/{full}".removesuffix("/")
+
+    def presigned(self, key: str, *, seconds: int, name: str, media_type: str) -> str | None:
+        where = self._where(key)
+        asked = {
+            "Bucket": where.bucket,
+            "Key": where.key,
+            "ResponseContentDisposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
+            "ResponseContentType": media_type,
+        }
+        with s3.explained(where, self._profile):
+            return str(self._client.generate_presigned_url("get_object", Params=asked, ExpiresIn=seconds))
 
     def _full(self, key: str) -> str:
         return f"{self.prefix}/{key}".strip("/")

@@ -47,6 +47,30 @@ class Unreachable(StorageError):
     code = "source-unreachable"
 
 
+class FetchRefused(StorageError):
+    """The address leads where this server may not go: a private network, another port, http, too many redirects."""
+
+    code = "source-not-allowed"
+
+
+class WebPage(StorageError):
+    """The address gives a page to look at instead of a file."""
+
+    code = "source-is-a-page"
+
+
+class DriveQuota(StorageError):
+    """Google Drive gives a file that was downloaded too often to nobody for a while."""
+
+    code = "drive-quota"
+
+
+class NoRanges(StorageError):
+    """The server gives the file only as a whole, or does not say which version it is."""
+
+    code = "source-without-ranges"
+
+
 class SourceChanged(StorageError):
     """The object was replaced while it was being read."""
 

@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from storage import s3
-from storage.errors import TooLarge, Unreachable
+from storage.errors import FetchRefused, TooLarge, Unreachable
 from storage.files import check_room, human_bytes, make_folders, publish, room_for
 from storage.s3 import S3Profile, S3Uri
 
-Progress = Callable[[int, int], None]  # bytes so far, bytes in all
+if TYPE_CHECKING:
+    from storage.web import Web
+
+Progress = Callable[[int, int], None]  # bytes so far, bytes in all, or 0 where that is not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +47,23 @@ def fetch(
     into: Path,
     *,
     profiles: Mapping[str, S3Profile],
+    web: Web | None = None,
     limits: Limits | None = None,
     progress: Progress | None = None,
 ) -> Fetched:
-    """Downloads `s3://bucket/key` to the file `into`. The service is always the operator's, never the address's.
+    """Downloads `s3://bucket/key`, an https:// address or a Google Drive link to the file `into`.
 
+    The S3 service is always the operator's, never the address's. web: how the web is reached; None: not at all.
     `progress` may raise to stop. Raises BadUri, ObjectMissing, AccessRefused, Unreachable, SourceChanged, TooLarge,
-    StoreFull; then neither `into` nor a part of it is left.
+    StoreFull, and of the web what `storage.web_fetch.fetch_web` raises; then neither `into` nor a part of it is left.
     """
     limits = limits or Limits()
+    if is_web(uri):
+        if web is None:
+            raise FetchRefused("Nothing is fetched from the web here.", hint="Upload the file instead.")
+        from storage.web_fetch import fetch_web
+
+        return fetch_web(uri, into, web=web, limits=limits, progress=progress)
     where = s3.parse_uri(uri)
     profile = s3.profile_for(where.bucket, profiles)
     client = profile.client()
@@ -73,6 +84,10 @@ def fetch(
     finally:
         partial.unlink(missing_ok=True)
     return Fetched(found.size, sha256, found.etag.strip('"'), where.name)
+
+
+def is_web(uri: str) -> bool:
+    return uri.strip().partition("://")[0].lower() in ("https", "http")
 
 
 @dataclass(slots=True)

@@ -14,7 +14,8 @@ from jobs.views import DatasetView, PreflightView
 
 
 class ImportRequest(Document):
-    """source: `upload:ID`, `s3://bucket/key`, `example:MODEL/rna`, or a path under the import roots.
+    """source: `upload:ID`, `s3://bucket/key`, an `https://` address or a Google Drive share link, `example:MODEL/rna`,
+    or a path under the import roots.
 
     mends: which counts, gene names, genome build or peaks are wanted; `fragments.tsv.gz` needs a `model`.
     """
@@ -26,7 +27,7 @@ class ImportRequest(Document):
 
 
 class PairRequest(Document):
-    """source: one file of both modalities, as `upload:ID`, `s3://bucket/key`, or a path under the import roots."""
+    """source: one file of both modalities, as `upload:ID`, `s3://…`, `https://…`, or a path under the import roots."""
 
     source: str
     name: str = ""

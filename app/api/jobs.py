@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 from pydantic import Discriminator, Tag
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 
 from app.api.kit import Call, Document, Operation, direction_of, json_response, modality_of
+from jobs.layout import download_name
 from jobs.names import Direction, Modality
 from jobs.results.tables import MOST_ROWS, PAGE_ROWS
 from jobs.spec import AnalysisSpec, BenchmarkSpec, JointSpec, TrainSpec, TranslateSpec
@@ -165,14 +165,16 @@ def artifacts(call: Call) -> list[ArtifactView]:
 
 
 def artifact(call: Call) -> Response:
-    """The file itself, streamed from the disk, always as a download."""
+    """The file itself, streamed from the disk, always as a download; or, unless direct=false, a link to it in S3."""
     id, name = call.path["id"], call.path["name"]
+    if call.query.get("direct") != "false" and (link := call.client.artifact_link(id, name)) is not None:
+        return RedirectResponse(link, status_code=303, headers={"cache-control": "no-store"})
     path = call.client.open_artifact(id, name)
     kinds = {each.name: each.media_type for each in call.client.artifacts(id)}
     return FileResponse(
         path,
         media_type=kinds.get(name, "application/octet-stream"),
-        filename=f"{id}-{PurePosixPath(name).as_posix().replace('/', '-')}",
+        filename=download_name(id, name),
         headers={"x-content-type-options": "nosniff"},
     )
 
@@ -276,6 +278,7 @@ OPERATIONS = (
         "Download one file",
         artifact,
         returns=bytes,
+        query=("direct",),
         media_type="application/octet-stream",
     ),
 )

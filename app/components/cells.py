@@ -11,7 +11,7 @@ from jobs.bootstrap import current_client
 from jobs.names import Modality
 from jobs.views import DatasetView
 
-UPLOAD, ADDRESS, BEFORE = "Upload a file", "S3 or a path", "Used before"
+UPLOAD, ADDRESS, BEFORE = "Upload a file", "Link, S3 or a path", "Used before"
 
 
 def slot(param: str, label: str) -> DatasetView | None:
@@ -53,17 +53,20 @@ def _choose(param: str, label: str) -> None:
 def _from_address(param: str) -> None:
     with st.form(f"{param}-address", border=False):
         given = st.text_input(
-            "S3 address, or path on the server, of an .h5ad file",
-            placeholder="s3://bucket/folder/cells.h5ad",
-            help="S3 is read with this server's own AWS profile; paths, in folders its operator opened. The original "
-            "is never changed.",
+            "Link, S3 address, or path on the server, of an .h5ad file",
+            placeholder="https://… or s3://bucket/folder/cells.h5ad",
+            help="A direct https:// link or a Google Drive share link (Anyone with the link). S3 is read with the "
+            "profiles of this server; paths, in folders its operator opened. The original is never changed.",
         )
         if st.form_submit_button("Bring it in", icon=":material/cloud_download:"):
             address = (given or "").strip()
-            if address.startswith(("s3://", "/")):
+            if address.startswith(("s3://", "https://", "http://", "/")):
                 _bring(param, address)
             else:
-                st.markdown(":material/info: Such as `s3://bucket/folder/cells.h5ad` or `/data/cells.h5ad`.")
+                st.markdown(
+                    ":material/info: Such as `https://zenodo.org/records/…/files/cells.h5ad`, "
+                    "`s3://bucket/folder/cells.h5ad` or `/data/cells.h5ad`."
+                )
 
 
 def _from_before(param: str, before: list[DatasetView]) -> None:

@@ -88,7 +88,8 @@ def _one_file() -> None:
     if way == ADDRESS:
         with st.form("both-address", border=False):
             given = st.text_input(
-                "S3 address, or path on the server, of the file", placeholder="s3://bucket/folder/multiome.h5"
+                "Link, S3 address, or path on the server, of the file",
+                placeholder="https://… or s3://bucket/folder/multiome.h5",
             )
             if st.form_submit_button("Bring it in", icon=":material/cloud_download:") and (given or "").strip():
                 _both((given or "").strip())

@@ -81,7 +81,7 @@ def _input(job: JobView, which: str) -> str:
     """What the command line calls the same cells: their address where they have one, else the file's name."""
     with contextlib.suppress(CrossViewError):  # a dataset may have been deleted since
         origin = current_client().dataset(str(job.spec.get(which))).origin
-        if origin.startswith(("s3://", "example:")):
+        if origin.startswith(("s3://", "https://", "example:")) and not origin.endswith("?…"):
             return origin
     return job.input_names.get(which, f"{which}.h5ad")
 

@@ -22,6 +22,7 @@ from engine.splits import by_chance, by_values, parse_held, read_split
 from engine.types import Cells, Direction, Modality, Split
 from jobs.catalog import resolve
 from jobs.commands.mends import Wishes, granted
+from jobs.fetching import fetch_source, without_query
 from jobs.settings import Settings
 from jobs.version import code_version
 
@@ -46,7 +47,7 @@ class Taken:
 def taken(
     source: str, *, modality: Modality | None = None, say: Say = to_stderr, mends: Mends | None = None
 ) -> Iterator[Taken]:
-    """The canonical copy of INPUT (a path, s3://bucket/key or example:MODEL/rna), gone when the block ends.
+    """The canonical copy of INPUT (a path, an address or example:MODEL/rna), gone when the block ends.
 
     Raises what intake and the source raise; nothing is left behind.
     """
@@ -62,12 +63,12 @@ def taken_from(path: Path, out: Path, modality: Modality | None, *, name: str, m
 
 @contextmanager
 def fetched(source: str, *, say: Say = to_stderr) -> Iterator[Path]:
-    """The file itself, of a path, s3://bucket/key or example:MODEL/rna; what was fetched goes with the block."""
+    """The file itself, of a path, s3://…, https://… or example:MODEL/rna; what was fetched goes with the block."""
     with tempfile.TemporaryDirectory(prefix="crossview-") as folder:
         path = _example(source) or Path(source).expanduser()
         if "://" in source:
             path = Path(folder) / "fetched.h5ad"
-            say(f"Fetching {source} …")
+            say(f"Fetching {without_query(source)} …")
             _fetch(source, path)
         elif not path.is_file() and not path.is_dir():  # a folder of 10x is a source, others are refused by intake
             raise BadInput(f"There is no file {source}.", hint="Check the path.")
@@ -82,14 +83,12 @@ def _example(source: str) -> Path | None:
 
 
 def _fetch(source: str, into: Path) -> None:
-    from jobs.bootstrap import s3_profile
     from jobs.errors import BadSource
-    from storage.sources import fetch
+    from storage.sources import is_web
 
-    if not source.startswith("s3://"):
-        raise BadSource(f"{source.split('://')[0]}:// is not read.", hint="Give a path or s3://bucket/key.")
-    profile = s3_profile(Settings.from_env())
-    fetch(source, into, profiles={profile.name: profile})
+    if not (source.startswith("s3://") or is_web(source)):
+        raise BadSource(f"{source.split('://')[0]}:// is not read.", hint="Give a path, s3://bucket/key or https://….")
+    fetch_source(source, into, Settings.from_env())
 
 
 def inspect(

@@ -24,6 +24,7 @@ from storage.errors import ArtifactMissing
 from storage.tables import artifacts as artifact_table
 from storage.tables import datasets as dataset_table
 from storage.tables import jobs as job_table
+from storage.tables.artifacts import ArtifactRow
 
 if TYPE_CHECKING:
     from engine.bundle import Bundle
@@ -38,6 +39,7 @@ MOST_VALUES = 20_000_000  # cells × features at once: 160 MB as Python floats w
 AT_ONCE = 2  # decodes side by side; the others wait  # ours
 BUNDLES_KEPT = 3  # ours
 DOCUMENTS_KEPT = 24  # ours
+LINK_SECONDS = 300  # how long a link to a file in S3 can be followed  # ours
 
 
 @dataclass
@@ -120,12 +122,22 @@ class Results:
         ]
 
     def open_artifact(self, id: str, name: str) -> Path:
+        return self.shelf.path(self._artifact(id, name).uri)
+
+    def artifact_link(self, id: str, name: str) -> str | None:
+        """A short-lived address of the file in the store itself; None where the store has none."""
+        found = self._artifact(id, name)
+        return self.shelf.store.presigned(
+            found.uri, seconds=LINK_SECONDS, name=layout.download_name(id, name), media_type=found.media_type
+        )
+
+    def _artifact(self, id: str, name: str) -> ArtifactRow:
         row = self.finished(id)
         with self.database.read() as conn:
             found = artifact_table.get(conn, job=row.id, attempt=row.attempt, name=name)
         if found is None:
             raise NotFound(f"The job has no file {name[:80]!r}.", hint="Look at the list of its files.")
-        return self.shelf.path(found.uri)
+        return found
 
     # -- values --------------------------------------------------------------------------------------------------
 

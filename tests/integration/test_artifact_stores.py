@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
 from storage.artifacts import ArtifactStore, LocalStore, check_key, store_from_uri
@@ -202,6 +203,33 @@ class TestALocalFolder:
 
 
 class TestABucket:
+    def test_a_large_file_goes_in_several_parts_and_comes_back_whole(self, s3: S3Server, tmp_path: Path):
+        path = tmp_path / "large"
+        path.write_bytes(os.urandom(18 << 20))
+        store = S3Store("store", "large", profile=s3.profile)
+        store.put_file("parts", path)
+        assert s3.client.head_object(Bucket="store", Key="large/parts")["ETag"].strip('"').endswith("-3")
+        with store.open_local("parts") as copy:
+            assert copy.read_bytes() == path.read_bytes()
+
+    def test_a_link_gives_one_object_under_its_name_without_keys(self, s3: S3Server):
+        store = S3Store("store", "linked", profile=s3.profile)
+        store.put_bytes("results/j/report.json", b"{}")
+        store.put_bytes("results/j/other.json", b"no")
+        link = store.presigned("results/j/report.json", seconds=60, name="j-ü.json", media_type="application/json")
+        assert link is not None
+        assert s3.secret_key not in link
+        found = httpx.get(link, trust_env=False)
+        assert (found.status_code, found.content) == (200, b"{}")
+        assert found.headers["content-disposition"] == "attachment; filename*=UTF-8''j-%C3%BC.json"
+        for other in (link.replace("report", "other"), link.partition("?")[0]):
+            assert httpx.get(other, trust_env=False).status_code == 403
+
+    def test_a_folder_has_no_links(self, tmp_path: Path):
+        store = LocalStore(tmp_path)
+        store.put_bytes("a/b", b"x")
+        assert store.presigned("a/b", seconds=60, name="b", media_type="text/plain") is None
+
     def test_a_missing_bucket_is_not_a_missing_object(self, s3: S3Server):
         store = S3Store("no-such-bucket", profile=s3.profile)
         for use in (store.exists, store.get_bytes, store.size):

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from engine.errors import CrossViewError
 from engine.types import Direction, Modality
 from jobs.bootstrap import opened
 from jobs.client import Client
+from jobs.failures import failure_of
 from jobs.settings import S3Settings, Settings
 from jobs.spec import TranslateSpec
 from jobs.state import JobState
+from jobs.views import Failure
 from storage.artifacts_s3 import S3Store
+from storage.guard import WebRules
 from tests.builders import paired
 from tests.hostile import HOSTILE
 from tests.labs import MODEL, build_catalog, ended, imported, lab_settings, until
 from tests.multiome import write_h5mu
 from tests.s3server import S3Server, need_weed, s3_server
 from tests.tenx import write_tenx
+from tests.webserver import File, page, site
 
 BAD = (
     "plain_text",
@@ -154,6 +160,53 @@ def test_a_pair_on_s3_is_fetched_once(tmp_path: Path, catalog: Path, s3: S3Serve
         for data, features in zip(halves, (60, 90), strict=True):
             found = until(lambda id=data.id: client.dataset(id), lambda view: view.state != "importing")  # type: ignore[misc]
             assert (found.state, found.features) == ("ready", features), found.failure
+
+
+def refusal_of(client: Client, source: str) -> Failure:
+    """Why it was not brought in, whether said at once or after it was tried."""
+    try:
+        found = imported(client, source).failure
+    except CrossViewError as error:
+        found = failure_of(error)
+    assert found is not None
+    return found
+
+
+def test_cells_come_from_the_web(tmp_path: Path, catalog: Path) -> None:
+    rna = (catalog / MODEL / "example" / "rna.h5ad").read_bytes()
+    with site() as server:
+        server.pages["/get"] = File(rna, headers={"Content-Disposition": 'attachment; filename="pbmc.h5ad"'})
+        server.pages["/page"] = page("<html>a landing page</html>")
+        base = f"http://127.0.0.1:{server.port}"
+        settings = lab_settings(tmp_path, catalog)
+        with opened(settings) as client:
+            for source, code in (
+                (f"{base}/get", "source-not-allowed"),
+                ("https://127.0.0.1/get", "source-not-allowed"),
+                ("https://u:p@files.lab/get", "bad-uri"),
+                ("ftp://files.lab/get", "bad-source"),
+            ):
+                assert refusal_of(client, source).code == code
+        assert server.asked == []
+        rules = WebRules(plain_http=True, networks=(ip_network("127.0.0.1"),), ports=frozenset({server.port}))
+        with opened(replace(settings, fetch=rules)) as client:
+            dataset = imported(client, f"{base}/get?sig=hush")
+            assert (dataset.state, dataset.name, dataset.cells) == ("ready", "pbmc.h5ad", 24), dataset.failure
+            assert dataset.origin == f"{base}/get?…"
+            mine = client.import_dataset(f"{base}/get", name="get mine").id
+            assert until(lambda: client.dataset(mine), lambda view: view.state != "importing").name == "get mine"
+            refused = refusal_of(client, f"{base}/page?sig=hush")
+            assert refused.code == "source-is-a-page"
+            assert "hush" not in refused.model_dump_json()
+
+
+def test_a_bucket_is_read_through_the_profile_that_serves_it(tmp_path: Path, catalog: Path, s3: S3Server) -> None:
+    profiles = tmp_path / "profiles.toml"
+    keys = f'access_key_id = "{s3.access_key}"\nsecret_access_key = "{s3.secret_key}"\n'
+    profiles.write_text(f'[lab]\nendpoint = "{s3.endpoint}"\n{keys}buckets = ["cel*"]\n')
+    settings = replace(lab_settings(tmp_path / "home", catalog), s3_profiles=profiles, store="s3://cells/by-profile")
+    with opened(settings) as client:  # the default profile has no keys and no such service
+        assert imported(client, "s3://cells/run 1/rna.h5ad").state == "ready"
 
 
 @pytest.mark.slow

@@ -75,10 +75,10 @@ def test_the_page_begins_with_two_files_one_file_or_the_example(lab: Client) -> 
 
 def test_one_file_of_both_becomes_both_sides(lab: Client) -> None:
     page = at("joint")
-    page.segmented_control(key="both-way").set_value("S3 or a path")
+    page.segmented_control(key="both-way").set_value("Link, S3 or a path")
     checked(page.run())
     field = next(
-        each for each in page.text_input if each.label.startswith("S3 address, or path on the server, of the f")
+        each for each in page.text_input if each.label.startswith("Link, S3 address, or path on the server, of the f")
     )
     field.set_value(str(catalog_of(lab) / "both.h5mu"))
     next(b for b in page.button if b.label == "Bring it in").click()

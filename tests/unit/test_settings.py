@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
 from engine.errors import BadSetting
 from jobs.settings import GIB, Settings
+from storage.guard import WebRules
 
 
 def test_no_configuration_is_one_machine() -> None:
@@ -38,6 +40,11 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
             "CROSSVIEW_S3_SECRET_ACCESS_KEY": "hush",
             "CROSSVIEW_MAX_UPLOAD_GB": "1.5",
             "CROSSVIEW_CONCURRENT_JOBS": "4",
+            "CROSSVIEW_S3_PROFILES": __file__,
+            "CROSSVIEW_S3_DIRECT": "on",
+            "CROSSVIEW_FETCH": "http",
+            "CROSSVIEW_FETCH_ALLOW": "Files.lab., 10.1.0.0/16",
+            "CROSSVIEW_FETCH_PORTS": "443, 8443",
         }
     )
     assert settings.store_is_remote
@@ -46,6 +53,18 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
     assert settings.max_upload_bytes == int(1.5 * GIB)
     assert (settings.s3.region, settings.concurrent_jobs, settings.port) == ("eu-west-1", 4, 9001)
     assert "hush" not in repr(settings)
+    assert (settings.s3_profiles, settings.s3_direct) == (Path(__file__), True)
+    assert settings.fetch == WebRules(
+        plain_http=True,
+        hosts=frozenset({"files.lab"}),
+        networks=(ip_network("10.1.0.0/16"),),
+        ports=frozenset({443, 8443}),
+    )
+
+
+def test_the_web_is_open_over_https_to_what_is_public() -> None:
+    assert Settings.from_env({}).fetch == WebRules()
+    assert not Settings.from_env({"CROSSVIEW_FETCH": "off"}).fetch.on
 
 
 @pytest.mark.parametrize(
@@ -54,6 +73,15 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
         ("CROSSVIEW_RUNNER", "slurm"),
         ("CROSSVIEW_HOST", "0.0.0.0"),
         ("CROSSVIEW_HOST", "lab.example"),
+        ("CROSSVIEW_FETCH", "yes"),
+        ("CROSSVIEW_FETCH_ALLOW", "10.0.0.0/99"),
+        ("CROSSVIEW_FETCH_ALLOW", "10.0.0.1/8"),
+        ("CROSSVIEW_FETCH_ALLOW", "files.lab:8443"),
+        ("CROSSVIEW_FETCH_ALLOW", "https://files.lab"),
+        ("CROSSVIEW_FETCH_PORTS", "0"),
+        ("CROSSVIEW_FETCH_PORTS", "https"),
+        ("CROSSVIEW_S3_PROFILES", "/no/such/file.toml"),
+        ("CROSSVIEW_S3_DIRECT", "yes"),
         ("CROSSVIEW_PORT", "0"),
         ("CROSSVIEW_PORT", "http"),
         ("CROSSVIEW_MAX_UPLOAD_GB", "-1"),
