@@ -7,9 +7,11 @@ from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
+from app.api import create_app
 from engine.errors import CrossViewError
 from engine.types import Direction, Modality
 from jobs.bootstrap import opened
@@ -23,7 +25,7 @@ from storage.artifacts_s3 import S3Store
 from storage.guard import WebRules
 from tests.builders import paired
 from tests.hostile import HOSTILE
-from tests.labs import MODEL, build_catalog, ended, imported, lab_settings, until
+from tests.labs import MODEL, build_catalog, ended, imported, lab_settings, served, until
 from tests.multiome import write_h5mu
 from tests.s3server import S3Server, need_weed, s3_server
 from tests.tenx import write_tenx
@@ -215,8 +217,8 @@ def test_a_whole_job_lives_on_s3(tmp_path: Path, catalog: Path, s3: S3Server, mo
     monkeypatch.setenv("CROSSVIEW_S3_ENDPOINT", s3.endpoint)
     monkeypatch.setenv("CROSSVIEW_S3_ACCESS_KEY_ID", s3.access_key)
     monkeypatch.setenv("CROSSVIEW_S3_SECRET_ACCESS_KEY", s3.secret_key)
-    settings = replace(with_s3(lab_settings(tmp_path, catalog), s3), store="s3://cells/artifacts")
-    with opened(settings) as client:
+    settings = replace(with_s3(lab_settings(tmp_path, catalog), s3), store="s3://cells/artifacts", s3_direct=True)
+    with opened(settings) as client, served(create_app(client)) as address:
         ids = [imported(client, f"s3://cells/run 1/{name}.h5ad").id for name in ("rna", "atac")]
         direction = Direction.RNA_TO_ATAC
         spec = TranslateSpec(model=MODEL, rna=ids[0], atac=ids[1], directions=(direction,), umap=False)
@@ -225,6 +227,9 @@ def test_a_whole_job_lives_on_s3(tmp_path: Path, catalog: Path, s3: S3Server, mo
         assert client.report(job.id)["job"] == job.id
         values = client.values(job.id, direction, features=["chr1:1000-1400"])
         assert values.truth is not None
+        report = f"{address}/api/v1/jobs/{job.id}/artifacts/report.json"
+        assert httpx.get(report).status_code == 303
+        assert httpx.get(report, follow_redirects=True).json() == httpx.get(f"{report}?direct=false").json()
         client.delete_job(job.id)
         for id in ids:
             client.delete_dataset(id)

@@ -1,0 +1,1 @@
+"""Faults on purpose: what is promised, measured while things break."""
