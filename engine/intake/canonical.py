@@ -17,9 +17,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from engine.errors import BadSetting, NoCells, NotAnnData
+from engine.errors import BadSetting, CorruptMatrix, CrossViewError, NoCells, NotAnnData
 from engine.intake.counts import Matrix, blocks
-from engine.intake.limits import Limits, as_problem
+from engine.intake.limits import Limits, as_problem, tidy
 from engine.intake.look import Layout, look_at
 from engine.intake.loom import plan_loom
 from engine.intake.mends import Mends, mended
@@ -55,9 +55,10 @@ def canonicalise(
     """
     limits, mends, called = limits or Limits(), mends or Mends(), clean(source or path.name)
     partial, scratch = out.with_name(out.name + ".partial"), out.with_name(out.name + ".scratch")
-    if out.exists() and os.path.samefile(path, out):
-        raise BadSetting(f"{path.name} would be read and written at once: input and copy are the same file.")
     try:
+        before = _state(path)
+        if out.exists() and os.path.samefile(path, out):
+            raise BadSetting(f"{path.name} would be read and written at once: input and copy are the same file.")
         scratch.mkdir(parents=True, exist_ok=True)
         with opened(path, scratch, limits, mends, called=called) as source_file:
             file = source_file.file
@@ -66,13 +67,27 @@ def canonicalise(
             plan, done = mended(file, plan, mends, limits)
             plan = replace(plan, notes=(*source_file.notes, *plan.notes), mends=(*source_file.mends, *done))
             summary = _write(file, plan, partial, scratch, limits, progress or (lambda done, of: None))
+        if _state(path) != before:
+            raise CorruptMatrix(f"{plan.source} changed while it was read.", hint="Give it once it is complete.")
         _settle(partial, out)
         return summary
+    except CrossViewError as problem:
+        tidy(problem)
+        raise
     except (OSError, RuntimeError, MemoryError) as error:  # how h5py tells that bytes make no sense
         raise as_problem(error, limits) from error
     finally:
         partial.unlink(missing_ok=True)
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _state(path: Path) -> tuple[int, int, int, int] | None:
+    """What differs once somebody wrote to the file, or put another in its place."""
+    try:
+        found = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _planner(layout: Layout) -> Callable[..., Plan]:

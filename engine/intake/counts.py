@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from engine.errors import BadInput, BadSetting, CorruptMatrix, NoCells, NotAnnData, NotCounts, TooLarge
 from engine.intake.frames import length
 from engine.intake.limits import Limits
-from engine.intake.look import Entry, Layout
+from engine.intake.look import Layout
 from engine.intake.names import clean
+from engine.intake.walk import Entry
 
 NAMED_COUNTS = ("counts", "raw_counts", "count", "raw", "umi", "umi_counts", "umis", "raw_count")
 TOLERANCE = 1e-4  # a count stored as float may have been through arithmetic once
@@ -57,7 +58,7 @@ class Matrix:
 
 def _written(path: str) -> str:
     if path.startswith("layers/"):
-        return f'layers["{path.removeprefix("layers/")}"]'
+        return f'layers["{clean(path.removeprefix("layers/"), longest=60)}"]'
     return path.replace("/", ".")
 
 
@@ -258,9 +259,12 @@ def _canonical(block: sp.csr_matrix, matrix: Matrix, start: int) -> sp.csr_matri
             f"{where} holds {seen.normalised}; raw counts are needed.",
             hint=KEEP,
         )
+    block = sp.csr_matrix(block, dtype=np.float64)  # bool and half precision are no types of scipy's arithmetic
     block.data = np.rint(block.data)
     block.sum_duplicates()
     block.eliminate_zeros()
+    if block.nnz and block.data.max() > LARGEST:
+        raise CorruptMatrix(f"{where} adds repeated entries up to {block.data.max():.4g}.", hint=matrix.again)
     return sp.csr_matrix(block, dtype=np.float32)
 
 
@@ -272,16 +276,20 @@ def _dense_blocks(file: Any, layout: Layout, matrix: Matrix, limits: Limits) -> 
         rows -= rows % data.chunks[0]  # whole chunks, so that none is unpacked twice
     for start in range(0, n, rows):
         piece = np.asarray(data[start : start + rows])
-        if piece.dtype.kind == "f" and piece.dtype.itemsize not in (4, 8):
-            piece = piece.astype(np.float32)  # scipy has no half-precision matrices
-        yield sp.csr_matrix(piece)
+        yield sp.csr_matrix(_arithmetic(piece))
+
+
+def _arithmetic(piece: NDArray[Any]) -> NDArray[Any]:
+    """Of a kind scipy has matrices of: neither half precision nor the other byte order."""
+    if piece.dtype.kind == "f" and piece.dtype.itemsize not in (4, 8):
+        return piece.astype(np.float32)
+    return piece.astype(piece.dtype.newbyteorder("="), copy=False)
 
 
 def _columns(file: Any, layout: Layout, matrix: Matrix, start: int, stop: int) -> NDArray[Any]:
     """Cells start … stop − 1 of a transposed matrix, shape (f, stop − start), with what is to be added."""
     piece = np.asarray(file[layout.resolve(matrix.path)][:, start:stop])
-    if piece.dtype.kind == "f" and piece.dtype.itemsize not in (4, 8):
-        piece = piece.astype(np.float32)
+    piece = _arithmetic(piece)
     if not matrix.plus:
         return piece
     total: NDArray[Any] = piece.astype(np.float64) + file[layout.resolve(matrix.plus)][:, start:stop]

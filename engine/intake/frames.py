@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import CorruptMatrix, NotAnnData
-from engine.intake.look import Entry, Layout
+from engine.errors import CorruptMatrix, NotAnnData, TooLarge
+from engine.intake.look import Layout
 from engine.intake.names import clean, clean_all
+from engine.intake.walk import Entry
 from engine.types import Names, as_names
 
 MISSING = "(none)"
 MOST_CATEGORIES = 200
 MOST_COLUMNS = 20
-PIECE = 16_384  # strings read at once: a hostile file can point all of them at one long text
+MOST_UNUSED = 100_000  # categories beyond the number of rows
+MOST_LOOKED_AT = 500  # columns tried as labels
+LONGEST_TEXT = 1 << 20  # bytes; a name or label beyond is none
+PIECE = 16_384  # values read at once, where they are short by their type
+# Texts of any length: a hostile file can point all of them at one long one, which is no longer than the file.
+PIECE_BYTES, LEAST_PIECE, LARGE_FILE, LARGE_FILE_PIECE = 1 << 26, 8, 1 << 30, 256
 KNOWN_LABELS = (
     *("cell_type", "celltype", "cell_types", "label", "labels", "annotation", "leiden", "louvain", "cluster"),
     *("clusters", "seurat_clusters", "batch", "donor", "donor_id", "sample", "patient", "tissue", "condition"),
@@ -65,7 +73,9 @@ def label_columns(
     kept: dict[str, Labels] = {}
     too_many: list[str] = []
     broken: list[str] = []
-    for name in _ordered(_columns(layout, frame) if columns is None else list(columns)):
+    ordered = _ordered(_columns(layout, frame) if columns is None else list(columns))
+    too_many += ordered[MOST_LOOKED_AT:]
+    for name in ordered[:MOST_LOOKED_AT]:
         try:
             labels = _labels(file, layout, f"{frame}/{name}", cells=cells)
         except (CorruptMatrix, IndexError, TypeError):
@@ -75,7 +85,7 @@ def label_columns(
             continue
         if len(labels.categories) > MOST_CATEGORIES or len(kept) == MOST_COLUMNS:
             too_many.append(name)
-        elif (tidy := clean(name, longest=60).replace("/", "|")) and tidy not in kept and tidy != "_index":
+        elif (tidy := _column_name(name)) and tidy not in kept:
             kept[tidy] = labels
     notes = []
     if too_many:
@@ -86,6 +96,12 @@ def label_columns(
     if broken:
         notes.append(f"Cell labels left out because they contradict the number of cells: {_listed(broken)}.")
     return kept, notes
+
+
+def _column_name(name: str) -> str:
+    """The name under which a column is kept; empty where it would mean something else in the copy."""
+    tidy = clean(name, longest=60).replace("/", "|")
+    return "" if tidy in ("_index", "__categories") or not tidy.strip(".") else tidy
 
 
 def text_column(file: Any, layout: Layout, path: str) -> Names | None:
@@ -153,19 +169,36 @@ def _texts(file: Any, layout: Layout, path: str) -> Iterator[str]:
             f"{path} should be one column, but has {len(entry.shape)} dimensions.", hint="Write the file again."
         )
     data = file[entry.path]
-    for start in range(0, entry.shape[0], PIECE):
-        if entry.type == "compound":
-            fields = data.dtype.names
-            piece = data.fields("index" if "index" in fields else fields[0])[start : start + PIECE]
-        else:
-            piece = data[start : start + PIECE]
-        yield from (_text(value) for value in piece)
+    kind = data.dtype
+    if entry.type == "compound":
+        column = "index" if "index" in kind.names else kind.names[0]
+        data, kind = data.fields(column), kind[column]
+    if (
+        kind.subdtype is not None
+        or kind.kind not in "SOiu"
+        or (kind.kind == "O" and h5py.check_string_dtype(kind) is None)
+    ):
+        raise CorruptMatrix(f"{path} holds no names but values of another kind ({kind}).", hint="Write the file again.")
+    size = _piece(entry.itemsize, kind, file.id.get_filesize())
+    for start in range(0, entry.shape[0], size):
+        yield from (_text(value, path) for value in data[start : start + size])
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return str(value)
+def _piece(itemsize: int, kind: Any, file_bytes: int) -> int:
+    """How many texts may be read at once, whatever the file says."""
+    if kind.kind != "O":
+        return max(1, min(PIECE, PIECE_BYTES // 4 // max(itemsize, 1)))
+    if file_bytes >= LARGE_FILE:
+        return LARGE_FILE_PIECE
+    return min(PIECE, max(LEAST_PIECE, PIECE_BYTES // max(file_bytes, 1)))
+
+
+def _text(value: Any, path: str) -> str:
+    if not isinstance(value, bytes):
+        return str(value)
+    if len(value) > LONGEST_TEXT:
+        raise TooLarge(f"{path} holds a text of {len(value):,} bytes.", hint="Names and labels are short: shorten it.")
+    return value.decode("utf-8", "replace")
 
 
 def _labels(file: Any, layout: Layout, path: str, *, cells: int) -> Labels | None:
@@ -175,6 +208,9 @@ def _labels(file: Any, layout: Layout, path: str, *, cells: int) -> Labels | Non
         return None
     frame, _, name = path.rpartition("/")
     old_categories = f"{frame}/__categories/{name}"  # anndata 0.7
+    values = _values_entry(layout, path)
+    if values is not None and values.shape != (cells,):  # before anything is read: it could be any length
+        raise CorruptMatrix(f"{path} has {values.shape} values for {cells} cells.", hint="Write the file again.")
     if entry.is_group:
         labels = _encoded(file, layout, path)
     elif entry.type == "int" and layout.get(old_categories) is not None:
@@ -183,8 +219,6 @@ def _labels(file: Any, layout: Layout, path: str, *, cells: int) -> Labels | Non
         labels = _gathered(_texts(file, layout, path))
     else:
         return None
-    if labels is not None and len(labels.codes) != cells:
-        raise CorruptMatrix(f"{path} has {len(labels.codes)} values for {cells} cells.", hint="Write the file again.")
     return labels
 
 
@@ -192,10 +226,14 @@ def _encoded(file: Any, layout: Layout, path: str) -> Labels | None:
     """Categorical (categories, codes) and nullable strings (values, mask)."""
     categories, codes = layout.get(f"{path}/categories"), layout.get(f"{path}/codes")
     if categories is not None and codes is not None and codes.type == "int" and not categories.is_group:
+        if len(codes.shape) != 1 or prod(categories.shape) > max(prod(codes.shape), MOST_UNUSED):
+            raise CorruptMatrix(f"{path} has more categories than rows, or codes in a table.", hint="Write it again.")
         return _from_codes(_texts(file, layout, f"{path}/categories"), file[codes.path][:], path)
     values, mask = layout.get(f"{path}/values"), layout.get(f"{path}/mask")
     if values is None or values.type != "text" or values.is_group:
         return None
+    if mask is not None and mask.shape != values.shape:
+        raise CorruptMatrix(f"{path} has a mask of another length than its values.", hint="Write the file again.")
     hidden = file[mask.path][:].astype(bool) if mask is not None else np.zeros(values.shape, dtype=bool)
     texts = _texts(file, layout, f"{path}/values")
     return _gathered(MISSING if gone else text for text, gone in zip(texts, hidden, strict=True))

@@ -7,8 +7,10 @@ import re
 from dataclasses import asdict, dataclass
 
 from engine.errors import BadInput, CorruptMatrix, CrossViewError, TooLarge
+from engine.intake.names import clean
 
 GB = 10**9
+LONGEST_MESSAGE = 2_000  # characters
 _NO_MEMORY = re.compile(r"(un|not )able to allocate|can't allocate|memory allocation failed", re.IGNORECASE)
 
 
@@ -22,6 +24,7 @@ class Limits:
     inflation: int = 500  # declared over stored bytes; dense ATAC of 0.1 % density compresses about 250-fold
     inflation_from: int = GB // 4  # below this a highly compressed array costs nobody anything
     objects: int = 20_000
+    attributes: int = 50_000
     depth: int = 32
     cells: int = 20_000_000
     features: int = 5_000_000
@@ -63,6 +66,12 @@ def as_problem(error: BaseException, limits: Limits) -> CrossViewError:
         f"The file cannot be read ({type(error).__name__}: {text[:200]}).",
         hint="Write it again from AnnData, or copy it again if it broke off.",
     )
+
+
+def tidy(problem: CrossViewError) -> None:
+    """Its words on one line without control characters: they may quote what the file says."""
+    problem.message = clean(problem.message, longest=LONGEST_MESSAGE)
+    problem.args = (problem.message,)
 
 
 class Problems:
