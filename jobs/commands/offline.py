@@ -66,7 +66,7 @@ def fetched(source: str, *, say: Say = to_stderr) -> Iterator[Path]:
             _fetch(source, path)
         elif not path.is_file():
             raise BadInput(f"There is no file {source}.", hint="Check the path.")
-        yield path
+        yield path.resolve()  # whoever types a path may name a link; intake itself follows none
 
 
 def _example(source: str) -> Path | None:
