@@ -232,6 +232,12 @@ def _demo(a: Arguments) -> int:
 
 
 def _doctor(a: Arguments) -> int:
+    if a.intake is not None:
+        from jobs.commands.doctor_intake import examine_intake, intake_lines
+
+        document = examine_intake(only=a.intake)
+        _print(document) if a.json else _lines(intake_lines(document))
+        return DONE if document["ok"] else BAD_INPUT
     from jobs.commands.doctor import examine
 
     checks = examine()
@@ -294,7 +300,10 @@ def _add_running(commands: Any) -> None:
     demo = _command(commands, "demo", _demo, "translate the bundled example as any job and print its scorecard")
     demo.add_argument("--model", default=None, help="a model with an example (default: the first)")
     demo.add_argument("--url", default=None, help="of a running CrossView (default: look, else start a private one)")
-    _command(commands, "doctor", _doctor, "check this installation and say what to mend")
+    doctor = _command(commands, "doctor", _doctor, "check this installation and say what to mend")
+    doctor.add_argument(
+        "--intake", nargs="?", const="", metavar="NAME", help="read every hostile file of the corpus (of this name)"
+    )
 
 
 def _add_offline(commands: Any) -> None:

@@ -5,62 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
-from engine.intake.canonical import canonicalise
-from engine.intake.limits import Limits, as_problem
-from engine.intake.mends import Mends
-from engine.types import Modality
+from engine.intake.reader import serve
 
 
 def main() -> int:
     """Read one request from stdin, answer on stdout: progress lines, then one summary or error."""
     request = json.loads(sys.stdin.readline())
-    limits = Limits(**request["limits"])
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    answers = os.dup(1)
     os.dup2(2, 1)  # a library that prints must not break the conversation
-    _restrict(limits)
-
-    def answer(message: Mapping[str, Any]) -> None:
-        answers.write(json.dumps(message) + "\n")
-        answers.flush()
-
-    try:
-        summary = canonicalise(
-            Path(request["path"]),
-            Path(request["out"]),
-            modality=Modality(request["modality"]) if request["modality"] else None,
-            limits=limits,
-            source=request["source"],
-            progress=lambda done, of: answer({"progress": [done, of]}),
-            mends=Mends.from_json(request.get("mends")),
-        )
-    except Exception as error:
-        problem = as_problem(error, limits)
-        answer({"error": {"code": problem.code, "message": problem.message, "hint": problem.hint}})
-        return 2
-    answer({"summary": summary.to_json()})
-    return 0
-
-
-def _restrict(limits: Limits) -> None:
-    import resource
-
-    wanted = {
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_CPU: limits.cpu_seconds,
-        resource.RLIMIT_FSIZE: limits.output_bytes,
-        resource.RLIMIT_AS: limits.memory_bytes,
-    }
-    for which, value in wanted.items():
-        hard = resource.getrlimit(which)[1]
-        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        try:
-            resource.setrlimit(which, (bound, bound))
-        except (ValueError, OSError) as error:  # macOS does not bound address space
-            print(f"limit {which} not set: {error}", file=sys.stderr)
+    return serve(request, answers)
 
 
 if __name__ == "__main__":

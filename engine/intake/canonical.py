@@ -69,7 +69,7 @@ def canonicalise(
             summary = _write(file, plan, partial, scratch, limits, progress or (lambda done, of: None))
         if _state(path) != before:
             raise CorruptMatrix(f"{plan.source} changed while it was read.", hint="Give it once it is complete.")
-        _settle(partial, out)
+        settle(partial, out)
         return summary
     except CrossViewError as problem:
         tidy(problem)
@@ -166,7 +166,7 @@ def _summary(
     return replace(summary, notes=(*summary.notes, f"{empty:,} of {n:,} cells have no counts at all."))
 
 
-def _settle(partial: Path, out: Path) -> None:
+def settle(partial: Path, out: Path) -> None:
     """Make the bytes durable, then let the name appear."""
     with partial.open("rb+") as stream:
         os.fsync(stream.fileno())

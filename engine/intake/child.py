@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -10,22 +11,35 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 import engine
 from engine import errors
-from engine.errors import BadInput, CorruptMatrix, CrossViewError, TooLarge
-from engine.intake.canonical import Progress
+from engine.errors import BadInput, BadSetting, CorruptMatrix, CrossViewError, TooLarge
+from engine.intake.canonical import Progress, settle
 from engine.intake.limits import Limits, human
 from engine.intake.mends import Mends
 from engine.intake.summary import Summary
 from engine.types import Modality
 
+log = logging.getLogger("crossview.intake")
+
 KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONHOME", "PYTHONHASHSEED", "PYTHONUTF8", "LD_LIBRARY_PATH")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one reading took: seconds by the clock, and the most memory the child held, in bytes."""
+
+    seconds: float
+    peak_bytes: int
 
 
 def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -50,14 +64,48 @@ def run_in_child(
     source: str | None = None,
     progress: Progress | None = None,
     mends: Mends | None = None,
+    cost: Callable[[Cost], None] | None = None,
 ) -> Summary:
     """`canonicalise` in a process of its own; the same result and the same errors.
 
+    cost: called with what the child took, also where it was refused or ended badly.
     Raises whatever intake raises, TooLarge when a limit of memory, time or disk was met, CorruptMatrix when the
     file broke the reader. On any failure nothing remains beside `out`.
     """
     limits = limits or Limits()
-    request = {
+    if out.exists() and os.path.samefile(path, out):
+        raise BadSetting(f"{path.name} would be read and written at once: input and copy are the same file.")
+    work = out.with_name(out.name + ".scratch")  # the only folder the child may write to
+    request = request_for(
+        path, work / "clean.h5ad", limits=limits, modality=modality, source=source or path.name, mends=mends
+    )
+    began = time.monotonic()
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile() as stderr, _process(limits, stderr) as (process, timed_out):
+            answer = _talk(process, request, progress or (lambda done, of: None))
+            peak = _wait(process)
+            if cost is not None:
+                cost(Cost(time.monotonic() - began, peak))
+            late = timed_out.is_set()
+            summary = judge(answer, process.returncode, late, limits, source or path.name, _tail(stderr))
+        settle(work / "clean.h5ad", out)
+        return summary
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def request_for(
+    path: Path,
+    out: Path,
+    *,
+    limits: Limits,
+    modality: Modality | None = None,
+    source: str | None = None,
+    mends: Mends | None = None,
+) -> dict[str, Any]:
+    """What `engine.intake.reader` is asked; plain values, fit for JSON."""
+    return {
         "path": str(path.absolute()),
         "out": str(out.absolute()),
         "limits": limits.to_json(),
@@ -65,14 +113,17 @@ def run_in_child(
         "source": source,
         "mends": (mends or Mends()).to_json(),
     }
+
+
+def _wait(process: subprocess.Popen[str]) -> int:
+    """The child ended and collected; returns the most memory it held, in bytes (0 where that is not known)."""
     try:
-        with tempfile.TemporaryFile() as stderr, _process(limits, stderr) as (process, timed_out):
-            answer = _talk(process, request, progress or (lambda done, of: None))
-            process.wait()
-            return _settle(answer, process.returncode, timed_out.is_set(), limits, source or path.name, _tail(stderr))
-    finally:
-        out.with_name(out.name + ".partial").unlink(missing_ok=True)
-        shutil.rmtree(out.with_name(out.name + ".scratch"), ignore_errors=True)
+        _, status, used = os.wait4(process.pid, 0)
+    except ChildProcessError:  # the timer was first
+        process.wait()
+        return 0
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 @contextmanager
@@ -129,9 +180,17 @@ def _talk(process: subprocess.Popen[str], request: Mapping[str, Any], progress: 
             break
         if "progress" in message:
             progress(*message["progress"])
+        elif "missing" in message:
+            _warn(tuple(message["missing"]))
         else:
             answer = message
     return answer
+
+
+@cache
+def _warn(missing: tuple[str, ...]) -> None:
+    """Once for each process that reads files: whoever runs it should know what does not protect it."""
+    log.warning("Intake reads files with less protection than it should have: %s", " ".join(missing))
 
 
 def _tail(stderr: IO[bytes]) -> str:
@@ -139,9 +198,10 @@ def _tail(stderr: IO[bytes]) -> str:
     return stderr.read().decode("utf-8", "replace").strip()
 
 
-def _settle(
+def judge(
     answer: Mapping[str, Any] | None, code: int, timed_out: bool, limits: Limits, name: str, said: str
 ) -> Summary:
+    """The summary of a child that ended well; raises what it answered, or what its end says of the file."""
     if answer is not None and "summary" in answer and code == 0:
         return Summary.from_json(answer["summary"])
     if answer is not None and "error" in answer:

@@ -25,7 +25,7 @@ MOST_LOOKED_AT = 500  # columns tried as labels
 LONGEST_TEXT = 1 << 20  # bytes; a name or label beyond is none
 PIECE = 16_384  # values read at once, where they are short by their type
 # Texts of any length: a hostile file can point all of them at one long one, which is no longer than the file.
-PIECE_BYTES, LEAST_PIECE, LARGE_FILE, LARGE_FILE_PIECE = 1 << 26, 8, 1 << 30, 256
+PIECE_BYTES, LEAST_PIECE, LARGE_FILE, LARGE_FILE_PIECE = 1 << 26, 4, 1 << 30, 256
 KNOWN_LABELS = (
     *("cell_type", "celltype", "cell_types", "label", "labels", "annotation", "leiden", "louvain", "cluster"),
     *("clusters", "seurat_clusters", "batch", "donor", "donor_id", "sample", "patient", "tissue", "condition"),

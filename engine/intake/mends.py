@@ -24,6 +24,7 @@ from engine.types import FeatureSpace, Modality, Names, as_names
 MIN_FRAGMENTS = 1_000  # a barcode with fewer is no cell; the default of ArchR's createArrowFiles (minFrags)
 ENOUGH = 0.5  # share of the genes that a table of names must know  # ours
 KEEP_LIFTED = 0.5  # share of the peaks that must arrive on the other build  # ours
+KINDS = ("symbol", "ensembl")
 ID_COLUMNS = ("gene_ids", "gene_id", "ensembl_id", "feature_id", "ensembl", "Accession")
 
 
@@ -48,6 +49,12 @@ class Mends:
     of: str = ""
     min_fragments: int = MIN_FRAGMENTS
     cells: str = ""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What must be readable beside the source."""
+        named = (self.chain, self.peaks, self.cells, "" if self.gene_ids in KINDS else self.gene_ids)
+        return tuple(Path(name).absolute() for name in named if name)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -77,7 +84,7 @@ def mended(file: Any, plan: Plan, mends: Mends, limits: Limits) -> tuple[Plan, l
 def _renamed(file: Any, plan: Plan, wish: str, limits: Limits) -> tuple[Plan, dict[str, Any]]:
     if plan.space.modality is not Modality.RNA:
         raise WrongModality("Gene ids were asked for, but the file holds peaks.", hint="Leave --gene-ids out.")
-    if wish in ("symbol", "ensembl"):
+    if wish in KINDS:
         names, source = _of_file(file, plan, ensembl=wish == "ensembl")
     else:
         names, source = _by_table(plan.space.names, Path(wish), limits)

@@ -17,6 +17,7 @@ from engine.intake.limits import Limits, Problems, human
 WANTED_ATTRIBUTES = frozenset(
     {"encoding-type", "encoding-version", "_index", "shape", "h5sparse_format", "h5sparse_shape"}
 )
+MOST_ATTRIBUTES = 500  # of one object
 FRAMES = frozenset({"/obs", "/var", "/raw/var"})
 TYPES = {
     h5py.h5t.INTEGER: "int",
@@ -190,7 +191,7 @@ class Walk:
         found: dict[str, str | tuple[int, ...]] = {}
         count = h5py.h5a.get_num_attrs(owner)
         self.attributes += count
-        if self.attributes > self.limits.attributes:
+        if count > MOST_ATTRIBUTES or self.attributes > self.limits.attributes:
             raise _too_many(self.limits)
         names: list[bytes] = []
         h5py.h5a.iterate(owner, lambda raw, *_: names.append(raw))  # by number would take the square of the time

@@ -30,7 +30,9 @@ class Check:
 
 def examine() -> list[Check]:
     """Every check, in the order a person would want to mend them; none raises."""
-    return [check for make in (_python, _packages, _machine, _home, _models, _runner) for check in _safely(make)]
+    return [
+        check for make in (_python, _packages, _machine, _home, _models, _runner, _intake) for check in _safely(make)
+    ]
 
 
 def _safely(make: Callable[[], Iterator[Check]]) -> Iterator[Check]:
@@ -89,3 +91,15 @@ def _runner() -> Iterator[Check]:
         return
     found = shutil.which("ray", path=str(Path(sys.executable).parent)) or shutil.which("ray")
     yield Check("ray", found is not None, "installed" if found else "no `ray` command", "Run `make setup`.")
+
+
+def _intake() -> Iterator[Check]:
+    """What holds back a file that takes over its reader. Nothing to mend where the kernel has no such thing."""
+    from engine.intake.probe import kernel, protections
+
+    tried = protections()
+    open_ = [what for what, refused in tried.items() if not refused]
+    found = f"{len(tried) - len(open_)} of {len(tried)} attempts refused ({kernel()})"
+    if open_:
+        found += f"; NOT SUPPORTED here: {', '.join(open_)}"
+    yield Check("intake sandbox", True, found)

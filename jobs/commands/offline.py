@@ -72,7 +72,7 @@ def fetched(source: str, *, say: Say = to_stderr) -> Iterator[Path]:
             _fetch(source, path)
         elif not path.is_file() and not path.is_dir():  # a folder of 10x is a source, others are refused by intake
             raise BadInput(f"There is no file {source}.", hint="Check the path.")
-        yield path
+        yield path.resolve()  # whoever types a path may name a link; intake itself follows none
 
 
 def _example(source: str) -> Path | None:

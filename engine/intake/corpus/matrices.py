@@ -54,19 +54,19 @@ def fractional_value_deep_inside(path: Path) -> None:
 @attack("no-cells")
 def no_cells(path: Path) -> None:
     with skeleton(path, 0, 5) as file:
-        write_csr(file, "X", sp.csr_matrix((0, 5), dtype=np.float32))
+        write_csr(file, "X", sp.csr_matrix(np.zeros((0, 5), dtype=np.float32)))
 
 
 @attack("no-cells")
 def no_features(path: Path) -> None:
     with skeleton(path, 6, 0) as file:
-        write_csr(file, "X", sp.csr_matrix((6, 0), dtype=np.float32))
+        write_csr(file, "X", sp.csr_matrix(np.zeros((6, 0), dtype=np.float32)))
 
 
 @attack("no-cells")
 def all_zero(path: Path) -> None:
     with skeleton(path) as file:
-        write_csr(file, "X", sp.csr_matrix((6, 5), dtype=np.float32))
+        write_csr(file, "X", sp.csr_matrix(np.zeros((6, 5), dtype=np.float32)))
 
 
 @attack("corrupt-matrix")
@@ -285,7 +285,7 @@ def sparse_parts_that_are_groups(path: Path) -> None:
 @attack("corrupt-matrix")
 def records_nested_without_end(path: Path) -> None:
     """A type of records in records; deeper ones have broken readers of HDF5 types."""
-    kind = np.dtype("i1")
+    kind: Any = np.dtype("i1")
     for _ in range(200):
         kind = np.dtype([("x", kind)])
     with skeleton(path) as file:
