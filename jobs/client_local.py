@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from engine.types import Direction, Modality
 from jobs.failures import typed_errors
+from jobs.keeping.client import KeepingClient, LocalKeeping
+from jobs.keeping.views import ReceiptView
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
@@ -37,6 +39,10 @@ class LocalClient:
 
     def __init__(self, service: JobService) -> None:
         self._service = service
+
+    @property
+    def keeping(self) -> KeepingClient:
+        return LocalKeeping(self._service.keeping)
 
     def health(self) -> Health:
         with typed_errors():
@@ -69,9 +75,9 @@ class LocalClient:
         with typed_errors():
             return self._service.recipes()
 
-    def delete_model(self, id: str) -> None:
+    def delete_model(self, id: str) -> ReceiptView:
         with typed_errors():
-            self._service.delete_model(id)
+            return self._service.delete_model(id)
 
     def create_upload(self, *, name: str, size: int | None = None) -> UploadView:
         with typed_errors():
@@ -105,9 +111,9 @@ class LocalClient:
         with typed_errors():
             return self._service.datasets()
 
-    def delete_dataset(self, id: str) -> None:
+    def delete_dataset(self, id: str, *, cascade: bool = False) -> ReceiptView:
         with typed_errors():
-            self._service.delete_dataset(id)
+            return self._service.delete_dataset(id, cascade=cascade)
 
     def preflight(
         self, *, model: str, rna: str | None = None, atac: str | None = None, directions: Sequence[Direction] = ()
@@ -151,9 +157,9 @@ class LocalClient:
         with typed_errors():
             return self._service.retry(id)
 
-    def delete_job(self, id: str) -> None:
+    def delete_job(self, id: str) -> ReceiptView:
         with typed_errors():
-            self._service.delete_job(id)
+            return self._service.delete_job(id)
 
     def training(self, id: str) -> TrainingView:
         with typed_errors():
@@ -215,4 +221,4 @@ class LocalClient:
 
     def open_artifact(self, id: str, name: str) -> Path:
         with typed_errors():
-            return self._service.results.open_artifact(id, name)
+            return self._service.download(id, name)

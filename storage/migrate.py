@@ -40,7 +40,10 @@ class Migration:
 
 
 def load(folder: Path | None = None) -> tuple[Migration, ...]:
-    """The migrations of a folder (ours by default), in order. Raises ValueError for a gap or a twin."""
+    """The migrations of a folder (ours by default), in order. Raises ValueError for a twin.
+
+    A number may be missing: branches that grew side by side take numbers of their own, and each step is applied once.
+    """
     source: Traversable = folder or resources.files("storage") / "migrations"
     found = []
     for entry in source.iterdir():
@@ -49,8 +52,9 @@ def load(folder: Path | None = None) -> tuple[Migration, ...]:
             sql = entry.read_text(encoding="utf-8").replace("\r\n", "\n")
             found.append(Migration(int(match[1]), match[2], sql))
     found.sort(key=lambda migration: migration.number)
-    if [m.number for m in found] != list(range(1, len(found) + 1)):
-        raise ValueError(f"Migrations must be numbered 1, 2, 3 …; found {[m.number for m in found]} in {source}.")
+    numbers = [migration.number for migration in found]
+    if len(set(numbers)) != len(numbers) or (numbers and numbers[0] != 1):
+        raise ValueError(f"Migrations must be numbered from 1, none twice; found {numbers} in {source}.")
     return tuple(found)
 
 
@@ -72,10 +76,10 @@ def apply(conn: DuckDBPyConnection, migrations: tuple[Migration, ...]) -> list[i
 
 
 def _check(applied: dict[int, tuple[str, str]], migrations: tuple[Migration, ...]) -> None:
-    newest = max(applied, default=0)
-    if newest > len(migrations):
+    known = {migration.number for migration in migrations}
+    if unknown := set(applied) - known:
         raise MigrationMismatch(
-            f"The database has table version {newest}; this code knows versions up to {len(migrations)}.",
+            f"The database has table version {max(unknown)}; this code knows versions up to {max(known, default=0)}.",
             hint="Run the newer version of CrossView that wrote it, or start with another data folder.",
         )
     for migration in migrations:

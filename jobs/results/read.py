@@ -125,7 +125,7 @@ class Results:
             found = artifact_table.get(conn, job=row.id, attempt=row.attempt, name=name)
         if found is None:
             raise NotFound(f"The job has no file {name[:80]!r}.", hint="Look at the list of its files.")
-        return self.shelf.path(found.uri)
+        return self.shelf.path(found.uri, sha256=found.sha256)
 
     # -- values --------------------------------------------------------------------------------------------------
 
