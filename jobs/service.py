@@ -99,7 +99,8 @@ class JobService:
         """What the runner last said, asked again after two seconds."""
         if self._health is not None and time.monotonic() - self._health[0] < HEALTH_S:
             return self._health[1]
-        view = self._ask_runner()
+        clocks = {"retention_days": self.settings.retention_days, "result_days": self.settings.result_days}
+        view = self._ask_runner().model_copy(update=clocks)
         self._health = (time.monotonic(), view)
         return view
 
@@ -154,11 +155,12 @@ class JobService:
         return dataset_view(self.importer.begin(source, modality=modality, name=name))
 
     def dataset(self, id: str) -> DatasetView:
-        return dataset_view(dataset_row(self.database, id))
+        return self.keeping.dated([dataset_row(self.database, id)])[0]
 
     def datasets(self) -> list[DatasetView]:
         with self.database.read() as conn:
-            return [dataset_view(row) for row in dataset_table.find(conn, limit=10_000)]
+            rows = dataset_table.find(conn, limit=10_000)
+        return self.keeping.dated(rows)
 
     def delete_dataset(self, id: str, *, cascade: bool = False) -> ReceiptView:
         """cascade: with the models and jobs that carry its cells. Raises NotFound; Conflict while it is needed."""

@@ -47,9 +47,8 @@ def holdings(database: Database, store: ArtifactStore) -> list[HoldingView]:
         clock = clocks.get(row.id)
         until = clock.until if clock else None
         return HoldingView(
-            dataset=dataset_view(row),
+            dataset=dataset_view(row, until=until),
             bytes=row.bytes,
-            until=until,
             overdue=until is not None and until <= now,
             running=tuple(id for id, state in jobs[row.id] if state in ACTIVE),
             used_by=tuple(id for id, _ in jobs[row.id]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -16,12 +16,16 @@ from jobs.keeping.quota import Quota
 from jobs.keeping.receipt import view_of
 from jobs.keeping.retention import Sweeper, set_clock
 from jobs.keeping.views import AuditCheck, AuditView, HoldingView, ReceiptView, UsageView
+from jobs.shown import dataset_view
+from jobs.views import DatasetView
 from storage.tables import receipts as receipt_table
+from storage.tables.retention import until_of
 
 if TYPE_CHECKING:
     from jobs.imports import Importer
     from jobs.models import Models
     from jobs.results.shelf import Shelf
+    from storage.tables.datasets import DatasetRow
 
 
 @dataclass
@@ -54,6 +58,11 @@ class Keeping:
 
     def holdings(self) -> list[HoldingView]:
         return holdings(self.database, self.shelf.store)
+
+    def dated(self, rows: Sequence[DatasetRow]) -> list[DatasetView]:
+        """Views that say until when each is kept."""
+        with self.database.read() as conn:
+            return [dataset_view(row, until=until_of(conn, row.id)) for row in rows]
 
     def holding(self, id: str) -> HoldingView:
         """Raises NotFound."""

@@ -31,14 +31,13 @@ class UsageView(View):
 class HoldingView(View):
     """A dataset with what hangs on it.
 
-    until: when it is deleted by itself, None for never. overdue: its time is over, and something still needs it.
+    overdue: its time is over, and something still needs it.
     running: jobs that need it now. used_by: every job that read it. held_by: models, and jobs whose files, that carry
     its cells: they go before it. shares: other datasets of the same content.
     """
 
     dataset: DatasetView
     bytes: int | None = None
-    until: datetime | None = None
     overdue: bool = False
     running: tuple[str, ...] = ()
     used_by: tuple[str, ...] = ()

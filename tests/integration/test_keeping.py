@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,29 +12,23 @@ from typing import Any
 import pytest
 
 from engine.errors import CrossViewError
-from engine.types import Direction
 from jobs import layout
-from jobs.bootstrap import build_service
 from jobs.client_http import HttpClient
 from jobs.client_local import LocalClient
 from jobs.errors import Conflict, NotFound
 from jobs.keeping.actor import acting_as
 from jobs.keeping.errors import OverQuota
-from jobs.runners.local import LocalRunner
 from jobs.service import JobService
-from jobs.spec import TrainSpec, TranslateSpec
 from jobs.state import JobState
 from storage.errors import StorageError
-from storage.tables import artifacts as artifact_table
 from storage.tables import datasets as dataset_table
 from storage.tables import jobs as job_table
 from storage.tables import models as model_table
-from storage.tables.artifacts import ArtifactRow
-from storage.tables.datasets import DatasetRow
 from storage.tables.jobs import JobRow
 from storage.tables.models import ModelRow
 from storage.tables.rows import utcnow
-from tests.labs import MODEL, build_catalog, lab_settings, served
+from tests.kept import cells, job, opened, translation
+from tests.labs import MODEL, build_catalog, served
 
 
 @pytest.fixture(scope="module")
@@ -43,51 +36,11 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
 
 
-def opened(home: Path, catalog: Path, **changes: Any) -> JobService:
-    """A service over a real home whose background work is not started: rows stand where a test puts them."""
-    settings = replace(lab_settings(home, catalog), **changes)
-    return build_service(settings, runner=LocalRunner(home / "runner", workers=1))
-
-
 @pytest.fixture
 def service(tmp_path: Path, catalog: Path) -> Iterator[JobService]:
     made = opened(tmp_path / "home", catalog)
     yield made
     made.close()
-
-
-def cells(service: JobService, id: str, content: bytes = b"cells", *, name: str = "patient-7.h5ad") -> DatasetRow:
-    """A dataset that was brought in, with its copy in the store."""
-    digest = hashlib.sha256(content).hexdigest()
-    service.store.put_bytes(layout.dataset(digest), content)
-    row = DatasetRow(
-        id=id, name=name, state="ready", digest=digest, modality="rna", cells=3, bytes=len(content), origin="upload:x"
-    )
-    service.database.write_now(service.importer.gate.datasets([row]))
-    return row
-
-
-def translation(dataset: str) -> TranslateSpec:
-    return TranslateSpec(model=MODEL, rna=dataset, directions=(Direction.RNA_TO_ATAC,))
-
-
-def job(service: JobService, id: str, dataset: str, *, state: JobState = JobState.SUCCEEDED, kind: str = "") -> JobRow:
-    """A job over these cells with one file as its result."""
-    spec = translation(dataset) if not kind else TrainSpec(model="knn", rna=dataset, atac=dataset)
-    row = JobRow(
-        id=id, kind=spec.kind, state=JobState.QUEUED, spec=spec.model_dump(mode="json"), spec_digest=spec.digest,
-        title="Mine", finished_at=utcnow(), result={"summary": {"holds_cells": bool(kind)}},
-    )  # fmt: skip
-    data = f"result of {id}".encode()
-    key = layout.output(id, 1, "report.json")
-    service.store.put_bytes(key, data)
-    found = ArtifactRow(
-        job=id, attempt=1, name="report.json", uri=key, bytes=len(data), sha256=hashlib.sha256(data).hexdigest()
-    )
-    service.database.write_now(service.importer.gate.job(row))
-    service.database.write_now(lambda conn: artifact_table.put(conn, found))
-    service.database.write_now(lambda conn: conn.execute("update jobs set state = ? where id = ?", [state.value, id]))
-    return row
 
 
 def acts(service: JobService) -> list[tuple[str, str, str]]:
@@ -180,9 +133,9 @@ class TestClocks:
         service = opened(tmp_path / "home", catalog, retention_days=30)
         try:
             row = cells(service, "ds-1")
-            assert service.keeping.holding("ds-1").until == row.created_at + timedelta(days=30)
-            assert service.keeping.keep("ds-1", days=None).until is None
-            later = service.keeping.keep("ds-1", days=90).until
+            assert service.keeping.holding("ds-1").dataset.until == row.created_at + timedelta(days=30)
+            assert service.keeping.keep("ds-1", days=None).dataset.until is None
+            later = service.keeping.keep("ds-1", days=90).dataset.until
             assert later is not None
             assert later > utcnow() + timedelta(days=89)
             assert acts(service).count(("dataset.keep", "ds-1", "done")) == 2
