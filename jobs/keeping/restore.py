@@ -108,7 +108,9 @@ class _Restoring:
                     raise BadBackup(f"{table} has {loaded} rows, not {count}.", hint="Use another backup.")
 
     def _load(self, table: str, conn: Connection) -> int:
-        return dump.load(conn, table, self.archive.read(f"tables/{table}.jsonl"))
+        name = f"tables/{table}.jsonl"
+        self.archive.check(name)  # before a line of it is read as anything
+        return dump.load(conn, table, self.archive.read(name))
 
     def _objects(self) -> None:
         path = self.building / "object.partial"

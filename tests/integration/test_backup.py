@@ -55,7 +55,7 @@ def backup(service: JobService, tmp_path: Path) -> Path:
 def everything(service: JobService) -> dict[str, list[bytes]]:
     """Every row of every table, as text."""
     with service.database.read() as conn:
-        return {table: list(dump.lines(conn, table)) for table in dump.tables(conn)}
+        return {table: b"".join(dump.lines(conn, table)).splitlines() for table in dump.tables(conn)}
 
 
 def reopened(home: Path, catalog: Path) -> JobService:
