@@ -12,6 +12,7 @@ from jobs.names import Modality
 
 PAGE = 50  # data sets on the first screenfuls; the rest on request
 RECEIPTS = 20
+ASKED = "data-asked"  # which question is open, of which data set
 
 
 def page() -> None:
@@ -24,6 +25,7 @@ def page() -> None:
             _list(found)
         else:
             _empty()
+        _ask(found)
         _receipts()
 
 
@@ -106,22 +108,35 @@ def _actions(each: HoldingView) -> None:
     if data.state == "importing":
         return
     if st.button("Keep for …", key=f"clock-{data.id}", type="tertiary"):
-        _clock(each)
+        st.session_state[ASKED] = ("clock", data.id)
     if st.button("Delete", key=f"delete-data-{data.id}", type="tertiary", help="Asks first"):
-        _confirm(each)
+        st.session_state[ASKED] = ("delete", data.id)
 
 
-@st.dialog("How long should these cells be kept?")
+def _ask(found: list[HoldingView]) -> None:
+    """The question that is open, if any; it stays open until it is answered or closed."""
+    what, id = st.session_state.get(ASKED, ("", ""))
+    each = next((each for each in found if each.dataset.id == id), None)
+    if each is not None:
+        (_clock if what == "clock" else _confirm)(each)
+
+
+def _answered() -> None:
+    st.session_state.pop(ASKED, None)
+
+
+@st.dialog("How long should these cells be kept?", on_dismiss=_answered)
 def _clock(each: HoldingView) -> None:
     st.markdown(f"**{present.plain(each.dataset.name)}** is {kept.until_line(each.dataset)}.")
     picked = st.radio("From now on, keep it", list(kept.CLOCKS), index=None, key="clock-choice")
     if st.button("Set", type="primary", key="clock-set", disabled=picked is None) and picked is not None:
         with failure.shown():
             current_client().keeping.keep(each.dataset.id, days=kept.CLOCKS[picked])
+            _answered()
             st.rerun()
 
 
-@st.dialog("Delete these cells?")
+@st.dialog("Delete these cells?", on_dismiss=_answered)
 def _confirm(each: HoldingView) -> None:
     data = each.dataset
     st.markdown(f"**{present.plain(data.name)}** is removed from the store. This cannot be undone.")
@@ -141,8 +156,10 @@ def _confirm(each: HoldingView) -> None:
             with failure.shown():
                 receipt = current_client().delete_dataset(data.id, cascade=cascade)
                 st.session_state["data-receipt"] = receipt.id
+                _answered()
                 st.rerun()
         if st.button("Keep", key="keep-data"):
+            _answered()
             st.rerun()
 
 

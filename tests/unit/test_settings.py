@@ -38,6 +38,10 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
             "CROSSVIEW_S3_SECRET_ACCESS_KEY": "hush",
             "CROSSVIEW_MAX_UPLOAD_GB": "1.5",
             "CROSSVIEW_CONCURRENT_JOBS": "4",
+            "CROSSVIEW_QUOTA_GB": "0.5",
+            "CROSSVIEW_QUOTA_DATASETS": "20",
+            "CROSSVIEW_RETENTION_DAYS": "30",
+            "CROSSVIEW_RESULT_DAYS": "90",
         }
     )
     assert settings.store_is_remote
@@ -45,6 +49,8 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
     assert settings.import_roots == (tmp_path.resolve(), (tmp_path / "more").resolve())
     assert settings.max_upload_bytes == int(1.5 * GIB)
     assert (settings.s3.region, settings.concurrent_jobs, settings.port) == ("eu-west-1", 4, 9001)
+    assert (settings.quota_bytes, settings.quota_datasets) == (GIB // 2, 20)
+    assert (settings.retention_days, settings.result_days) == (30, 90)
     assert "hush" not in repr(settings)
 
 
@@ -57,6 +63,10 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
         ("CROSSVIEW_PORT", "0"),
         ("CROSSVIEW_PORT", "http"),
         ("CROSSVIEW_MAX_UPLOAD_GB", "-1"),
+        ("CROSSVIEW_QUOTA_GB", "0"),
+        ("CROSSVIEW_QUOTA_DATASETS", "-1"),
+        ("CROSSVIEW_RETENTION_DAYS", "0"),
+        ("CROSSVIEW_RESULT_DAYS", "a month"),
         ("CROSSVIEW_MAX_UPLOAD_GB", "much"),
         ("CROSSVIEW_CONCURRENT_JOBS", "0"),
         ("CROSSVIEW_S3_ACCESS_KEY_ID", "alone"),
