@@ -14,6 +14,7 @@ st.navigation(
         st.Page("views/train.py", title="Train a model", icon=":material/model_training:", url_path="train"),
         st.Page("views/compare.py", title="Compare models", icon=":material/leaderboard:", url_path="compare"),
         st.Page("views/jobs.py", title="Jobs", icon=":material/list_alt:", url_path="jobs"),
+        st.Page("views/data.py", title="Data", icon=":material/folder_data:", url_path="data"),
         st.Page("views/models.py", title="Models", icon=":material/category:", url_path="models"),
         st.Page("views/job.py", title="Job", icon=":material/fact_check:", url_path="job", visibility="hidden"),
     ],

@@ -490,7 +490,9 @@ def cost_line(plan: PreflightView) -> str:
 
 
 def where_line(health: Health | None) -> str:
-    return f"**Where the data go:** {where(health)} Nothing leaves it, and everything stays until you delete it."
+    from app.kept import kept_line
+
+    return f"**Where the data go:** {where(health)} Nothing leaves it. {kept_line(health)}"
 
 
 def where(health: Health | None) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from jobs.commands.admin import add_admin
 from jobs.commands.analyse import add_analyse
 from jobs.commands.benchmark_parser import add_benchmark
 from jobs.commands.both import add_both
@@ -281,6 +282,7 @@ def _parser() -> argparse.ArgumentParser:
     add_analyse(commands, _command, seed=_seed)
     _add_models(commands)
     add_jobs(commands, _command)
+    add_admin(commands, _command)
     return parser
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol, Unpack
 
 from engine.types import Direction, Modality
+from jobs.keeping.client import KeepingClient
+from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
@@ -31,6 +33,11 @@ from jobs.views import (
 
 class Client(Protocol):
     """Every method may raise engine.errors.CrossViewError or one of its kin, with code, message and hint."""
+
+    @property
+    def keeping(self) -> KeepingClient:
+        """Usage and quotas, clocks, receipts, the audit log, backups."""
+        ...
 
     def health(self) -> Health: ...
 
@@ -59,7 +66,7 @@ class Client(Protocol):
         """What can be trained, simplest first."""
         ...
 
-    def delete_model(self, id: str) -> None:
+    def delete_model(self, id: str) -> ReceiptView:
         """A model trained here; those of the catalog stay. Raises Conflict while a job uses it."""
         ...
 
@@ -88,7 +95,9 @@ class Client(Protocol):
 
     def dataset(self, id: str) -> DatasetView: ...
     def datasets(self) -> list[DatasetView]: ...
-    def delete_dataset(self, id: str) -> None: ...
+    def delete_dataset(self, id: str, *, cascade: bool = False) -> ReceiptView:
+        """cascade: with the models and jobs that carry its cells. Raises Conflict while something needs it."""
+        ...
 
     def preflight(
         self, *, model: str, rna: str | None = None, atac: str | None = None, directions: Sequence[Direction] = ()
@@ -113,7 +122,7 @@ class Client(Protocol):
     def logs(self, id: str, *, tail: int = 200) -> str: ...
     def cancel(self, id: str) -> JobView: ...
     def retry(self, id: str) -> JobView: ...
-    def delete_job(self, id: str) -> None: ...
+    def delete_job(self, id: str) -> ReceiptView: ...
 
     def training(self, id: str) -> TrainingView:
         """The curve of a training job, while it runs and afterwards."""

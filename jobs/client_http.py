@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self, Unpack
 from urllib.parse import quote
@@ -18,6 +18,8 @@ from pydantic import TypeAdapter, ValidationError
 from engine.types import Direction, Modality
 from jobs.errors import ChecksumMismatch, Unreachable
 from jobs.failures import error_of
+from jobs.keeping.client import HttpKeeping, KeepingClient
+from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
@@ -40,6 +42,7 @@ from jobs.views import (
     Values,
 )
 
+PATIENT = httpx.Timeout(None, connect=5.0)  # a backup reads every object on the way
 PATIENCE = httpx.Timeout(120.0, connect=5.0)  # a decode of many cells takes seconds  # ours
 
 
@@ -68,6 +71,14 @@ class HttpClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def keeping(self) -> KeepingClient:
+        return HttpKeeping(
+            get=self._get,
+            put=lambda path, document: self._send("PUT", path, json=document).json(),
+            blocks=self._blocks,
+        )
+
     def health(self) -> Health:
         return Health.model_validate(self._get("health"))
 
@@ -93,8 +104,8 @@ class HttpClient:
     def recipes(self) -> list[RecipeView]:
         return TypeAdapter(list[RecipeView]).validate_python(self._get("recipes"))
 
-    def delete_model(self, id: str) -> None:
-        self._send("DELETE", f"models/{_part(id)}")
+    def delete_model(self, id: str) -> ReceiptView:
+        return ReceiptView.model_validate(self._send("DELETE", f"models/{_part(id)}").json())
 
     def create_upload(self, *, name: str, size: int | None = None) -> UploadView:
         return UploadView.model_validate(self._post("uploads", {"name": name, "size": size}))
@@ -131,8 +142,9 @@ class HttpClient:
     def datasets(self) -> list[DatasetView]:
         return TypeAdapter(list[DatasetView]).validate_python(self._get("datasets"))
 
-    def delete_dataset(self, id: str) -> None:
-        self._send("DELETE", f"datasets/{_part(id)}")
+    def delete_dataset(self, id: str, *, cascade: bool = False) -> ReceiptView:
+        asked = {"cascade": str(cascade).lower()}
+        return ReceiptView.model_validate(self._send("DELETE", f"datasets/{_part(id)}", params=asked).json())
 
     def preflight(
         self, *, model: str, rna: str | None = None, atac: str | None = None, directions: Sequence[Direction] = ()
@@ -168,8 +180,8 @@ class HttpClient:
     def retry(self, id: str) -> JobView:
         return JobView.model_validate(self._post(f"jobs/{_part(id)}/retry", {}))
 
-    def delete_job(self, id: str) -> None:
-        self._send("DELETE", f"jobs/{_part(id)}")
+    def delete_job(self, id: str) -> ReceiptView:
+        return ReceiptView.model_validate(self._send("DELETE", f"jobs/{_part(id)}").json())
 
     def training(self, id: str) -> TrainingView:
         return TrainingView.model_validate(self._get(f"jobs/{_part(id)}/training"))
@@ -264,6 +276,17 @@ class HttpClient:
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
         return digest.hexdigest()
+
+    def _blocks(self, path: str) -> Iterator[bytes]:
+        """What a POST answers, as it comes; the server may think for a while before each block."""
+        try:
+            with self._http.stream("POST", path, timeout=PATIENT) as answer:
+                if answer.is_error:
+                    answer.read()
+                self._check(answer)
+                yield from answer.iter_bytes()
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
 
     def _folder(self) -> Path:
         if self._downloads is None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from engine.types import Direction, Modality
 from jobs.failures import typed_errors
+from jobs.keeping.client import KeepingClient, LocalKeeping
+from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
@@ -38,6 +40,10 @@ class LocalClient:
 
     def __init__(self, service: JobService) -> None:
         self._service = service
+
+    @property
+    def keeping(self) -> KeepingClient:
+        return LocalKeeping(self._service.keeping)
 
     def health(self) -> Health:
         with typed_errors():
@@ -70,9 +76,9 @@ class LocalClient:
         with typed_errors():
             return self._service.recipes()
 
-    def delete_model(self, id: str) -> None:
+    def delete_model(self, id: str) -> ReceiptView:
         with typed_errors():
-            self._service.delete_model(id)
+            return self._service.delete_model(id)
 
     def create_upload(self, *, name: str, size: int | None = None) -> UploadView:
         with typed_errors():
@@ -110,9 +116,9 @@ class LocalClient:
         with typed_errors():
             return self._service.datasets()
 
-    def delete_dataset(self, id: str) -> None:
+    def delete_dataset(self, id: str, *, cascade: bool = False) -> ReceiptView:
         with typed_errors():
-            self._service.delete_dataset(id)
+            return self._service.delete_dataset(id, cascade=cascade)
 
     def preflight(
         self, *, model: str, rna: str | None = None, atac: str | None = None, directions: Sequence[Direction] = ()
@@ -156,9 +162,9 @@ class LocalClient:
         with typed_errors():
             return self._service.retry(id)
 
-    def delete_job(self, id: str) -> None:
+    def delete_job(self, id: str) -> ReceiptView:
         with typed_errors():
-            self._service.delete_job(id)
+            return self._service.delete_job(id)
 
     def training(self, id: str) -> TrainingView:
         with typed_errors():
@@ -220,8 +226,8 @@ class LocalClient:
 
     def artifact_link(self, id: str, name: str) -> str | None:
         with typed_errors():
-            return self._service.results.artifact_link(id, name) if self._service.settings.s3_direct else None
+            return self._service.download_link(id, name)
 
     def open_artifact(self, id: str, name: str) -> Path:
         with typed_errors():
-            return self._service.results.open_artifact(id, name)
+            return self._service.download(id, name)

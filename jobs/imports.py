@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +22,9 @@ from jobs import layout
 from jobs.errors import BadSource, NotReady
 from jobs.failures import failure_of
 from jobs.fetching import source_name, web_of, without_query
+from jobs.keeping.audit import refusals
+from jobs.keeping.gate import Gate
+from jobs.keeping.quota import Quota
 from jobs.mending import ASKED, MendOptions, for_import
 from jobs.models import Models
 from jobs.settings import Settings
@@ -29,8 +33,6 @@ from storage.tables import datasets as table
 from storage.tables.datasets import DatasetRow
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
     from engine.intake.canonical import Summary
     from storage.artifacts import ArtifactStore
     from storage.database import Database
@@ -66,8 +68,11 @@ class Importer:
     _pool: ThreadPoolExecutor = field(init=False)
     _futures: dict[str, Future[None]] = field(default_factory=dict)
     _closing: bool = False
+    gate: Gate = field(init=False)
+    content: threading.Lock = field(default_factory=threading.Lock)  # held while a stored copy is counted on, or goes
 
     def __post_init__(self) -> None:
+        self.gate = Gate(Quota(self.settings, self.database, self.uploads))
         self._pool = ThreadPoolExecutor(self.settings.import_workers, thread_name_prefix="import")
         shutil.rmtree(self.settings.scratch, ignore_errors=True)  # what a killed process left
         self.settings.scratch.mkdir(parents=True, exist_ok=True)
@@ -80,7 +85,7 @@ class Importer:
         if origin.upload is not None and (known := self._of(source)):
             return known[0]  # asked twice: the file is there once, and goes when it was read
         row = _row(source, name=display_name(name) if name.strip() else origin.name, modality=modality, mends=mends)
-        self._begin([row])
+        self._begin([row], origin)
         return row
 
     def begin_pair(self, source: str, *, name: str, mends: MendOptions | None = None) -> tuple[DatasetRow, DatasetRow]:
@@ -95,15 +100,14 @@ class Importer:
             return halves[Modality.RNA.value], halves[Modality.ATAC.value]
         called = display_name(name) if name.strip() else origin.name
         rna, atac = (_row(source, name=f"{called} ({m.value.upper()})", modality=m, mends=mends) for m in Modality)
-        self._begin([rna, atac])
+        self._begin([rna, atac], origin)
         return rna, atac
 
-    def _begin(self, rows: Sequence[DatasetRow]) -> None:
-        def insert(conn: DuckDBPyConnection) -> None:
-            for row in rows:
-                table.insert(conn, row)
-
-        self.database.write_now(insert)
+    def _begin(self, rows: Sequence[DatasetRow], origin: Origin) -> None:
+        elsewhere = origin.path is not None and origin.upload is None
+        size = origin.path.stat().st_size if origin.path is not None and elsewhere else 0
+        with refusals(self.database, "dataset.import", rows[0].id):
+            self.database.write_now(self.gate.datasets(rows, size=size))
         self._schedule(rows)
 
     def _of(self, source: str) -> list[DatasetRow]:
@@ -224,7 +228,12 @@ class Importer:
     def _try(self, row: DatasetRow, origin: Origin, path: Path, work: Path) -> Exception | None:
         """The row made ready, or what it failed of: that costs the other row of the same file nothing."""
         try:
-            self._finish(row, *self._bring(row, origin, path, work / f"{row.id}.h5ad"))
+            clean = work / f"{row.id}.h5ad"
+            digest, size, summary = self._bring(row, origin, path, clean)
+            with self.content:  # nobody deletes the same content between our look and our word
+                if not self.store.exists(layout.dataset(digest)):
+                    self.store.put_file(layout.dataset(digest), clean)
+                self._finish(row, digest, size, summary)
         except Exception as error:
             return error
         return None
@@ -256,8 +265,7 @@ class Importer:
         )
         report("storing", 0, 0)
         digest, size = sha256_of(clean), clean.stat().st_size
-        if not self.store.exists(layout.dataset(digest)):
-            self.store.put_file(layout.dataset(digest), clean)
+        self.store.put_file(layout.dataset(digest), clean)  # also over a copy that is there: it may be damaged
         return digest, size, summary
 
     def _fetch(self, rows: Sequence[DatasetRow], origin: Origin, into: Path) -> Origin:

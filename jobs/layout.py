@@ -14,6 +14,8 @@ models/<id>/…                                      card, report and predictabi
 
 from __future__ import annotations
 
+import re
+
 
 def order(job: str, attempt: int) -> str:
     return f"results/{job}/{attempt}/order.json"
@@ -61,6 +63,12 @@ def job_prefix(job: str) -> str:
 
 def dataset(digest: str) -> str:
     return f"datasets/{digest}.h5ad"
+
+
+def digest_in(key: str) -> str | None:
+    """The SHA-256 that the name of an object says of it, where it does."""
+    found = re.fullmatch(r"datasets/([0-9a-f]{64})\.h5ad", key)
+    return found[1] if found else None
 
 
 def bundle(digest: str) -> str:

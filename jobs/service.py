@@ -7,8 +7,8 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.types import Modality
@@ -16,6 +16,10 @@ from jobs import layout
 from jobs.errors import BadRequest, Conflict
 from jobs.failures import scrub
 from jobs.imports import Importer
+from jobs.keeping.audit import entry, noted
+from jobs.keeping.retention import UPLOAD_IDLE
+from jobs.keeping.service import Keeping
+from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
 from jobs.models import Models
 from jobs.reconcile.moves import move, requeue, state_of
@@ -26,11 +30,10 @@ from jobs.results.read import Results
 from jobs.runners.base import Runner, RunnerUnreachable
 from jobs.settings import Settings
 from jobs.shown import dataset_view, event_view, upload_view
-from jobs.state import ACTIVE, TERMINAL, JobState
+from jobs.state import TERMINAL, JobState
 from jobs.submitting import Desk, dataset_row, ready_inputs, row_of, view_of
 from jobs.training.checkpoints import read_or_none
 from jobs.training.curve import read_curve
-from jobs.training.shelf import delete_model, holders
 from jobs.version import code_version
 from jobs.views import DatasetView, EventView, Health, JobView, RecipeView, TrainingView, UploadView
 from storage.errors import StorageError
@@ -39,15 +42,12 @@ from storage.tables import jobs as job_table
 from storage.tables.jobs import JobRow
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
     from storage.artifacts import ArtifactStore
     from storage.database import Database
     from storage.uploads import UploadArea
 
 log = logging.getLogger(__name__)
 
-UPLOAD_IDLE = timedelta(days=2)  # before an unfinished upload is swept  # ours
 HEALTH_S = 2.0  # for which an answer of the runner is shown again  # ours
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -71,6 +71,12 @@ class JobService:
     def start(self) -> None:
         self.importer.resume()
         self.reconciler.start()
+        self.keeping.start()
+
+    @cached_property
+    def keeping(self) -> Keeping:
+        """Quotas, clocks, deletions with receipts, the audit log."""
+        return Keeping(self.importer, self.results.shelf, self.models)
 
     @cached_property
     def joint(self) -> JointResults:
@@ -84,6 +90,7 @@ class JobService:
 
     def close(self) -> None:
         """Attempts go on: the next process reads what they said meanwhile."""
+        self.keeping.close()
         self.reconciler.stop()
         self.importer.close()
         self.runner.close()
@@ -93,7 +100,8 @@ class JobService:
         """What the runner last said, asked again after two seconds."""
         if self._health is not None and time.monotonic() - self._health[0] < HEALTH_S:
             return self._health[1]
-        view = self._ask_runner()
+        clocks = {"retention_days": self.settings.retention_days, "result_days": self.settings.result_days}
+        view = self._ask_runner().model_copy(update=clocks)
         self._health = (time.monotonic(), view)
         return view
 
@@ -120,12 +128,15 @@ class JobService:
         if size is not None and size < 0:
             raise BadRequest(f"The size is {size}.", hint="Give the file's bytes, or leave it out.")
         self.uploads.sweep(UPLOAD_IDLE)
+        self.keeping.quota.require_upload(size)
         return self.upload(self.uploads.create(name, size))
 
     def upload(self, id: str) -> UploadView:
         return upload_view(self.uploads.get(id))
 
     def append_upload(self, id: str, *, offset: int, chunks: Iterable[bytes], sha256: str | None = None) -> UploadView:
+        if self.uploads.get(id).size is None:  # not announced: looked at slice by slice
+            self.keeping.quota.require_upload(None)
         self.uploads.append(id, offset, chunks, sha256=sha256)
         return self.upload(id)
 
@@ -149,36 +160,16 @@ class JobService:
         return dataset_view(self.importer.begin(source, modality=modality, name=name, mends=mends))
 
     def dataset(self, id: str) -> DatasetView:
-        return dataset_view(dataset_row(self.database, id))
+        return self.keeping.dated([dataset_row(self.database, id)])[0]
 
     def datasets(self) -> list[DatasetView]:
         with self.database.read() as conn:
-            return [dataset_view(row) for row in dataset_table.find(conn, limit=10_000)]
+            rows = dataset_table.find(conn, limit=10_000)
+        return self.keeping.dated(rows)
 
-    def delete_dataset(self, id: str) -> None:
-        """The row is marked; the copy goes when no other dataset has the same content."""
-        row = dataset_row(self.database, id)
-        if row.state == "importing":
-            raise Conflict(f"{row.name} is still being brought in.", hint="Wait until it is ready or has failed.")
-        with self.database.read() as conn:
-            busy = [job.id for job in job_table.find(conn, states=ACTIVE, limit=10_000) if id in _inputs(job)]
-        if busy:
-            raise Conflict(f"{row.name} is used by job {busy[0]}.", hint="Cancel the job first, or wait for its end.")
-        with self.database.read() as conn:
-            held = holders(conn, id, self.store)
-        if held:
-            raise Conflict(
-                f"{', '.join(held)} hold{'s' if len(held) == 1 else ''} cells of {row.name}.",
-                hint="Delete that model and the job that trained it first: no copy of the cells is then left behind.",
-            )
-
-        def forget(conn: DuckDBPyConnection) -> bool:
-            dataset_table.mark_deleted(conn, id)
-            return row.digest is not None and not dataset_table.find(conn, digest=row.digest, limit=1)
-
-        if self.database.write_now(forget) and row.digest is not None:
-            self.store.delete(layout.dataset(row.digest))
-            self.results.shelf.forget(layout.dataset(row.digest))
+    def delete_dataset(self, id: str, *, cascade: bool = False) -> ReceiptView:
+        """cascade: with the models and jobs that carry its cells. Raises NotFound; Conflict while it is needed."""
+        return self.keeping.deleter.dataset(id, cascade=cascade)
 
     # -- models --------------------------------------------------------------------------------------------------
 
@@ -187,8 +178,8 @@ class JobService:
 
         return recipes()
 
-    def delete_model(self, id: str) -> None:
-        delete_model(id, catalog=self.models.load(), database=self.database, shelf=self.results.shelf)
+    def delete_model(self, id: str) -> ReceiptView:
+        return self.keeping.deleter.model(id)
 
     # -- jobs ----------------------------------------------------------------------------------------------------
 
@@ -246,7 +237,11 @@ class JobService:
         if here is not JobState.CANCELLING:
             to = JobState.CANCELLED if here is JobState.QUEUED else JobState.CANCELLING
             moved = self.database.write_now(
-                lambda conn: move(conn, row, to, reason="asked by a person", cancel_requested=True)
+                noted(
+                    "job.cancel",
+                    id,
+                    lambda conn: move(conn, row, to, reason="asked by a person", cancel_requested=True),
+                )
             )
             if not moved:
                 return self.cancel(id)  # it moved on between our look and our step: look again
@@ -273,29 +268,26 @@ class JobService:
                 hint="Submit it as a new job to run it afresh.",
             )
         ready_inputs(self.database, **_inputs_by_word(row))
-        if self.database.write_now(lambda conn: requeue(conn, row, reason="asked by a person")):
+        if self.database.write_now(noted("job.retry", id, lambda conn: requeue(conn, row, reason="asked by a person"))):
             self.reconciler.wake()
         return self.job(id)
 
-    def delete_job(self, id: str) -> None:
-        with self.database.read() as conn:
-            row = row_of(conn, id)
-        if state_of(row) not in TERMINAL:
-            raise Conflict("The job has not ended.", hint="Cancel it first.")
-        # Files first: a store that does not answer leaves a row that can be deleted again.
-        self.store.delete_prefix(layout.job_prefix(id))
-        self.results.shelf.forget(layout.job_prefix(id))
+    def delete_job(self, id: str) -> ReceiptView:
+        return self.keeping.deleter.job(id)
 
-        def forget(conn: DuckDBPyConnection) -> bool:
-            return state_of(row_of(conn, id)) in TERMINAL and job_table.delete(conn, id)
+    def download(self, id: str, name: str) -> Path:
+        """A file of a finished job, for somebody to take away: that is written down."""
+        path = self.results.open_artifact(id, name)
+        self.database.write_now(entry("result.download", id, file=name))
+        return path
 
-        if not self.database.write_now(forget):
-            raise Conflict("The job was asked to run again meanwhile.", hint="Cancel it first.")
+    def download_link(self, id: str, name: str) -> str | None:
+        """An address of such a file in the store itself, for some minutes; None where the operator wants none."""
+        link = self.results.artifact_link(id, name) if self.settings.s3_direct else None
+        if link is not None:
+            self.database.write_now(entry("result.download", id, file=name))
+        return link
 
 
 def _inputs_by_word(row: JobRow) -> dict[str, str | None]:
     return {modality.value: row.spec.get(modality.value) for modality in Modality}
-
-
-def _inputs(row: JobRow) -> set[Any]:
-    return {id for id in _inputs_by_word(row).values() if id is not None}

@@ -54,6 +54,10 @@ class Settings:
     concurrent_jobs: int = 2  # attempts in the runner's hands at once; the others queue  # ours
     poll_seconds: float = 0.5  # how often the reconciler looks  # ours
     checkpoint_seconds: float = 20.0  # between two checkpoints of a training, at least  # ours
+    quota_bytes: int | None = None  # datasets, results and uploads of one owner; None: as much as there is room for
+    quota_datasets: int | None = None
+    retention_days: int | None = None  # of new datasets; None: until somebody deletes them
+    result_days: int | None = None  # of finished jobs, from their end on
 
     def __post_init__(self) -> None:
         if self.runner == "ray" and not self.store_is_remote and not is_loopback(urlsplit(self.ray_address).hostname):
@@ -87,6 +91,7 @@ class Settings:
         """Raises BadSetting naming the variable that cannot be used."""
         home = Path(environ.get("CROSSVIEW_HOME") or REPOSITORY / "var").expanduser().absolute()
         token = environ.get("CROSSVIEW_RAY_TOKEN_PATH")
+        quota = environ.get("CROSSVIEW_QUOTA_GB")
         return cls(
             home=home,
             store=environ.get("CROSSVIEW_STORE") or str(home / "store"),
@@ -115,6 +120,10 @@ class Settings:
             concurrent_jobs=_count(environ, "CROSSVIEW_CONCURRENT_JOBS", 2),
             checkpoint_seconds=_seconds(environ, "CROSSVIEW_CHECKPOINT_SECONDS", 20.0),
             max_upload_bytes=_gigabytes(environ.get("CROSSVIEW_MAX_UPLOAD_GB") or "50"),
+            quota_bytes=_gigabytes(quota, "CROSSVIEW_QUOTA_GB") if quota else None,
+            quota_datasets=_limit(environ, "CROSSVIEW_QUOTA_DATASETS", "datasets", most=1_000_000),
+            retention_days=_limit(environ, "CROSSVIEW_RETENTION_DAYS", "days", most=36_500),
+            result_days=_limit(environ, "CROSSVIEW_RESULT_DAYS", "days", most=36_500),
         )
 
 
@@ -151,14 +160,24 @@ def _port(value: str) -> int:
     return int(value)
 
 
-def _gigabytes(value: str) -> int:
+def _gigabytes(value: str, name: str = "CROSSVIEW_MAX_UPLOAD_GB") -> int:
     try:
         size = float(value)
     except ValueError:
         size = 0.0
     if not 0 < size < 1e6:
-        raise BadSetting(f"CROSSVIEW_MAX_UPLOAD_GB is {value!r}.", hint="Use a number of gigabytes, such as 50.")
+        raise BadSetting(f"{name} is {value!r}.", hint="Use a number of gigabytes, such as 50.")
     return int(size * GIB)
+
+
+def _limit(environ: Mapping[str, str], name: str, what: str, *, most: int) -> int | None:
+    """A number that may be left out: then there is no limit."""
+    value = environ.get(name, "").strip()
+    if not value:
+        return None
+    if not value.isdecimal() or not 0 < int(value) <= most:
+        raise BadSetting(f"{name} is {value!r}.", hint=f"Use a whole number of {what}, or leave it out for no limit.")
+    return int(value)
 
 
 def _count(environ: Mapping[str, str], name: str, default: int) -> int:

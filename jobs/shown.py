@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from engine.types import Modality
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 DatasetState = Literal["importing", "ready", "failed"]
 
 
-def dataset_view(row: DatasetRow) -> DatasetView:
+def dataset_view(row: DatasetRow, *, until: datetime | None = None) -> DatasetView:
     return DatasetView(
         id=row.id,
         name=row.name,
@@ -34,6 +35,7 @@ def dataset_view(row: DatasetRow) -> DatasetView:
         origin=row.origin,
         failure=_failure(row.failure),
         created_at=row.created_at,
+        until=until,
     )
 
 

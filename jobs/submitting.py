@@ -16,6 +16,7 @@ from jobs import estimate, layout, preflight
 from jobs.errors import Conflict, NoCapacity, NotFound, NotReady
 from jobs.failures import error_of
 from jobs.imports import Importer
+from jobs.keeping.audit import refusals
 from jobs.models import Models
 from jobs.results.shelf import Shelf
 from jobs.runners.base import Runner, RunnerUnreachable
@@ -145,7 +146,8 @@ class Desk:
                 "seconds": view.seconds,
             },
         )
-        self.database.write_now(lambda conn: job_table.insert(conn, row))
+        with refusals(self.database, "job.submit", row.id):
+            self.database.write_now(self.importer.gate.job(row))
         self.wake()
         with self.database.read() as conn:
             return view_of(conn, row_of(conn, row.id))

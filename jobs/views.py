@@ -33,6 +33,8 @@ class Health(View):
     cpus: float | None = None
     gpus: float | None = None
     nodes: int | None = None
+    retention_days: int | None = None  # of new datasets; None: until they are deleted
+    result_days: int | None = None  # of finished jobs
 
 
 class ModelView(View):
@@ -122,6 +124,7 @@ class DatasetView(View):
     origin: str = ""
     failure: Failure | None = None
     created_at: datetime | None = None
+    until: datetime | None = None  # when it is deleted by itself; None: never
 
 
 class IssueView(View):

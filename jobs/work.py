@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from storage.artifacts import ArtifactStore
 
 S = TypeVar("S", bound=BaseModel)
+P = TypeVar("P")
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +107,13 @@ class Attempt:
             ):
                 yield cells
             return
-        with self.store.open_local(key) as path, CanonicalCells.open(path) as cells:
-            yield cells
+        from storage.verified import verify
+
+        with self.store.open_local(key) as path:
+            if (digest := layout.digest_in(key)) is not None:
+                verify(path, digest, what=key, mend="Bring the same cells in again: that replaces the damaged copy.")
+            with CanonicalCells.open(path) as cells:
+                yield cells
 
 
 def mends_of(attempt: Attempt, *modalities: Modality) -> dict[str, str]:
@@ -266,7 +272,20 @@ def encoded_of(attempt: Attempt, direction: Direction) -> Encoded:
     with attempt.cells(direction.source) as cells:
         grid = chunks(cells.n_cells, attempt.spec.chunk_cells)
     keys = [attempt.part(direction, chunk.start, chunk.stop) for chunk in grid]
-    return concat_encoded([read_part(attempt.store.get_bytes(key)) for key in keys])
+    return concat_encoded([whole(attempt, key, read_part) for key in keys])
+
+
+def whole(attempt: Attempt, key: str, read: Callable[[bytes], P]) -> P:
+    """A part as it was written. Raises CorruptObject for one that is damaged: an attempt makes it anew."""
+    from storage.errors import CorruptObject
+
+    try:
+        return read(attempt.store.get_bytes(key))
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise CorruptObject(
+            f"{key} is damaged where it is stored ({type(error).__name__}).",
+            hint="Run the job again: a damaged part is made anew, the others are kept.",
+        ) from error
 
 
 def coverage_of(attempt: Attempt, direction: Direction) -> Coverage:

@@ -101,6 +101,12 @@ class Corrupt(StorageError):
     code = "checksum-mismatch"
 
 
+class CorruptObject(Corrupt):
+    """What is stored is no longer what was written."""
+
+    code = "corrupt"
+
+
 class ArtifactMissing(StorageError):
     """The artifact store has no object under this key."""
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from app.api.kit import Call, Document, Operation
+from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
 from jobs.names import Direction, Modality
 from jobs.spec import AnalysisSpec, BenchmarkSpec, JointSpec, TrainSpec
@@ -67,8 +68,8 @@ def one(call: Call) -> DatasetView:
     return call.client.dataset(call.path["id"])
 
 
-def remove(call: Call) -> None:
-    call.client.delete_dataset(call.path["id"])
+def remove(call: Call) -> ReceiptView:
+    return call.client.delete_dataset(call.path["id"], cascade=call.flag("cascade"))
 
 
 def preflight(call: Call) -> PreflightView:
@@ -101,7 +102,14 @@ OPERATIONS = (
         status=202,
     ),
     Operation("GET", "/datasets/{id}", "One dataset", one, returns=DatasetView),
-    Operation("DELETE", "/datasets/{id}", "Delete a dataset that no running job needs", remove, status=204),
+    Operation(
+        "DELETE",
+        "/datasets/{id}",
+        "Delete a dataset that no running job needs; cascade: with the models and jobs that carry its cells",
+        remove,
+        returns=ReceiptView,
+        query=("cascade",),
+    ),
     Operation(
         "POST",
         "/preflight",

@@ -8,6 +8,7 @@ from pydantic import Discriminator, Tag
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 
 from app.api.kit import Call, Document, Operation, direction_of, json_response, modality_of
+from jobs.keeping.views import ReceiptView
 from jobs.layout import download_name
 from jobs.names import Direction, Modality
 from jobs.results.tables import MOST_ROWS, PAGE_ROWS
@@ -94,8 +95,8 @@ def retry(call: Call) -> JobView:
     return call.client.retry(call.path["id"])
 
 
-def remove(call: Call) -> None:
-    call.client.delete_job(call.path["id"])
+def remove(call: Call) -> ReceiptView:
+    return call.client.delete_job(call.path["id"])
 
 
 def report(call: Call) -> dict[str, Any]:
@@ -204,7 +205,7 @@ OPERATIONS = (
         status=201,
     ),
     Operation("GET", "/jobs/{id}", "One job", one, returns=JobView),
-    Operation("DELETE", "/jobs/{id}", "Delete a finished job and its files", remove, status=204),
+    Operation("DELETE", "/jobs/{id}", "Delete a finished job and its files", remove, returns=ReceiptView),
     Operation("GET", "/jobs/{id}/events", "What happened to it", events, returns=list[EventView], query=("after",)),
     Operation(
         "GET", "/jobs/{id}/logs", "Its last log lines", logs, returns=str, query=("tail",), media_type="text/plain"

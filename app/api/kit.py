@@ -16,6 +16,7 @@ from starlette.routing import Route
 from jobs.client import Client
 from jobs.errors import BadRequest
 from jobs.failures import INTERNAL, failure_of
+from jobs.keeping.actor import PERSON, acting_as
 from jobs.names import Direction, Modality
 from jobs.views import Failure
 
@@ -25,6 +26,9 @@ STATUS = {
     "not-found": 404,
     "unknown-model": 404,
     "conflict": 409,
+    "over-quota": 507,
+    "corrupt": 500,
+    "not-empty": 409,
     "not-ready": 409,
     "too-large": 413,
     "wrong-host": 403,
@@ -138,7 +142,8 @@ def endpoint(operation: Operation, source: ClientSource) -> Callable[[Request], 
         try:
             body = await read_body(request) if operation.body is not None else b""
             call = Call(source(), request.path_params, dict(request.query_params), body)
-            return await run_in_threadpool(answer, operation, call)
+            with acting_as(PERSON, f"api {request.client.host if request.client else ''}".strip()):
+                return await run_in_threadpool(answer, operation, call)
         except Exception as error:
             return problem(failure_of(error))
 

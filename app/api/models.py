@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.api.kit import Call, Operation, direction_of
+from jobs.keeping.views import ReceiptView
 from jobs.predictability import MOST_ROWS, PAGE_ROWS
 from jobs.views import ModelView, PredictabilityView, RecipeView
 
@@ -15,8 +16,8 @@ def one(call: Call) -> ModelView:
     return call.client.model(call.path["id"])
 
 
-def remove(call: Call) -> None:
-    call.client.delete_model(call.path["id"])
+def remove(call: Call) -> ReceiptView:
+    return call.client.delete_model(call.path["id"])
 
 
 def predictability(call: Call) -> PredictabilityView:
@@ -45,6 +46,6 @@ OPERATIONS = (
         returns=PredictabilityView,
         query=("direction", "query", "sort", "limit", "offset"),
     ),
-    Operation("DELETE", "/models/{id}", "Delete a model that was trained here", remove, status=204),
+    Operation("DELETE", "/models/{id}", "Delete a model that was trained here", remove, returns=ReceiptView),
     Operation("GET", "/recipes", "What can be trained, with every setting", recipes, returns=list[RecipeView]),
 )

@@ -7,6 +7,7 @@ import streamlit as st
 from app import present
 from app.components import failure, progress
 from app.components.upload import upload
+from app.kept import until_line
 from jobs.bootstrap import current_client
 from jobs.names import Modality
 from jobs.views import DatasetView
@@ -114,7 +115,7 @@ def _ready(data: DatasetView, param: str) -> None:
                     what = present.measured(Modality(data.modality)).capitalize()
                     st.badge(f"{what} ({present.modality(data.modality)})", color="gray")
             _other(param, "Change")
-        st.caption(present.dataset_line(data))
+        st.caption(f"{present.dataset_line(data)} · {until_line(data)}")
         for line in present.dataset_notes(data):
             st.caption(f":material/info: {present.plain(line)}")
 

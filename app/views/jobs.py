@@ -1,4 +1,4 @@
-"""Jobs: what runs, what ended, and the cells that were brought in."""
+"""Jobs: what runs and what ended."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.components.figure import to_csv
 from app.kinds import KINDS, facts, kind
 from jobs.bootstrap import current_client
 from jobs.state import JobState
-from jobs.views import DatasetView, JobView
+from jobs.views import JobView
 
 PAGE = 20  # jobs on the first screenfuls; the rest on request
 
@@ -31,7 +31,11 @@ def page() -> None:
             _live(search, which, sort)
         else:
             _rows(jobs, search, which, sort)
-    _files()
+    st.page_link(
+        "views/data.py",
+        label="Your cells: how long they are kept, and how to be rid of them",
+        icon=":material/folder_data:",
+    )
 
 
 def _empty() -> None:
@@ -144,53 +148,6 @@ def _do(what: str, job: JobView) -> None:
         else:
             client.retry(job.id)
         st.rerun()
-
-
-def _files() -> None:
-    """The cells that were brought in: where they are, and how to be rid of them."""
-    with failure.shown("The files cannot be listed"):
-        files = [data for data in current_client().datasets() if data.state != "failed"]  # nothing of those is kept
-        if not files:
-            return
-        st.subheader("Your cells")
-        st.caption(
-            "Clean copies to translate or train with. Deleting one removes it from the store; finished results stay."
-        )
-        for data in files[:50]:
-            _file(data)
-
-
-def _file(data: DatasetView) -> None:
-    with st.container(border=True, horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        with st.container(width="content", gap="small"):
-            st.markdown(f"**{present.plain(data.name)}**")
-            brought = f"brought in {present.ago(data.created_at)}" if data.created_at else ""
-            st.caption(" · ".join(part for part in (present.dataset_line(data) or data.state, brought) if part))
-        with st.container(horizontal=True, width="content", vertical_alignment="center"):
-            if data.state == "ready":
-                st.page_link(
-                    "views/new.py", label="Translate", icon=":material/swap_horiz:", query_params={"cells": data.id}
-                )
-                st.page_link(
-                    "views/train.py", label="Train", icon=":material/model_training:",
-                    query_params={str(data.modality or "rna"): data.id},
-                )  # fmt: skip
-            if data.state != "importing" and st.button(
-                "Delete", key=f"delete-data-{data.id}", type="tertiary", help="Asks first"
-            ):
-                _confirm_file(data)
-
-
-@st.dialog("Delete these cells?")
-def _confirm_file(data: DatasetView) -> None:
-    st.markdown(f"**{present.plain(data.name)}** is removed from the store. This cannot be undone.")
-    with st.container(horizontal=True):
-        if st.button("Delete", type="primary", key="really-data"):
-            with failure.shown():
-                current_client().delete_dataset(data.id)
-                st.rerun()
-        if st.button("Keep", key="keep-data"):
-            st.rerun()
 
 
 @st.dialog("Delete this job?")

@@ -194,8 +194,9 @@ def _jobs_do(name: str) -> Callable[[Arguments], int]:
 
 def _jobs_delete(a: Arguments) -> int:
     with _client() as client:
-        client.delete_job(a.id)
-    print(f"Deleted {a.id}.")
+        receipt = client.delete_job(a.id)
+    gone = "" if receipt.state == "gone" else " The store does not answer yet: its files go when it does."
+    print(f"Deleted {a.id}.{gone} Receipt {receipt.id}: GET /api/v1/receipts/{receipt.id}")
     return DONE
 
 

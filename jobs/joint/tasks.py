@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from engine.types import Cells, Modality, Names, PairedCells
 from jobs import layout
 from jobs.plan import chunks
-from jobs.work import Attempt, alignment_of, attempt_of, bundle_of, mends_of, scratch
+from jobs.work import Attempt, alignment_of, attempt_of, bundle_of, mends_of, scratch, whole
 
 if TYPE_CHECKING:
     from engine.joint.encode import Embedded
@@ -88,9 +88,7 @@ def embedded_of(attempt: Attempt) -> Embedded:
     from engine.joint.encode import Embedded
 
     grid = chunks(len(matching_of(attempt)), attempt.joint.chunk_cells)
-    return Embedded.concat(
-        [Embedded.from_bytes(attempt.store.get_bytes(_part(attempt, c.start, c.stop))) for c in grid]
-    )
+    return Embedded.concat([whole(attempt, _part(attempt, c.start, c.stop), Embedded.from_bytes) for c in grid])
 
 
 def embed(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from jobs.state import TERMINAL, JobState
 from jobs.views import Failure
 from storage.errors import ArtifactMissing
 from storage.tables import artifacts as artifact_table
+from storage.tables import audit as audit_table
 from storage.tables import jobs as table
 from storage.tables import models as model_table
 from storage.tables.artifacts import ArtifactRow
@@ -122,6 +123,9 @@ def _succeeded(conn: DuckDBPyConnection, row: JobRow, event: Event) -> None:
     result = {**(row.result or {}), "summary": event.get("summary") or {}, "what": what}
     if row.kind == "train":
         _remember_model(conn, row, result["summary"])
+        audit_table.append(
+            conn, who=row.owner, via=f"job {row.id}", act="model.add", object=str(result["summary"]["model"])
+        )
     _finish(conn, row, JobState.SUCCEEDED, result=result)
 
 

@@ -122,7 +122,8 @@ class Results:
         ]
 
     def open_artifact(self, id: str, name: str) -> Path:
-        return self.shelf.path(self._artifact(id, name).uri)
+        found = self._artifact(id, name)
+        return self.shelf.path(found.uri, sha256=found.sha256)
 
     def artifact_link(self, id: str, name: str) -> str | None:
         """A short-lived address of the file in the store itself; None where the store has none."""

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from engine.translators.registry import HOLDS_CELLS
 from jobs import layout
 from jobs.catalog import CatalogEntry
-from jobs.errors import Conflict, NotFound
-from jobs.state import ACTIVE, JobState
+from jobs.state import JobState
 from storage.errors import StorageError
 from storage.tables import jobs as job_table
 from storage.tables import models as model_table
@@ -56,30 +55,6 @@ def entry_of(row: ModelRow, shelf: Shelf) -> CatalogEntry:
         job=row.job,
         datasets=tuple(row.datasets),
     )
-
-
-def delete_model(id: str, *, catalog: Catalog, database: Database, shelf: Shelf) -> None:
-    """The row, then its files, unless another model has the same. Raises Conflict, NotFound."""
-    with database.read() as conn:
-        row = model_table.get(conn, id)
-        if row is None and id in catalog:
-            raise Conflict(f"{id} comes with the catalog.", hint="Only models that were trained here can be deleted.")
-        if row is None:
-            raise NotFound(f"There is no model {id[:80]!r}.", hint="It may have been deleted.")
-        busy = [job.id for job in job_table.find(conn, states=ACTIVE, limit=10_000) if job.spec.get("model") == id]
-    if busy:
-        raise Conflict(f"{id} is used by job {busy[0]}.", hint="Cancel the job first, or wait for its end.")
-
-    def forget(conn: DuckDBPyConnection) -> bool:
-        model_table.mark_deleted(conn, id)
-        return not any(each.digest == row.digest for each in model_table.find(conn))
-
-    prefixes = [layout.model(id)]
-    if database.write_now(forget):
-        prefixes.append(layout.bundle(row.digest))
-    for prefix in prefixes:
-        shelf.store.delete_prefix(prefix)
-        shelf.forget(prefix)
 
 
 def holders(conn: DuckDBPyConnection, dataset: str, store: ArtifactStore) -> list[str]:

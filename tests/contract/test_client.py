@@ -12,11 +12,15 @@ import pytest
 
 from engine.errors import CrossViewError
 from engine.types import Direction, Modality
+from jobs.bootstrap import build_service
 from jobs.client import Client
+from jobs.client_local import LocalClient
+from jobs.keeping.restore import restore
+from jobs.runners.local import LocalRunner
 from jobs.spec import TranslateSpec
 from jobs.state import JobState
 from jobs.views import JobView
-from tests.labs import MODEL, build_catalog, ended, imported, until
+from tests.labs import MODEL, build_catalog, ended, imported, lab_settings, until
 
 BOTH = (Direction.RNA_TO_ATAC, Direction.ATAC_TO_RNA)
 
@@ -258,6 +262,43 @@ class TestClient:
             assert (len(data), hashlib.sha256(data).hexdigest()) == (each.bytes, each.sha256)
         with refused("not-found"):
             client.open_artifact(finished.id, "../../crossview.duckdb")
+
+    def test_what_is_kept_is_said_and_its_clock_can_be_set(self, client: Client, finished: JobView, rna: str) -> None:
+        usage = client.keeping.usage()
+        assert usage.bytes == usage.datasets_bytes + usage.results_bytes + usage.uploads_bytes
+        assert usage.results_bytes >= sum(file.bytes for file in client.artifacts(finished.id))
+        holding = next(each for each in client.keeping.holdings() if each.dataset.id == rna)
+        assert finished.id in holding.used_by
+        until = client.keeping.keep(rna, days=10).dataset.until
+        assert until is not None
+        assert client.dataset(rna).until == until
+        assert client.keeping.keep(rna, days=None).dataset.until is None
+        for days in (0, 10**6):
+            with refused("bad-request"):
+                client.keeping.keep(rna, days=days)
+        with refused("not-found"):
+            client.keeping.receipt("receipt-0")
+        assert client.keeping.verify_audit().whole
+
+    def test_a_backup_restored_elsewhere_answers_the_same(
+        self, client: Client, finished: JobView, catalog: Path, tmp_path: Path
+    ) -> None:
+        backup = client.keeping.backup(tmp_path / "all.tar")
+        assert (backup.missing, backup.damaged) == ((), ())
+        restore(tmp_path / "all.tar", tmp_path / "new")
+        service = build_service(lab_settings(tmp_path / "new", catalog), runner=LocalRunner(tmp_path / "runner"))
+        try:
+            there = LocalClient(service)
+            assert there.job(finished.id) == client.job(finished.id)
+            assert there.datasets() == client.datasets()
+            assert there.report(finished.id) == client.report(finished.id)
+            features = tuple(client.table(finished.id, BOTH[0], "features")["name"][:3])
+            ours, theirs = (each.values(finished.id, BOTH[0], features=features) for each in (client, there))
+            assert ours == theirs
+            for file in client.artifacts(finished.id):
+                assert there.open_artifact(finished.id, file.name).stat().st_size == file.bytes
+        finally:
+            service.close()
 
     def test_a_job_can_be_cancelled_tried_again_and_deleted(self, client: Client, rna: str) -> None:
         spec = TranslateSpec(model=MODEL, rna=rna, directions=(Direction.RNA_TO_ATAC,), chunk_cells=1, umap=False)

@@ -14,6 +14,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from jobs import layout
+from jobs.client_local import LocalClient
+from jobs.keeping.restore import restore
+from jobs.results.shelf import Shelf
+from jobs.settings import S3Settings
 from storage.artifacts import ArtifactStore, LocalStore, check_key, store_from_uri
 from storage.artifacts_s3 import S3Store
 from storage.errors import (
@@ -22,12 +27,15 @@ from storage.errors import (
     BadKey,
     BadUri,
     Corrupt,
+    CorruptObject,
     ObjectMissing,
     StoreFull,
     Unreachable,
     UnsuitableStore,
 )
 from storage.s3 import S3Profile
+from storage.verified import verify
+from tests.kept import cells, opened
 from tests.s3server import S3Server, need_weed, s3_server
 
 
@@ -248,3 +256,79 @@ class TestABucket:
         with pytest.raises(Unreachable, match="does not answer"):
             S3Store("store", profile=gone).put_bytes("a", b"x")
         gone.client().close()
+
+
+class TestWhatIsReadIsWhatWasWritten:
+    """The shelf, over either store."""
+
+    def content(self, store: ArtifactStore, data: bytes) -> tuple[str, str]:
+        digest = hashlib.sha256(data).hexdigest()
+        store.put_bytes(layout.dataset(digest), data)
+        return layout.dataset(digest), digest
+
+    def test_a_flipped_byte_is_found_named_and_mended_by_bringing_it_again(self, store: ArtifactStore, tmp_path: Path):
+        data = os.urandom(100_000)
+        key, _ = self.content(store, data)
+        shelf = Shelf(store, tmp_path / "cache")
+        assert shelf.path(key).read_bytes() == data
+        store.put_bytes(key, data[:50_000] + bytes([data[50_000] ^ 1]) + data[50_001:])
+        elsewhere = Shelf(store, tmp_path / "other-cache")
+        with pytest.raises(CorruptObject, match=key) as caught:
+            elsewhere.path(key)
+        assert (caught.value.code, caught.value.hint[:32]) == ("corrupt", "Bring the same cells in again: t")
+        assert not (tmp_path / "other-cache" / key).exists()
+        self.content(store, data)
+        assert elsewhere.path(key).read_bytes() == data
+
+    def test_a_result_is_checked_against_what_was_recorded(self, store: ArtifactStore, tmp_path: Path):
+        store.put_bytes("results/j/1/out/report.json", b"{}")
+        shelf = Shelf(store, tmp_path / "cache")
+        assert shelf.path("results/j/1/out/report.json", sha256=hashlib.sha256(b"{}").hexdigest()).is_file()
+        with pytest.raises(CorruptObject, match=r"results/j/1/out/report\.json is damaged"):
+            shelf.path("results/j/1/out/report.json", sha256=hashlib.sha256(b"[]").hexdigest())
+
+    def test_a_byte_that_flips_while_nobody_looks_is_found_within_the_hour(self, tmp_path: Path):
+        file = tmp_path / "cells"
+        file.write_bytes(b"one")
+        state, digest = file.stat(), hashlib.sha256(b"one").hexdigest()
+        verify(file, digest, what="cells", mend="", clock=0.0)
+        with file.open("r+b") as opened:
+            opened.write(b"two")
+        os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))  # as a disk does it: without a word
+        verify(file, digest, what="cells", mend="", clock=10.0)
+        with pytest.raises(CorruptObject):
+            verify(file, digest, what="cells", mend="", clock=3_700.0)
+
+    def test_a_kept_copy_that_is_damaged_or_deleted_is_fetched_again(self, s3: S3Server, tmp_path: Path):
+        store = S3Store("store", f"lab/{uuid.uuid4().hex}", profile=s3.profile)
+        key, _ = self.content(store, b"the cells")
+        shelf = Shelf(store, tmp_path / "cache")
+        kept = shelf.path(key)
+        kept.write_bytes(b"the bells")
+        assert shelf.path(key).read_bytes() == b"the cells"
+        shelf.forget(key)
+        assert not kept.exists()
+
+    def test_a_backup_of_s3_holds_its_objects_or_names_them(self, s3: S3Server, tmp_path: Path):
+        uri = f"s3://store/lab/{uuid.uuid4().hex}"
+        profile = s3.profile
+        given = S3Settings(s3.endpoint, "us-east-1", s3.access_key, s3.secret_key)
+        service = opened(tmp_path / "home", tmp_path / "none", store=uri, s3=given)
+        client = LocalClient(service)
+        try:
+            row = cells(service, "ds-1", b"of the lab")
+            key = layout.dataset(str(row.digest))
+            whole = client.keeping.backup(tmp_path / "whole.tar")
+            named = client.keeping.backup(tmp_path / "named.tar", reference=True)
+            assert (whole.objects, named.objects, named.referenced) == (1, 1, True)
+            assert restore(tmp_path / "named.tar", tmp_path / "beside", profile=profile).missing == ()
+            receipt = client.delete_dataset("ds-1")
+            assert (receipt.state, service.store.list()) == ("gone", [])
+            assert restore(tmp_path / "named.tar", tmp_path / "late", profile=profile).missing == (key,)
+            other = f"s3://store/lab/{uuid.uuid4().hex}"
+            assert restore(tmp_path / "whole.tar", tmp_path / "again", store=other, profile=profile).missing == ()
+            assert store_from_uri(other, profile=profile).get_bytes(key) == b"of the lab"
+            assert restore(tmp_path / "whole.tar", tmp_path / "to-disk").missing == ()
+            assert LocalStore(tmp_path / "to-disk" / "store").get_bytes(key) == b"of the lab"
+        finally:
+            service.close()

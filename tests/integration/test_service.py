@@ -12,7 +12,7 @@ from engine.types import Direction
 from jobs import layout
 from jobs.bootstrap import build_service
 from jobs.client_local import LocalClient
-from jobs.errors import Conflict
+from jobs.errors import NotFound
 from jobs.runners.ray.runner import RayRunner
 from jobs.service import JobService
 from jobs.spec import TranslateSpec
@@ -59,10 +59,18 @@ def test_a_queued_job_that_may_have_been_handed_over_is_cancelled_with_a_mark(se
     assert service.store.exists(layout.cancel_mark(id, 1))
 
 
-def test_a_job_that_is_asked_to_run_again_while_it_is_deleted_stays(service: JobService) -> None:
+def test_a_job_cannot_be_asked_to_run_again_once_its_deletion_began(service: JobService) -> None:
     id = queued(service)
     service.cancel(id)
-    interrupted = replace(service, store=InterruptedStore(Path(service.settings.store), lambda: service.retry(id)))
-    with pytest.raises(Conflict):
-        interrupted.delete_job(id)
-    assert service.job(id).attempt == 2
+    refused: list[str] = []
+
+    def retried() -> None:
+        with pytest.raises(NotFound) as caught:
+            service.retry(id)
+        refused.append(caught.value.code)
+
+    interrupted = InterruptedStore(Path(service.settings.store), retried)
+    service.keeping.deleter.shelf = replace(service.keeping.deleter.shelf, store=interrupted)
+    assert service.delete_job(id).state == "gone"
+    assert refused == ["not-found"]
+    assert service.store.list(layout.job_prefix(id)) == []

@@ -45,6 +45,10 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
             "CROSSVIEW_FETCH": "http",
             "CROSSVIEW_FETCH_ALLOW": "Files.lab., 10.1.0.0/16",
             "CROSSVIEW_FETCH_PORTS": "443, 8443",
+            "CROSSVIEW_QUOTA_GB": "0.5",
+            "CROSSVIEW_QUOTA_DATASETS": "20",
+            "CROSSVIEW_RETENTION_DAYS": "30",
+            "CROSSVIEW_RESULT_DAYS": "90",
         }
     )
     assert settings.store_is_remote
@@ -52,6 +56,8 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
     assert settings.import_roots == (tmp_path.resolve(), (tmp_path / "more").resolve())
     assert settings.max_upload_bytes == int(1.5 * GIB)
     assert (settings.s3.region, settings.concurrent_jobs, settings.port) == ("eu-west-1", 4, 9001)
+    assert (settings.quota_bytes, settings.quota_datasets) == (GIB // 2, 20)
+    assert (settings.retention_days, settings.result_days) == (30, 90)
     assert "hush" not in repr(settings)
     assert (settings.s3_profiles, settings.s3_direct) == (Path(__file__), True)
     assert settings.fetch == WebRules(
@@ -85,6 +91,10 @@ def test_the_web_is_open_over_https_to_what_is_public() -> None:
         ("CROSSVIEW_PORT", "0"),
         ("CROSSVIEW_PORT", "http"),
         ("CROSSVIEW_MAX_UPLOAD_GB", "-1"),
+        ("CROSSVIEW_QUOTA_GB", "0"),
+        ("CROSSVIEW_QUOTA_DATASETS", "-1"),
+        ("CROSSVIEW_RETENTION_DAYS", "0"),
+        ("CROSSVIEW_RESULT_DAYS", "a month"),
         ("CROSSVIEW_MAX_UPLOAD_GB", "much"),
         ("CROSSVIEW_CONCURRENT_JOBS", "0"),
         ("CROSSVIEW_S3_ACCESS_KEY_ID", "alone"),

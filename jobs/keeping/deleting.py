@@ -1,0 +1,307 @@
+"""Deleting with a receipt: first the row and what will go, in one transaction; then the objects; then a look that they
+are gone. A deletion that was cut short is gone on with from its receipt.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jobs import layout
+from jobs.catalog import CatalogEntry
+from jobs.errors import Conflict, NotFound
+from jobs.keeping.actor import acting
+from jobs.keeping.audit import entry, noted, refusals
+from jobs.keeping.gate import inputs_of
+from jobs.keeping.receipt import sealed, view_of
+from jobs.keeping.views import ReceiptView
+from jobs.state import ACTIVE, TERMINAL, JobState
+from jobs.training.shelf import holders
+from jobs.version import code_version
+from storage.errors import ArtifactMissing, StorageError
+from storage.tables import artifacts as artifact_table
+from storage.tables import datasets as dataset_table
+from storage.tables import jobs as job_table
+from storage.tables import models as model_table
+from storage.tables import receipts as receipt_table
+from storage.tables import retention as retention_table
+from storage.tables.receipts import ReceiptRow
+from storage.tables.rows import utcnow
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from jobs.results.shelf import Shelf
+    from storage.database import Database
+
+log = logging.getLogger(__name__)
+
+ALL = 10_000
+ASKED, EXPIRED = "asked by a person", "its time was over"
+
+
+@dataclass
+class Deleter:
+    """Datasets, jobs and models go through here and nowhere else. content: held while a copy is judged unused and goes.
+
+    pause: while it is set nothing is deleted: a backup is being made.
+    """
+
+    database: Database
+    shelf: Shelf
+    catalog: Callable[[], Mapping[str, CatalogEntry]]
+    content: threading.Lock
+    pause: threading.Event = field(default_factory=threading.Event)
+
+    def dataset(self, id: str, *, cascade: bool = False, reason: str = ASKED) -> ReceiptView:
+        """The clean copy goes when no other dataset has the same content.
+
+        cascade: with the models and jobs that carry its cells. Raises NotFound; Conflict while something needs it.
+        """
+        with refusals(self.database, "dataset.delete", id):
+            self._require_still()
+            with self.database.read() as conn:
+                row = _live_dataset(conn, id)
+                _require_unused(conn, id, row.name)
+                held = holders(conn, id, self.shelf.store)
+            if held and not cascade:
+                raise _held(held, row.name)
+            with_it = [self._holder(each) for each in held]
+            return self._finish(self.database.write_now(self._forget_dataset(id, with_it, reason)))
+
+    def job(self, id: str, *, reason: str = ASKED) -> ReceiptView:
+        """The job with its record and its files. Raises NotFound, Conflict before its end."""
+        with refusals(self.database, "job.delete", id):
+            self._require_still()
+            return self._finish(self.database.write_now(self._forget_job(id, reason)))
+
+    def model(self, id: str, *, reason: str = ASKED) -> ReceiptView:
+        """A model trained here, with its files unless another model has the same. Raises NotFound, Conflict."""
+        with refusals(self.database, "model.delete", id):
+            self._require_still()
+            catalog = self.catalog()
+            return self._finish(self.database.write_now(self._forget_model(id, catalog, reason)))
+
+    def resume(self) -> int:
+        """Goes on with what an earlier process, or a store that did not answer, left half done; how many are done."""
+        with self.database.read() as conn:
+            left = receipt_table.find(conn, state="going", limit=ALL)
+        return sum(self._finish(row).state == "gone" for row in left) if not self.pause.is_set() else 0
+
+    # -- the rows ------------------------------------------------------------------------------------------------
+
+    def _forget_dataset(
+        self, id: str, with_it: Sequence[ReceiptView], reason: str
+    ) -> Callable[[DuckDBPyConnection], ReceiptRow]:
+        said = self._beginning(reason)
+
+        def forget(conn: DuckDBPyConnection) -> ReceiptRow:
+            row = _live_dataset(conn, id)
+            _require_unused(conn, id, row.name)
+            held = [model.id for model in model_table.find(conn) if model.holds_cells and id in model.datasets]
+            if held:  # a training ended while we looked
+                raise _held(held, row.name)
+            dataset_table.mark_deleted(conn, id)
+            retention_table.forget(conn, id)
+            read_by = [job.id for job in job_table.find(conn, limit=ALL) if id in inputs_of(job)]
+            return _insert(
+                conn,
+                "dataset",
+                id,
+                row.owner,
+                {
+                    **said,
+                    "name": row.name,
+                    "origin": row.origin,
+                    "digest": row.digest,
+                    "bytes": row.bytes,
+                    "cells": row.cells,
+                    "prefixes": [layout.dataset(row.digest)] if row.digest else [],
+                    "held_cells": [each.object for each in with_it],
+                    "receipts": [each.id for each in with_it],
+                    "results_that_stay": read_by,
+                },
+            )
+
+        return noted("dataset.delete", id, forget, reason=reason)
+
+    def _forget_job(self, id: str, reason: str) -> Callable[[DuckDBPyConnection], ReceiptRow]:
+        said = self._beginning(reason)
+
+        def forget(conn: DuckDBPyConnection) -> ReceiptRow:
+            row = job_table.get(conn, id)
+            if row is None:
+                raise NotFound(f"There is no job {id[:80]!r}.", hint="It may have been deleted.")
+            if JobState(row.state) not in TERMINAL:
+                raise Conflict("The job has not ended.", hint="Cancel it first.")
+            files = [file for n in range(1, row.attempt + 1) for file in artifact_table.find(conn, job=id, attempt=n)]
+            job_table.delete(conn, id)
+            retention_table.forget(conn, id)
+            return _insert(
+                conn,
+                "job",
+                id,
+                row.owner,
+                {
+                    **said,
+                    "name": row.title,
+                    "of": row.kind,
+                    "digest": row.spec_digest,
+                    "bytes": sum(file.bytes for file in files),
+                    "datasets": sorted(inputs_of(row)),
+                    "files": [{"name": f.name, "bytes": f.bytes, "sha256": f.sha256} for f in files],
+                    "prefixes": [layout.job_prefix(id)],
+                },
+            )
+
+        return noted("job.delete", id, forget, reason=reason)
+
+    def _forget_model(
+        self, id: str, catalog: Mapping[str, CatalogEntry], reason: str
+    ) -> Callable[[DuckDBPyConnection], ReceiptRow]:
+        said = self._beginning(reason)
+
+        def forget(conn: DuckDBPyConnection) -> ReceiptRow:
+            row = model_table.get(conn, id)
+            if row is None and id in catalog:
+                raise Conflict(
+                    f"{id} comes with the catalog.", hint="Only models that were trained here can be deleted."
+                )
+            if row is None:
+                raise NotFound(f"There is no model {id[:80]!r}.", hint="It may have been deleted.")
+            busy = [job.id for job in job_table.find(conn, states=ACTIVE, limit=ALL) if job.spec.get("model") == id]
+            if busy:
+                raise Conflict(f"{id} is used by job {busy[0]}.", hint="Cancel the job first, or wait for its end.")
+            model_table.mark_deleted(conn, id)
+            shared = [each.id for each in model_table.find(conn) if each.digest == row.digest]
+            return _insert(
+                conn,
+                "model",
+                id,
+                row.owner,
+                {
+                    **said,
+                    "name": row.name,
+                    "digest": row.digest,
+                    "datasets": list(row.datasets),
+                    "held_cells": [id] if row.holds_cells else [],
+                    "prefixes": [layout.model(id), *([] if shared else [layout.bundle(row.digest)])],
+                    "kept": [{"key": layout.bundle(row.digest), "why": f"also {', '.join(shared)}"}] if shared else [],
+                },
+            )
+
+        return noted("model.delete", id, forget, reason=reason)
+
+    def _beginning(self, reason: str) -> dict[str, Any]:
+        actor = acting()
+        return {
+            "format": 1, "reason": reason, "by": actor.who, "via": actor.via, "asked_at": utcnow().isoformat(),
+            "version": code_version(),
+        }  # fmt: skip
+
+    def _holder(self, id: str) -> ReceiptView:
+        return self.job(id) if id.startswith("job-") else self.model(id)
+
+    def _require_still(self) -> None:
+        if self.pause.is_set():
+            raise Conflict("A backup is being made.", hint="Nothing is deleted meanwhile: try again when it has ended.")
+
+    # -- the objects ---------------------------------------------------------------------------------------------
+
+    def _finish(self, row: ReceiptRow) -> ReceiptView:
+        """The receipt, finished; as it is, still going, where the store does not answer."""
+        try:
+            gone, kept = self._remove(row)
+        except StorageError as error:
+            log.warning("The objects of %s %s could not be deleted yet: %s", row.kind, row.object, error)
+            return view_of(row)
+        document = {
+            **row.document,
+            "receipt": row.id,
+            "kind": row.kind,
+            "object": row.object,
+            "objects": gone,
+            "kept": [*row.document.get("kept", ()), *kept],
+            "verified": {"empty": row.document["prefixes"] if not kept else [], "moment": utcnow().isoformat()},
+        }
+        digest = sealed(document)
+        write = entry(f"{row.kind}.gone", row.object, receipt=row.id, sha256=digest)
+
+        def finish(conn: DuckDBPyConnection) -> None:
+            if receipt_table.finish(conn, row.id, document=document, sha256=digest):
+                write(conn)
+
+        self.database.write_now(finish)
+        with self.database.read() as conn:
+            done = receipt_table.get(conn, row.id)
+        assert done is not None  # receipts are never deleted
+        return view_of(done)
+
+    def _remove(self, row: ReceiptRow) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+        """What went, and what stays because something else is the same. Raises StorageError."""
+        if row.kind == "dataset":
+            with self.content:  # no import makes a dataset of this content ready while it goes
+                with self.database.read() as conn:
+                    digest = row.document["digest"]
+                    same = dataset_table.find(conn, digest=digest, limit=ALL) if digest else []
+                if same:
+                    why = f"also {', '.join(each.id for each in same)}"
+                    return [], [{"key": key, "why": why} for key in row.document["prefixes"]]
+                return self._empty(row.document["prefixes"]), []
+        return self._empty(row.document["prefixes"]), []
+
+    def _empty(self, prefixes: Sequence[str]) -> list[dict[str, Any]]:
+        """Deletes and looks. Raises StorageError where something is still there."""
+        store, gone = self.shelf.store, []
+        for prefix in prefixes:
+            keys = store.list(prefix) if prefix.endswith("/") else [prefix] * store.exists(prefix)
+            for key in keys:
+                try:
+                    gone.append({"key": key, "bytes": store.size(key)})
+                except ArtifactMissing:  # went by itself
+                    continue
+            if prefix.endswith("/"):
+                store.delete_prefix(prefix)
+            else:
+                store.delete(prefix)
+            self.shelf.forget(prefix)
+            left = store.list(prefix) if prefix.endswith("/") else [prefix] * store.exists(prefix)
+            if left:
+                raise StorageError(
+                    f"{len(left)} objects are still under {prefix}.", hint="They are deleted again soon."
+                )
+        return gone
+
+
+def _insert(conn: DuckDBPyConnection, kind: str, object: str, owner: str, document: Mapping[str, Any]) -> ReceiptRow:
+    row = ReceiptRow(
+        id=f"receipt-{secrets.token_hex(6)}", owner=owner, kind=kind, object=object, document=dict(document)
+    )
+    receipt_table.insert(conn, row)
+    return row
+
+
+def _live_dataset(conn: DuckDBPyConnection, id: str) -> dataset_table.DatasetRow:
+    row = dataset_table.get(conn, id)
+    if row is None or row.deleted_at is not None:
+        raise NotFound(f"There is no dataset {id[:80]!r}.", hint="It may have been deleted: bring it in again.")
+    if row.state == "importing":
+        raise Conflict(f"{row.name} is still being brought in.", hint="Wait until it is ready or has failed.")
+    return row
+
+
+def _require_unused(conn: DuckDBPyConnection, id: str, name: str) -> None:
+    busy = [job.id for job in job_table.find(conn, states=ACTIVE, limit=ALL) if id in inputs_of(job)]
+    if busy:
+        raise Conflict(f"{name} is used by job {busy[0]}.", hint="Cancel the job first, or wait for its end.")
+
+
+def _held(held: Sequence[str], name: str) -> Conflict:
+    return Conflict(
+        f"{', '.join(held)} hold{'s' if len(held) == 1 else ''} cells of {name}.",
+        hint="Delete that model and the job that trained it first: no copy of the cells is then left behind.",
+    )

@@ -1,0 +1,51 @@
+"""Deletions: what is going, from before the first object goes; what went, once it is seen to be gone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from storage.tables import rows
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptRow:
+    """state: "going" until the objects are seen to be gone, then "gone". sha256: of a document that is finished."""
+
+    TABLE: ClassVar[str] = "receipts"
+    JSON: ClassVar[frozenset[str]] = frozenset({"document"})
+
+    id: str
+    owner: str = "local"
+    kind: str
+    object: str
+    state: str = "going"
+    document: Mapping[str, Any]
+    sha256: str | None = None
+    created_at: datetime = field(default_factory=rows.utcnow)
+
+
+def insert(conn: DuckDBPyConnection, row: ReceiptRow) -> None:
+    rows.insert(conn, row)
+
+
+def get(conn: DuckDBPyConnection, id: str) -> ReceiptRow | None:
+    found = rows.select(conn, ReceiptRow, "where id = ?", [id])
+    return found[0] if found else None
+
+
+def find(conn: DuckDBPyConnection, *, state: str | None = None, limit: int = 200) -> list[ReceiptRow]:
+    """Newest first."""
+    where, values = ("", []) if state is None else ("where state = ?", [state])
+    return rows.select(conn, ReceiptRow, f"{where} order by created_at desc, id limit ?", [*values, limit])
+
+
+def finish(conn: DuckDBPyConnection, id: str, *, document: Mapping[str, Any], sha256: str) -> bool:
+    """Whether it was still going: a receipt is finished once and never changes again."""
+    changes = {"state": "gone", "document": document, "sha256": sha256}
+    return rows.update(conn, ReceiptRow, changes, "id = ? and state = ?", [id, "going"])
