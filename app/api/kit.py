@@ -27,6 +27,7 @@ STATUS = {
     "conflict": 409,
     "not-ready": 409,
     "too-large": 413,
+    "queue-full": 429,
     "wrong-host": 403,
     "no-capacity": 422,
     "bad-request": 422,
