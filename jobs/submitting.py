@@ -24,7 +24,7 @@ from jobs.queue.order import Priority
 from jobs.queue.rules import Rules
 from jobs.queue.standing import Standing
 from jobs.results.shelf import Shelf
-from jobs.runners.base import Runner, RunnerUnreachable
+from jobs.runners.base import Runner
 from jobs.shown import model_word
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec, TranslateSpec
 from jobs.state import JobState
@@ -77,6 +77,10 @@ class Desk:
     @cached_property
     def history(self) -> History:
         return History(self.database)
+
+    @cached_property
+    def room(self) -> capacity.Known:
+        return capacity.Known(self.runner)
 
     def standing(self, conn: DuckDBPyConnection) -> Standing:
         """The queue as this connection sees it."""
@@ -236,12 +240,8 @@ class Desk:
         return view
 
     def _require_capacity(self, memory_mb: float, *, gpu: bool) -> None:
-        """A runner that is away may come back."""
-        try:
-            there = self.runner.capacity()
-        except RunnerUnreachable:
-            return
-        capacity.require(there, runner=self.runner.name, memory_mb=memory_mb, gpu=gpu)
+        if (there := self.room.ask()) is not None:
+            capacity.require(there, runner=self.runner.name, memory_mb=memory_mb, gpu=gpu)
 
     def _example(self, source: str, modality: Modality) -> str:
         """The id of a ready dataset of this example."""

@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
+
 from jobs.errors import BadSetting, NoCapacity
-from jobs.runners.base import Capacity
+from jobs.runners.base import Capacity, Runner, RunnerUnreachable
 
 MIB = 2**20
+FRESH_S = 5.0  # for which an answer of the runner is good  # ours
+
+
+@dataclass
+class Known:
+    """What the runner has, asked anew every few seconds: a thousand jobs are not a thousand questions."""
+
+    runner: Runner
+    _until: float = 0.0
+    _last: Capacity | None = None
+
+    def ask(self) -> Capacity | None:
+        """None where the runner does not answer: it may come back."""
+        if time.monotonic() >= self._until:
+            try:
+                self._last = self.runner.capacity()
+            except RunnerUnreachable:
+                self._last = None
+            self._until = time.monotonic() + FRESH_S
+        return self._last
 
 
 def require(capacity: Capacity, *, runner: str, memory_mb: float = 0.0, gpu: bool = False) -> None:

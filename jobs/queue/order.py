@@ -11,7 +11,6 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
@@ -27,7 +26,7 @@ RANK = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 
 
 class Waits(Protocol):
-    """What the order depends on."""
+    """What the order depends on. submitted_at: seconds since 1970."""
 
     @property
     def id(self) -> str: ...
@@ -36,11 +35,11 @@ class Waits(Protocol):
     @property
     def priority(self) -> str: ...
     @property
-    def submitted_at(self) -> datetime: ...
+    def submitted_at(self) -> float: ...
 
 
 W = TypeVar("W", bound=Waits)
-Key = tuple[int, datetime, str]
+Key = tuple[int, float, str]
 
 
 def line_up(waiting: Iterable[W], *, running: Mapping[str, int], used_hours: Mapping[str, float]) -> list[W]:

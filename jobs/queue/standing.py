@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from jobs.queue.order import line_up
 from jobs.shown import job_view
 from jobs.state import JobState
 from storage.tables import queue as table
-from storage.tables.rows import utcnow
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -86,4 +86,4 @@ def _left(job: ShortRow) -> estimate.Interval | None:
     whole = _whole(job)
     if whole is None or job.started_at is None:
         return whole
-    return estimate.remaining(whole, (utcnow() - job.started_at).total_seconds())
+    return estimate.remaining(whole, time.time() - job.started_at)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from storage.tables import jobs, rows
 
@@ -15,26 +14,26 @@ if TYPE_CHECKING:
     from storage.tables.jobs import JobRow
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShortRow:
-    """A job without its documents. expected_low, expected_high: seconds from start to end."""
-
-    TABLE: ClassVar[str] = "jobs"
-    JSON: ClassVar[frozenset[str]] = frozenset()
+class ShortRow(NamedTuple):
+    """A job without its documents. Moments are seconds since 1970; what is expected, seconds from start to end."""
 
     id: str
     owner: str
-    state: str
     priority: str
-    submitted_at: datetime
-    started_at: datetime | None
+    submitted_at: float
+    started_at: float | None
     expected_low: float | None
     expected_high: float | None
 
 
 def short(conn: DuckDBPyConnection, *, states: Sequence[str]) -> list[ShortRow]:
     """Jobs in these states, in no order."""
-    return rows.select(conn, ShortRow, f"where state in {_marks(states)}", states)
+    found = conn.execute(
+        "select id, owner, priority, epoch(submitted_at), epoch(started_at), expected_low, expected_high "
+        f"from jobs where state in {_marks(states)}",
+        [*map(str, states)],
+    ).fetchall()
+    return [ShortRow(*line) for line in found]
 
 
 def used_s(conn: DuckDBPyConnection, *, since: datetime) -> dict[str, float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,19 +12,17 @@ from hypothesis import strategies as st
 from jobs.queue.order import Priority, line_up
 from jobs.queue.wait import ends
 
-NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-
 
 @dataclass(frozen=True)
 class Job:
     id: str
     owner: str
     priority: Priority
-    submitted_at: datetime
+    submitted_at: float
 
 
 def job(id: str, owner: str = "a", priority: Priority = Priority.NORMAL, minute: int = 0) -> Job:
-    return Job(id, owner, priority, NOON + timedelta(minutes=minute))
+    return Job(id, owner, priority, 60.0 * minute)
 
 
 jobs = st.lists(
