@@ -270,7 +270,7 @@ _CACHED = {
 def job_timing(job: JobView, now: datetime | None = None) -> str:
     """Succeeded in 3 min 12 s; running for 40 s; waiting, place 2 in the queue."""
     now = now or datetime.now(UTC)
-    if job.from_cache:
+    if job.from_cache and job.state in TERMINAL:
         return f"{_CACHED.get(job.kind, _CACHED['translate'])}; nothing was run again"
     if job.state in TERMINAL and job.started_at and job.finished_at:
         return f"{tag(job.state).word} in {duration((job.finished_at - job.started_at).total_seconds())}"

@@ -103,7 +103,7 @@ def build_service(settings: Settings, *, runner: Runner | None = None) -> JobSer
             runner,
             models.folder_of,
             store.uri(),
-            limit=settings.concurrent_jobs,
+            rules=settings.rules,
             period_s=settings.poll_seconds,
         )
         return JobService(
@@ -116,7 +116,7 @@ def build_service(settings: Settings, *, runner: Runner | None = None) -> JobSer
             importer=importer,
             results=Results(database, shelf, models.folder_of),
             reconciler=reconciler,
-            desk=Desk(database, shelf, runner, models, importer, reconciler.wake),
+            desk=Desk(database, shelf, runner, models, importer, reconciler.wake, settings.rules),
         )
     except BaseException:
         database.close()

@@ -10,6 +10,7 @@ from engine.types import Direction, Modality
 from jobs.keeping.client import KeepingClient
 from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
+from jobs.queue.order import Priority
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
@@ -111,15 +112,33 @@ class Client(Protocol):
         ...
 
     # Jobs.
-    def submit(self, spec: AnySpec, *, title: str = "", fresh: bool = False) -> JobView:
-        """Same cells, spec, bundle and code as a finished job: that job is returned, unless `fresh`."""
+    def submit(
+        self,
+        spec: AnySpec,
+        *,
+        title: str = "",
+        fresh: bool = False,
+        priority: Priority = Priority.NORMAL,
+        time_limit_s: float | None = None,
+    ) -> JobView:
+        """Same cells, spec, bundle and code as a job that finished or is under way: that job, unless `fresh`.
+
+        time_limit_s: after which an attempt is stopped. Raises QueueFull.
+        """
+        ...
+
+    def prioritise(self, id: str, priority: Priority) -> JobView:
+        """Moves a job that waits among its user's others. Raises Conflict once it does not wait any more."""
         ...
 
     def submit_example(self, model: str | None = None) -> JobView: ...
     def jobs(self, *, limit: int = 200) -> list[JobView]: ...
     def job(self, id: str) -> JobView: ...
     def events(self, id: str, *, after: int = 0) -> list[EventView]: ...
-    def logs(self, id: str, *, tail: int = 200) -> str: ...
+    def logs(self, id: str, *, tail: int = 200) -> str:
+        """The last lines of all attempts, live while one runs."""
+        ...
+
     def cancel(self, id: str) -> JobView: ...
     def retry(self, id: str) -> JobView: ...
     def delete_job(self, id: str) -> ReceiptView: ...

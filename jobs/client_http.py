@@ -21,6 +21,7 @@ from jobs.failures import error_of
 from jobs.keeping.client import HttpKeeping, KeepingClient
 from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
+from jobs.queue.order import Priority
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
@@ -155,9 +156,21 @@ class HttpClient:
     def pair_preflight(self, spec: TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec) -> PreflightView:
         return PreflightView.model_validate(self._post("preflight/pair", {"spec": spec.model_dump(mode="json")}))
 
-    def submit(self, spec: AnySpec, *, title: str = "", fresh: bool = False) -> JobView:
+    def submit(
+        self,
+        spec: AnySpec,
+        *,
+        title: str = "",
+        fresh: bool = False,
+        priority: Priority = Priority.NORMAL,
+        time_limit_s: float | None = None,
+    ) -> JobView:
         asked = {"spec": spec.model_dump(mode="json"), "title": title, "fresh": fresh}
-        return JobView.model_validate(self._post("jobs", asked))
+        queue = {"priority": priority, "time_limit_s": time_limit_s}
+        return JobView.model_validate(self._post("jobs", {**asked, **queue}))
+
+    def prioritise(self, id: str, priority: Priority) -> JobView:
+        return JobView.model_validate(self._post(f"jobs/{_part(id)}/priority", {"priority": priority}))
 
     def submit_example(self, model: str | None = None) -> JobView:
         return JobView.model_validate(self._post("jobs/example", {"model": model}))

@@ -11,6 +11,7 @@ from jobs.failures import typed_errors
 from jobs.keeping.client import KeepingClient, LocalKeeping
 from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
+from jobs.queue.order import Priority
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
@@ -130,9 +131,23 @@ class LocalClient:
         with typed_errors():
             return self._service.desk.pair_preflight(spec)
 
-    def submit(self, spec: AnySpec, *, title: str = "", fresh: bool = False) -> JobView:
+    def submit(
+        self,
+        spec: AnySpec,
+        *,
+        title: str = "",
+        fresh: bool = False,
+        priority: Priority = Priority.NORMAL,
+        time_limit_s: float | None = None,
+    ) -> JobView:
         with typed_errors():
-            return self._service.desk.submit(spec, title=title, fresh=fresh)
+            return self._service.desk.submit(
+                spec, title=title, fresh=fresh, priority=priority, time_limit_s=time_limit_s
+            )
+
+    def prioritise(self, id: str, priority: Priority) -> JobView:
+        with typed_errors():
+            return self._service.desk.prioritise(id, priority)
 
     def submit_example(self, model: str | None = None) -> JobView:
         with typed_errors():

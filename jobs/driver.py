@@ -70,6 +70,10 @@ class StoppableExecutor(Executor, Protocol):
         """Give up the tasks that run; `run` then raises Stopped. May be called from another thread."""
         ...
 
+    def roomier(self, step: int) -> None:
+        """Give each task 2**step times the memory, as far as there is any; before the first `run`."""
+        ...
+
 
 @dataclass
 class Outbox:
@@ -217,7 +221,10 @@ def run_attempt(
     try:
         outbox.write("started", version=code_version(), host=platform.node())
         with voice:
-            ending = _work(read_attempt(store, store.uri(), job, attempt), voice, executor, threads)
+            ordered = read_attempt(store, store.uri(), job, attempt)
+            if ordered.memory_step:
+                executor.roomier(ordered.memory_step)
+            ending = _work(ordered, voice, executor, threads)
         outbox.write("succeeded", **ending)
     except (Stopped, SystemExit, KeyboardInterrupt):
         executor.stop()
@@ -355,20 +362,23 @@ def result_of(receipt: Receipt) -> dict[str, Any]:
     return receipt.result
 
 
-def drained(task: Task, *, times: int, why: str) -> Receipt:
-    """The receipt of a task whose workers died again and again."""
+def drained(task: Task, *, times: int, why: str, code: str = "worker-died") -> Receipt:
+    """The receipt of a task whose workers died again and again. code: out-of-memory, worker-died or worker-crashed."""
     fits = "filter genes and peaks more strictly, train on fewer cells"
     less = {
         **dict.fromkeys(("train", "entry", "prepare-pair"), fits),
         "analyse": "look at raw profiles alone, give fewer cells",
     }.get(task.kind, "use smaller chunks (chunk_cells)")
+    hint = (
+        f"It {'needs' if code == 'out-of-memory' else 'probably needs'} more memory: {less}, or use a larger machine."
+    )
+    if code == "worker-crashed":
+        hint = "A library broke down: try again; if it happens again, report it with the job's log."
     return Receipt(
         task,
         {
             "failure": Failure(
-                code="worker-died",
-                message=f"The worker of “{task.label}” died {times} times: {why}.",
-                hint=f"It probably needs more memory: {less}, or use a larger machine.",
+                code=code, message=f"The worker of “{task.label}” died {times} times: {why}.", hint=hint
             ).model_dump(mode="json")
         },
     )

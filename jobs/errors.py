@@ -41,6 +41,12 @@ class NoCapacity(CrossViewError):
     code = "no-capacity"
 
 
+class QueueFull(CrossViewError):
+    """This user has as many jobs waiting as one user may."""
+
+    code = "queue-full"
+
+
 class Unreachable(CrossViewError):
     """The server or the cluster does not answer."""
 
@@ -70,6 +76,7 @@ __all__ = [
     "NoCapacity",
     "NotFound",
     "NotReady",
+    "QueueFull",
     "Unreachable",
     "WrongHost",
 ]

@@ -3,6 +3,7 @@
 results/<job>/<attempt>/order.json                 what this attempt must do (written before it is submitted)
 results/<job>/<attempt>/events/000042.json         outbox: numbered, immutable, pulled by the control plane
 results/<job>/<attempt>/cancel                     the cancel mark
+results/<job>/<attempt>/log.txt                    what the attempt's processes said, kept once they have ended
 results/<job>/<attempt>/pieces/<direction>/<name>    what one task of the attempt leaves for the next
 results/<job>/<attempt>/out/<artifact>             outputs; visible once the job row names this attempt SUCCEEDED
 results/<job>/parts/<spec digest>/<direction>/…    finished parts, the same bytes whichever attempt wrote them
@@ -31,6 +32,18 @@ def events(job: str, attempt: int) -> str:
 
 def cancel_mark(job: str, attempt: int) -> str:
     return f"results/{job}/{attempt}/cancel"
+
+
+def log(job: str, attempt: int) -> str:
+    return f"results/{job}/{attempt}/log.txt"
+
+
+def pieces(job: str, attempt: int) -> str:
+    return f"results/{job}/{attempt}/pieces/"
+
+
+def parts(job: str) -> str:
+    return f"results/{job}/parts/"
 
 
 def piece(job: str, attempt: int, direction: str, name: str) -> str:

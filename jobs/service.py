@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.types import Modality
-from jobs import layout
+from jobs import layout, logs
 from jobs.errors import BadRequest, Conflict
 from jobs.failures import scrub
 from jobs.imports import Importer
@@ -31,7 +31,7 @@ from jobs.runners.base import Runner, RunnerUnreachable
 from jobs.settings import Settings
 from jobs.shown import dataset_view, event_view, upload_view
 from jobs.state import TERMINAL, JobState
-from jobs.submitting import Desk, dataset_row, ready_inputs, row_of, view_of
+from jobs.submitting import Desk, dataset_row, ready_inputs, row_of
 from jobs.training.checkpoints import read_or_none
 from jobs.training.curve import read_curve
 from jobs.version import code_version
@@ -185,12 +185,11 @@ class JobService:
 
     def jobs(self, *, limit: int = 200) -> list[JobView]:
         with self.database.read() as conn:
-            rows = job_table.find(conn, limit=limit)
-            return [view_of(conn, row) for row in rows]
+            return self.desk.standing(conn).views(job_table.find(conn, limit=limit))
 
     def job(self, id: str) -> JobView:
         with self.database.read() as conn:
-            return view_of(conn, row_of(conn, id))
+            return self.desk.standing(conn).view(row_of(conn, id))
 
     def events(self, id: str, *, after: int = 0) -> list[EventView]:
         with self.database.read() as conn:
@@ -198,18 +197,11 @@ class JobService:
             return [event_view(event) for event in job_table.events(conn, id, after=after)]
 
     def logs(self, id: str, *, tail: int = 200) -> str:
-        """The runner's words where it still has them, else the lines the attempt reported."""
+        """What the attempts' processes said; where nothing is kept of that, the lines they reported."""
         with self.database.read() as conn:
             row = row_of(conn, id)
             said = [str(e.detail.get("line", "")) for e in job_table.events(conn, id) if e.kind == "log"]
-        text = ""
-        if row.ray_submission is not None:
-            try:
-                text = self.runner.logs(row.ray_submission)
-            except RunnerUnreachable:
-                text = ""
-        lines = text.splitlines() or said
-        return scrub("\n".join(lines[-tail:]))
+        return logs.read(self.store, self.runner, row, tail=tail) or scrub("\n".join(said[-tail:]))
 
     def training(self, id: str) -> TrainingView:
         """The curve as the attempt last left it; an empty one before its first epoch. Raises NotFound, Conflict."""

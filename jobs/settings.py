@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from engine.errors import BadSetting
 from jobs.fetching import web_rules
+from jobs.queue.rules import Rules
 from storage.guard import WebRules
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -52,6 +53,10 @@ class Settings:
     max_upload_bytes: int = 50 * GIB  # ours
     import_workers: int = 2  # imports at once; each is a child process  # ours
     concurrent_jobs: int = 2  # attempts in the runner's hands at once; the others queue  # ours
+    user_running: int = 0  # of these, of one user; 0: no limit
+    user_queued: int = 2_000  # waiting jobs of one user; 0: no limit  # ours
+    job_hours: float = 0.0  # that an attempt may run; 0: no limit
+    start_minutes: float = 60.0  # from hand-over to its start; 0: no limit  # ours
     poll_seconds: float = 0.5  # how often the reconciler looks  # ours
     checkpoint_seconds: float = 20.0  # between two checkpoints of a training, at least  # ours
     quota_bytes: int | None = None  # datasets, results and uploads of one owner; None: as much as there is room for
@@ -69,6 +74,17 @@ class Settings:
     @property
     def store_is_remote(self) -> bool:
         return "://" in self.store and not self.store.startswith("file://")
+
+    @property
+    def rules(self) -> Rules:
+        """Of the queue."""
+        return Rules(
+            places=self.concurrent_jobs,
+            user_running=self.user_running,
+            user_queued=self.user_queued,
+            job_s=self.job_hours * 3_600,
+            start_s=self.start_minutes * 60,
+        )
 
     @property
     def database(self) -> Path:
@@ -118,12 +134,16 @@ class Settings:
                 ports=environ.get("CROSSVIEW_FETCH_PORTS"),
             ),
             concurrent_jobs=_count(environ, "CROSSVIEW_CONCURRENT_JOBS", 2),
+            user_running=int(_limit(environ, "CROSSVIEW_USER_RUNNING", "0", "jobs", whole=True)),
+            user_queued=int(_limit(environ, "CROSSVIEW_USER_QUEUED", "2000", "jobs", whole=True)),
+            job_hours=_limit(environ, "CROSSVIEW_JOB_HOURS", "0", "hours"),
+            start_minutes=_limit(environ, "CROSSVIEW_START_MINUTES", "60", "minutes"),
             checkpoint_seconds=_seconds(environ, "CROSSVIEW_CHECKPOINT_SECONDS", 20.0),
             max_upload_bytes=_gigabytes(environ.get("CROSSVIEW_MAX_UPLOAD_GB") or "50"),
             quota_bytes=_gigabytes(quota, "CROSSVIEW_QUOTA_GB") if quota else None,
-            quota_datasets=_limit(environ, "CROSSVIEW_QUOTA_DATASETS", "datasets", most=1_000_000),
-            retention_days=_limit(environ, "CROSSVIEW_RETENTION_DAYS", "days", most=36_500),
-            result_days=_limit(environ, "CROSSVIEW_RESULT_DAYS", "days", most=36_500),
+            quota_datasets=_bound(environ, "CROSSVIEW_QUOTA_DATASETS", "datasets", most=1_000_000),
+            retention_days=_bound(environ, "CROSSVIEW_RETENTION_DAYS", "days", most=36_500),
+            result_days=_bound(environ, "CROSSVIEW_RESULT_DAYS", "days", most=36_500),
         )
 
 
@@ -170,7 +190,7 @@ def _gigabytes(value: str, name: str = "CROSSVIEW_MAX_UPLOAD_GB") -> int:
     return int(size * GIB)
 
 
-def _limit(environ: Mapping[str, str], name: str, what: str, *, most: int) -> int | None:
+def _bound(environ: Mapping[str, str], name: str, what: str, *, most: int) -> int | None:
     """A number that may be left out: then there is no limit."""
     value = environ.get(name, "").strip()
     if not value:
@@ -185,6 +205,19 @@ def _count(environ: Mapping[str, str], name: str, default: int) -> int:
     if not value.isdecimal() or not 0 < int(value) <= 1_000:
         raise BadSetting(f"{name} is {value!r}.", hint="Use a whole number from 1 to 1000.")
     return int(value)
+
+
+def _limit(environ: Mapping[str, str], name: str, default: str, of: str, *, whole: bool = False) -> float:
+    """0 is no limit."""
+    value = environ.get(name) or default
+    try:
+        limit = float(value)
+    except ValueError:
+        limit = -1.0
+    if not 0 <= limit <= 100_000 or (whole and not value.isdecimal()):
+        number = "a whole number" if whole else "a number"
+        raise BadSetting(f"{name} is {value!r}.", hint=f"Use {number} of {of} up to 100000, or 0 for no limit.")
+    return limit
 
 
 def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:

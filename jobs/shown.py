@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from engine.types import Modality
+from jobs.queue.order import Priority
 from jobs.spec import AnySpec, BenchmarkSpec, TranslateSpec, model_digest, read_spec
 from jobs.state import JobState
 from jobs.views import DatasetView, EventView, Failure, JobView, Progress, UploadView
@@ -62,6 +63,8 @@ def job_view(
         directions=directions,
         truth=tuple(d for d in directions if isinstance(spec, TranslateSpec) and spec.has_truth(d)),
         progress=Progress(stage=row.stage, done=row.done, total=row.total, message=row.message),
+        priority=Priority(row.priority),
+        time_limit_s=row.time_limit_s,
         position=position,
         eta_s=eta_s,
         cells=known.get("cells"),

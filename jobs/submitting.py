@@ -7,28 +7,36 @@ import json
 import secrets
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import BadSetting, WrongDirection, WrongModality
+from engine.errors import WrongDirection, WrongModality
 from engine.types import Direction, Modality
 from jobs import estimate, layout, preflight
-from jobs.errors import Conflict, NoCapacity, NotFound, NotReady
+from jobs.errors import BadRequest, Conflict, NotFound, NotReady
 from jobs.failures import error_of
 from jobs.imports import Importer
 from jobs.keeping.audit import refusals
 from jobs.models import Models
+from jobs.queue import capacity, entry
+from jobs.queue.history import History
+from jobs.queue.order import Priority
+from jobs.queue.rules import Rules
+from jobs.queue.standing import Standing
 from jobs.results.shelf import Shelf
-from jobs.runners.base import Runner, RunnerUnreachable
-from jobs.shown import job_view, model_word
+from jobs.runners.base import Runner
+from jobs.shown import model_word
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec, TranslateSpec
 from jobs.state import JobState
 from jobs.version import code_version
 from jobs.views import Failure, JobView, PreflightView
 from storage.tables import datasets as dataset_table
 from storage.tables import jobs as job_table
+from storage.tables import queue as queue_table
 from storage.tables.datasets import DatasetRow
 from storage.tables.jobs import JobRow
+from storage.tables.rows import utcnow
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -37,7 +45,6 @@ if TYPE_CHECKING:
 
 OWNER = "local"  # single-user mode
 EXAMPLE_WAIT_S = 120.0  # for the example's import, seconds on an idle machine  # ours
-HISTORY = 200  # finished jobs looked at for an estimate  # ours
 ANALYSES: Mapping[str, str] = {
     "cluster": "Clusters",
     "imputation": "Imputation",
@@ -58,7 +65,7 @@ ALIKE = (  # of the same, the same speed
 
 @dataclass(frozen=True)
 class Desk:
-    """Where jobs are asked for. wake: tells the reconciler that something was queued."""
+    """Where jobs are asked for. wake: tells the reconciler that something was queued. rules: of the queue."""
 
     database: Database
     shelf: Shelf
@@ -66,6 +73,19 @@ class Desk:
     models: Models
     importer: Importer
     wake: Callable[[], None]
+    rules: Rules = field(default_factory=Rules)
+
+    @cached_property
+    def history(self) -> History:
+        return History(self.database)
+
+    @cached_property
+    def room(self) -> capacity.Known:
+        return capacity.Known(self.runner)
+
+    def standing(self, conn: DuckDBPyConnection) -> Standing:
+        """The queue as this connection sees it."""
+        return Standing(conn, self.rules)
 
     # -- before --------------------------------------------------------------------------------------------------
 
@@ -88,7 +108,10 @@ class Desk:
             wanted=tuple(directions),
             min_coverage=min_coverage,
         )
-        past = self._past(lambda row: row.spec.get("model") == model, "translate", len(view.directions))
+        count = len(view.directions)
+        past = self.history.alike(
+            "translate", lambda spec: spec.get("model") == model and len(spec.get("directions", ())) == count
+        )
         return view.model_copy(update={"seconds": estimate.from_past(past, cells=view.cells) or view.seconds})
 
     def _look_at_pair(self, spec: PairedSpec, inputs: Inputs) -> PreflightView:
@@ -105,61 +128,82 @@ class Desk:
         else:
             view = pair_preflight.look(spec, paths)
         same = spec.model_dump(mode="json", include=set(ALIKE))
-        past = self._past(lambda row: {name: row.spec.get(name) for name in same} == same, spec.kind, 0)
+        past = self.history.alike(spec.kind, lambda other: {name: other.get(name) for name in same} == same)
         return view.model_copy(update={"seconds": estimate.from_past(past, cells=view.cells) or view.seconds})
-
-    def _past(self, same: Callable[[JobRow], bool], kind: str, directions: int) -> list[tuple[int, float]]:
-        """(cells, seconds from start to end) of finished jobs that did the same."""
-        with self.database.read() as conn:
-            rows = job_table.find(conn, kind=kind, states=[JobState.SUCCEEDED], limit=HISTORY)
-        found = []
-        for row in rows:
-            cells = (row.result or {}).get("cells")
-            alike = same(row) and len(row.spec.get("directions", ())) == directions
-            if alike and cells and row.started_at and row.finished_at:
-                found.append((int(cells), (row.finished_at - row.started_at).total_seconds()))
-        return found
 
     # -- asking --------------------------------------------------------------------------------------------------
 
-    def submit(self, spec: AnySpec, *, title: str = "", fresh: bool = False) -> JobView:
-        """Refuses what cannot work, returns what is known already, queues the rest."""
+    def submit(
+        self,
+        spec: AnySpec,
+        *,
+        title: str = "",
+        fresh: bool = False,
+        priority: Priority = Priority.NORMAL,
+        time_limit_s: float | None = None,
+        owner: str = OWNER,
+    ) -> JobView:
+        """Refuses what cannot work, returns what is known or under way already, queues the rest.
+
+        time_limit_s: of one attempt. Raises QueueFull and kin.
+        """
+        if time_limit_s is not None and not 0 < time_limit_s < 1e8:
+            raise BadRequest(f"The time limit is {time_limit_s} seconds.", hint="Give a number above 0, or none.")
         if isinstance(spec, TranslateSpec | JointSpec | AnalysisSpec):
             spec = self._complete(spec)
         inputs = ready_inputs(self.database, rna=spec.rna, atac=spec.atac)
-        key = cache_key(spec, {m: str(row.digest) for m, row in inputs.items()})
-        if not fresh and (known := self._answered(key)) is not None:
-            return job_view(known, from_cache=True)
-        view = self._require_possible(spec, inputs)
         row = JobRow(
             id=f"job-{secrets.token_hex(6)}",
             kind=spec.kind,
             state=JobState.QUEUED.value,
             spec=spec.model_dump(mode="json"),
             spec_digest=spec.digest,
-            cache_key=key,
-            owner=OWNER,
+            cache_key=cache_key(spec, {m: str(each.digest) for m, each in inputs.items()}),
+            owner=owner,
             title=one_line(title) or _title(spec, inputs),
-            result={
-                "cells": view.cells,
-                "input_names": {m.value: row.name for m, row in inputs.items()},
-                "seconds": view.seconds,
-            },
+            priority=priority.value,
+            time_limit_s=time_limit_s,
         )
+        useless = None
+        if not fresh:
+            with self.database.read() as conn:
+                if (known := entry.known(conn, row)) is not None and self._stands(known):
+                    return self.standing(conn).view(known, from_cache=True)
+            useless = known.id if known is not None else None
+        view = self._require_possible(spec, inputs)
+        low, high = view.seconds or (None, None)
+        result = {
+            "cells": view.cells,
+            "input_names": {m.value: each.name for m, each in inputs.items()},
+            "seconds": view.seconds,
+        }
+        row = replace(row, result=result, expected_low=low, expected_high=high, submitted_at=utcnow())
+        add = self.importer.gate.job(row)
         with refusals(self.database, "job.submit", row.id):
-            self.database.write_now(self.importer.gate.job(row))
+            entered = self.database.write_now(
+                lambda conn: entry.enter(conn, row, add, rules=self.rules, fresh=fresh, not_this=useless)
+            )
+            if entered.row is None:
+                raise entered.refused or Conflict("The job could not be queued.", hint="Try again.")
         self.wake()
         with self.database.read() as conn:
-            return view_of(conn, row_of(conn, row.id))
+            return self.standing(conn).view(row_of(conn, entered.row.id), from_cache=not entered.new)
 
-    def _answered(self, key: str) -> JobRow | None:
-        """The finished job of this key; a training whose model was deleted since is no answer."""
+    def prioritise(self, id: str, priority: Priority) -> JobView:
+        """Raises NotFound, and Conflict once the job does not wait any more."""
         with self.database.read() as conn:
-            known = job_table.find_finished(conn, cache_key=key, owner=OWNER)
-        if known is None or known.kind != "train":
-            return known
+            row_of(conn, id)
+        if not self.database.write_now(lambda conn: queue_table.prioritise(conn, id, priority)):
+            raise Conflict("The job does not wait any more.", hint="Priorities order the jobs that wait.")
+        with self.database.read() as conn:
+            return self.standing(conn).view(row_of(conn, id))
+
+    def _stands(self, known: JobRow) -> bool:
+        """Whether it is an answer; a training whose model was deleted since is none."""
+        if known.kind != "train" or known.state != JobState.SUCCEEDED:
+            return True
         made = ((known.result or {}).get("summary") or {}).get("model")
-        return known if made in self.models.load() else None
+        return made in self.models.load()
 
     def submit_example(self, model: str | None = None) -> JobView:
         """The model's own example, both ways; brings its cells in first where that was not done yet."""
@@ -199,21 +243,8 @@ class Desk:
         return view
 
     def _require_capacity(self, memory_mb: float, *, gpu: bool) -> None:
-        """Ray waits for ever on what can never run: refuse it here. A runner that is away may come back."""
-        try:
-            capacity = self.runner.capacity()
-        except RunnerUnreachable:
-            return
-        if capacity.cpus < 1:
-            raise NoCapacity(f"The {self.runner.name} runner has no processor for jobs.", hint="Add a worker node.")
-        if gpu and self.runner.name == "ray" and capacity.gpus < 1:
-            raise BadSetting("A GPU was asked for, and the cluster has none.", hint="Use device auto or cpu.")
-        if memory_mb * 2**20 > capacity.memory_bytes > 0:
-            raise NoCapacity(
-                f"About {memory_mb:,.0f} MB are needed, and the {self.runner.name} runner has "
-                f"{capacity.memory_bytes / 2**20:,.0f} MB.",
-                hint="Submit fewer cells at a time, or add a larger node.",
-            )
+        if (there := self.room.ask()) is not None:
+            capacity.require(there, runner=self.runner.name, memory_mb=memory_mb, gpu=gpu)
 
     def _example(self, source: str, modality: Modality) -> str:
         """The id of a ready dataset of this example."""
@@ -265,13 +296,6 @@ def row_of(conn: DuckDBPyConnection, id: str) -> JobRow:
     if row is None:
         raise NotFound(f"There is no job {id[:80]!r}.", hint="It may have been deleted.")
     return row
-
-
-def view_of(conn: DuckDBPyConnection, row: JobRow) -> JobView:
-    """The job as it stands, with its place in the queue and what is left of its estimate."""
-    here = JobState(row.state)
-    position = job_table.queue_position(conn, row.id) if here is JobState.QUEUED else None
-    return job_view(row, position=position, eta_s=estimate.of_row(row))
 
 
 def cache_key(spec: AnySpec, digests: Mapping[Modality, str]) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypedDict
 from pydantic import BaseModel, ConfigDict
 
 from engine.types import Direction, Modality
+from jobs.queue.order import Priority
 from jobs.state import JobState
 
 
@@ -171,14 +172,16 @@ class JobView(View):
     directions: tuple[Direction, ...]
     truth: tuple[Direction, ...] = ()
     progress: Progress = Progress()
+    priority: Priority = Priority.NORMAL
     position: int | None = None  # in the queue, 1 = next
-    eta_s: tuple[float, float] | None = None
+    eta_s: tuple[float, float] | None = None  # to the end, the wait included
+    time_limit_s: float | None = None
     cells: int | None = None
     outside: dict[Direction, int] = {}  # cells unlike the training cells, where the model says
     failure: Failure | None = None
     spec: dict[str, Any] = {}
     input_names: dict[str, str] = {}  # dataset names by modality
-    from_cache: bool = False
+    from_cache: bool = False  # the answer to a request that was made before: finished, or under way
     submitted_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import shutil
-import tempfile
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -54,6 +53,7 @@ class Attempt:
     version: str
     bundle_prefix: str
     datasets: Mapping[str, Mapping[str, str]]
+    memory_step: int = 0  # how often the memory of each task was doubled; changes no result
 
     @property
     def store(self) -> ArtifactStore:
@@ -156,6 +156,7 @@ def read_attempt(store: ArtifactStore, store_uri: str, job: str, number: int) ->
         version=order["version"],
         bundle_prefix=order["bundle_prefix"],
         datasets=order["datasets"],
+        memory_step=int(order.get("memory_step", 0)),
     )
 
 
@@ -391,8 +392,8 @@ def _threads(count: int) -> Iterator[None]:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder of this task alone."""
-    base = _cache() / "scratch"
-    base.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=base, prefix=f"{os.getpid()}-") as folder:
-        yield Path(folder)
+    """A folder of this task alone; what killed workers left beside it is removed."""
+    from jobs.scratch import own_folder
+
+    with own_folder(_cache() / "scratch") as folder:
+        yield folder

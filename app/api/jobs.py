@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Tag
+from pydantic import Discriminator, Field, Tag
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 
 from app.api.kit import Call, Document, Operation, direction_of, json_response, modality_of
 from jobs.keeping.views import ReceiptView
 from jobs.layout import download_name
 from jobs.names import Direction, Modality
+from jobs.queue.order import Priority
 from jobs.results.tables import MOST_ROWS, PAGE_ROWS
 from jobs.spec import AnalysisSpec, BenchmarkSpec, JointSpec, TrainSpec, TranslateSpec
 from jobs.views import ArtifactView, EventView, FeatureHit, GenomeView, JobView, TableView, TrainingView, Values
@@ -23,7 +24,10 @@ def kind_of(value: Any) -> str:
 
 
 class SubmitRequest(Document):
-    """spec: without a kind it is a translation. fresh: run again even where the same result already exists."""
+    """spec: without a kind it is a translation. fresh: run again even where the same job finished or is under way.
+
+    priority: among this user's own jobs. time_limit_s: after which an attempt is stopped.
+    """
 
     spec: Annotated[
         Annotated[TranslateSpec, Tag("translate")]
@@ -35,6 +39,12 @@ class SubmitRequest(Document):
     ]
     title: str = ""
     fresh: bool = False
+    priority: Priority = Priority.NORMAL
+    time_limit_s: float | None = Field(default=None, gt=0)
+
+
+class PriorityRequest(Document):
+    priority: Priority
 
 
 class ExampleRequest(Document):
@@ -64,7 +74,19 @@ class JointValuesRequest(Document):
 
 def submit(call: Call) -> Response:
     asked = call.document(SubmitRequest)
-    return _created(call.client.submit(asked.spec, title=asked.title, fresh=asked.fresh))
+    return _created(
+        call.client.submit(
+            asked.spec,
+            title=asked.title,
+            fresh=asked.fresh,
+            priority=asked.priority,
+            time_limit_s=asked.time_limit_s,
+        )
+    )
+
+
+def prioritise(call: Call) -> JobView:
+    return call.client.prioritise(call.path["id"], call.document(PriorityRequest).priority)
 
 
 def submit_example(call: Call) -> Response:
@@ -84,7 +106,13 @@ def events(call: Call) -> list[EventView]:
 
 
 def logs(call: Call) -> Response:
-    return PlainTextResponse(call.client.logs(call.path["id"], tail=call.number("tail", 200, least=1, most=100_000)))
+    """download: as a file of its own name."""
+    id = call.path["id"]
+    headers = {"x-content-type-options": "nosniff"}
+    if call.flag("download"):
+        headers["content-disposition"] = f'attachment; filename="{id}-log.txt"'
+    text = call.client.logs(id, tail=call.number("tail", 200, least=1, most=100_000))
+    return PlainTextResponse(text, headers=headers)
 
 
 def cancel(call: Call) -> JobView:
@@ -208,7 +236,21 @@ OPERATIONS = (
     Operation("DELETE", "/jobs/{id}", "Delete a finished job and its files", remove, returns=ReceiptView),
     Operation("GET", "/jobs/{id}/events", "What happened to it", events, returns=list[EventView], query=("after",)),
     Operation(
-        "GET", "/jobs/{id}/logs", "Its last log lines", logs, returns=str, query=("tail",), media_type="text/plain"
+        "GET",
+        "/jobs/{id}/logs",
+        "Its last log lines; download: as a file",
+        logs,
+        returns=str,
+        query=("tail", "download"),
+        media_type="text/plain",
+    ),
+    Operation(
+        "POST",
+        "/jobs/{id}/priority",
+        "Move it among your waiting jobs",
+        prioritise,
+        body=PriorityRequest,
+        returns=JobView,
     ),
     Operation("POST", "/jobs/{id}/cancel", "Stop it", cancel, body=Nothing, returns=JobView),
     Operation("POST", "/jobs/{id}/retry", "Run it again", retry, body=Nothing, returns=JobView),

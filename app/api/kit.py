@@ -31,6 +31,7 @@ STATUS = {
     "not-empty": 409,
     "not-ready": 409,
     "too-large": 413,
+    "queue-full": 429,
     "wrong-host": 403,
     "no-capacity": 422,
     "bad-request": 422,

@@ -72,7 +72,7 @@ def document(job: JobView, report: dict[str, Any] | None, *, seconds: float) -> 
 
 def see_through(client: Client, asked: JobView, *, say: Say = lambda line: None) -> JobView:
     """The job at its end; one that was done before is returned as it was given."""
-    if not asked.from_cache:
+    if not asked.from_cache or asked.state not in TERMINAL:
         return follow(client, asked.id, say=say)
     say(words(asked))
     return asked

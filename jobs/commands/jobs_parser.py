@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.commands.analyse import KINDS
+from jobs.queue.order import Priority
 
 DONE, JOB_FAILED = 0, 3
 Arguments = argparse.Namespace
@@ -30,6 +31,9 @@ def add_jobs(commands: Any, command: Command) -> None:
     submit.add_argument("--direction", action="append", choices=("rna-to-atac", "atac-to-rna"))
     submit.add_argument("--export", action="store_true", help="also write the dense prediction")
     submit.add_argument("--title", default="")
+    submit.add_argument("--priority", choices=[each.value for each in Priority], default=Priority.NORMAL.value)
+    submit.add_argument("--max-hours", type=float, metavar="H", help="stop an attempt that runs longer")
+    submit.add_argument("--fresh", action="store_true", help="run again what finished or is under way already")
     _add_joint(submit)
     _add_analysis(submit)
     _add_training(submit)
@@ -39,6 +43,7 @@ def add_jobs(commands: Any, command: Command) -> None:
     logs = command(jobs, "logs", _jobs_logs, "its log", json=False)
     logs.add_argument("id")
     logs.add_argument("--tail", type=int, default=200)
+    logs.add_argument("-f", "--follow", action="store_true", help="go on until the job has ended")
     command(jobs, "cancel", _jobs_do("cancel"), "stop it").add_argument("id")
     command(jobs, "retry", _jobs_do("retry"), "run it again").add_argument("id")
     command(jobs, "wait", _jobs_wait, "follow it to its end").add_argument("id")
@@ -92,27 +97,29 @@ def _jobs_submit(a: Arguments) -> int:
     _refuse_mixed(a)
     with _client() as client:
         settings = dict(setting_of(text) for text in a.set or [])
+        how = {"priority": Priority(a.priority), "fresh": a.fresh}
+        how |= {"time_limit_s": a.max_hours * 3_600} if a.max_hours is not None else {}
         if a.analyse:
             job = submission.submit_analysis(
-                client, a.analyse, rna=a.rna, atac=a.atac, pair=a.pair, settings=settings, title=a.title,
+                client, a.analyse, rna=a.rna, atac=a.atac, pair=a.pair, settings=settings, title=a.title, how=how,
                 model=a.model, label=a.label, genome=a.genome, seed=a.seed,
             )  # fmt: skip
         elif a.train:
             job = submission.submit_training(
                 client, model=a.model, rna=a.rna, atac=a.atac, settings=settings, split=a.split, hold_out=a.hold_out,
-                split_by=a.split_by, genome=a.genome, device=a.device, seed=a.seed, name=a.name, title=a.title,
+                split_by=a.split_by, genome=a.genome, device=a.device, seed=a.seed, name=a.name, title=a.title, how=how,
             )  # fmt: skip
         elif a.joint:
             _refuse_unused(a)
             job = submission.submit_joint(
                 client, model=a.model, rna=a.rna, atac=a.atac, pair=a.pair, label=a.label, clusters=a.clusters,
-                seed=a.seed, export=a.export, title=a.title,
+                seed=a.seed, export=a.export, title=a.title, how=how,
             )  # fmt: skip
         else:
             _refuse_unused(a)
             job = submission.submit_files(
                 client, model=a.model, rna=a.rna, atac=a.atac, directions=a.direction or [], export=a.export,
-                title=a.title,
+                title=a.title, how=how,
             )  # fmt: skip
         if a.wait:
             return _follow(client, job.id, as_json=a.json)
@@ -180,7 +187,12 @@ def _jobs_show(a: Arguments) -> int:
 
 def _jobs_logs(a: Arguments) -> int:
     with _client() as client:
-        print(client.logs(a.id, tail=a.tail))
+        if a.follow:
+            from jobs.commands.following import follow_log
+
+            follow_log(client, a.id, tail=a.tail, out=sys.stdout)
+        else:
+            print(client.logs(a.id, tail=a.tail))
     return DONE
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from engine.errors import BadInput, BadSetting
@@ -18,6 +19,9 @@ from jobs.views import DatasetView, JobView
 
 SLICE = 8 * 2**20
 POLL_S = 0.3
+NO_MORE: Mapping[str, Any] = MappingProxyType(
+    {}
+)  # how: priority, time_limit_s and fresh, as `Client.submit` takes them
 
 
 def submit_files(
@@ -29,6 +33,7 @@ def submit_files(
     directions: Sequence[str] = (),
     export: bool = False,
     title: str = "",
+    how: Mapping[str, Any] = NO_MORE,
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
 ) -> JobView:
     """Bring the files in and submit. directions: default, every one whose source is given.
@@ -41,7 +46,7 @@ def submit_files(
     datasets = {m: bring_in(client, source, modality=m, say=say) for m, source in given.items()}
     wanted = [Direction(d) for d in directions] or [d for d in Direction if d.source in given]
     ids = {m.value: dataset.id for m, dataset in datasets.items()}
-    return client.submit(TranslateSpec(model=model, directions=tuple(wanted), export=export, **ids), title=title)
+    return client.submit(TranslateSpec(model=model, directions=tuple(wanted), export=export, **ids), title=title, **how)
 
 
 def submit_joint(
@@ -56,12 +61,13 @@ def submit_joint(
     seed: int = 0,
     export: bool = False,
     title: str = "",
+    how: Mapping[str, Any] = NO_MORE,
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
 ) -> JobView:
     """Bring both files, or the one that holds both, in and submit a joint view. Raises BadInput and kin."""
     ids = _both(client, rna, atac, pair, say, what="A joint view")
     spec = JointSpec(model=model, label=label, clusters=clusters, seed=seed, export=export, **ids)
-    return client.submit(spec, title=title)
+    return client.submit(spec, title=title, **how)
 
 
 def submit_analysis(
@@ -73,6 +79,7 @@ def submit_analysis(
     pair: str | None = None,
     settings: Mapping[str, str],
     title: str = "",
+    how: Mapping[str, Any] = NO_MORE,
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
     **given: Any,
 ) -> JobView:
@@ -83,7 +90,7 @@ def submit_analysis(
     asked = {"what": what, **given, **analysis_fields(settings)}
     AnalysisSpec.model_validate({**asked, "rna": "", "atac": ""})
     ids = _both(client, rna, atac, pair, say, what="An analysis")
-    return client.submit(AnalysisSpec.model_validate({**asked, **ids}), title=title)
+    return client.submit(AnalysisSpec.model_validate({**asked, **ids}), title=title, **how)
 
 
 def analysis_fields(settings: Mapping[str, str]) -> dict[str, Any]:
@@ -119,6 +126,7 @@ def submit_training(
     seed: int = 0,
     name: str = "",
     title: str = "",
+    how: Mapping[str, Any] = NO_MORE,
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
 ) -> JobView:
     """Bring both files in and submit a training. Raises BadInput, BadSetting and kin."""
@@ -135,7 +143,7 @@ def submit_training(
             "device": device, "seed": seed, "name": name,
         }
     )  # fmt: skip
-    return client.submit(spec, title=title)
+    return client.submit(spec, title=title, **how)
 
 
 def hold_out_of(split: Path | None, hold_out: str | None, split_by: str) -> HoldOut:

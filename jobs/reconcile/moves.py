@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 AUTOMATIC_RETRIES = 2  # of a LOST attempt, before a person must decide  # ours
 BACKOFF_S = (2.0, 30.0)  # before each of them  # ours
+MEMORY_STEPS = 2  # doublings of the memory before a person must decide  # ours
+MEMORY_CODES = frozenset({"out-of-memory", "worker-died"})  # a worker killed without a word most likely was for memory
+MEMORY_WORDS = re.compile(r"out of memory|out-of-memory|OutOfMemory|\bOOM\b", re.IGNORECASE)  # of a runner
 
 LOST = Failure(
     code="lost",
@@ -59,8 +63,13 @@ def move(
     )
 
 
-def requeue(conn: DuckDBPyConnection, row: JobRow, *, reason: str, automatic: int = 0) -> bool:
-    """The next attempt of a job that ended without a result. automatic: how many such retries nobody asked for."""
+def requeue(
+    conn: DuckDBPyConnection, row: JobRow, *, reason: str, automatic: int = 0, memory_step: int | None = None
+) -> bool:
+    """The next attempt of a job that ended without a result. automatic: how many such retries nobody asked for.
+
+    memory_step: doublings of the memory from now on; as before when left out.
+    """
     result = {**(row.result or {}), "automatic_retries": automatic}
     return move(
         conn,
@@ -72,6 +81,7 @@ def requeue(conn: DuckDBPyConnection, row: JobRow, *, reason: str, automatic: in
         done=0,
         total=0,
         message="Waiting to be tried again" if automatic else "",
+        memory_step=row.memory_step if memory_step is None else memory_step,
         failure=None,
         result=result,
         ray_submission=None,
@@ -90,8 +100,42 @@ def lose(conn: DuckDBPyConnection, row: JobRow, *, reason: str) -> bool:
     if tried < AUTOMATIC_RETRIES:
         lost = table.get(conn, row.id)
         assert lost is not None  # moved in this transaction
-        requeue(conn, lost, reason=f"automatic retry {tried + 1} of {AUTOMATIC_RETRIES}", automatic=tried + 1)
+        step, size = row.memory_step, ""
+        if MEMORY_WORDS.search(reason) and step < MEMORY_STEPS:
+            step, size = step + 1, ", with more memory a task"
+        why = f"automatic retry {tried + 1} of {AUTOMATIC_RETRIES}{size}"
+        requeue(conn, lost, reason=why, automatic=tried + 1, memory_step=step)
     return True
+
+
+def fail(conn: DuckDBPyConnection, row: JobRow, *, reason: str, failure: Failure) -> bool:
+    """FAILED; where memory was short, QUEUED again in the same transaction, one size up, while sizes are left."""
+    if not move(conn, row, JobState.FAILED, reason=reason, message="", failure=failure.model_dump()):
+        return False
+    if failure.code in MEMORY_CODES and row.memory_step < MEMORY_STEPS and state_of(row) is not JobState.CANCELLING:
+        failed = table.get(conn, row.id)
+        assert failed is not None  # moved in this transaction
+        step = row.memory_step + 1
+        requeue(
+            conn,
+            failed,
+            reason=f"memory was short: automatic retry {step} of {MEMORY_STEPS}, {2**step} times the memory a task",
+            automatic=automatic_retries(row.result),
+            memory_step=step,
+        )
+    return True
+
+
+def stopped(conn: DuckDBPyConnection, row: JobRow, *, reason: str) -> bool:
+    """The end of an attempt that was told to stop: CANCELLED by a person, FAILED where its time was up."""
+    return move(conn, row, JobState.FAILED if row.failure else JobState.CANCELLED, reason=reason, message="")
+
+
+def expire(conn: DuckDBPyConnection, row: JobRow, failure: Failure) -> bool:
+    """Its time is up: told to stop as by a cancel, with the failure it will end in."""
+    return move(
+        conn, row, JobState.CANCELLING, reason=failure.message, cancel_requested=True, failure=failure.model_dump()
+    )
 
 
 def automatic_retries(result: Mapping[str, Any] | None) -> int:

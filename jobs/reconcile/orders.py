@@ -46,6 +46,7 @@ def order_document(conn: DuckDBPyConnection, row: JobRow) -> dict[str, Any]:
         "spec": spec.model_dump(mode="json"),
         "spec_digest": row.spec_digest,
         "datasets": inputs,
+        "memory_step": row.memory_step,
         "bundle_prefix": layout.bundle(bundle) if (bundle := model_digest(spec)) else "",
     }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs import layout
 from jobs.failures import scrub
-from jobs.reconcile.moves import move, state_of
+from jobs.reconcile.moves import fail, move, state_of, stopped
 from jobs.state import TERMINAL, JobState
 from jobs.views import Failure
 from storage.errors import ArtifactMissing
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from storage.tables.jobs import JobRow
 
 AT_ONCE = 200  # events read in one go, so that one talkative job does not hold up the others  # ours
+SAID = "reported by the attempt"
 Event = Mapping[str, Any]
 
 GARBLED = Failure(
@@ -126,7 +127,8 @@ def _succeeded(conn: DuckDBPyConnection, row: JobRow, event: Event) -> None:
         audit_table.append(
             conn, who=row.owner, via=f"job {row.id}", act="model.add", object=str(result["summary"]["model"])
         )
-    _finish(conn, row, JobState.SUCCEEDED, result=result)
+    visible: dict[str, Any] = {"message": "", "failure": None, "result": result}
+    _finish(conn, row, lambda now: move(conn, now, JobState.SUCCEEDED, reason=SAID, **visible))
 
 
 def _remember_model(conn: DuckDBPyConnection, row: JobRow, said: Mapping[str, Any]) -> None:
@@ -165,22 +167,22 @@ def _failed(conn: DuckDBPyConnection, row: JobRow, event: Event) -> None:
     except ValueError:
         failure = GARBLED
     clean = Failure(**{name: scrub(value) for name, value in failure.model_dump().items()})
-    _finish(conn, row, JobState.FAILED, failure=clean.model_dump())
+    _finish(conn, row, lambda now: fail(conn, now, reason=SAID, failure=clean))
 
 
 def _cancelled(conn: DuckDBPyConnection, row: JobRow, event: Event) -> None:
-    _finish(conn, row, JobState.CANCELLED)
-
-
-def _finish(conn: DuckDBPyConnection, row: JobRow, to: JobState, **changes: Any) -> None:
-    """By the table of moves, through RUNNING or CANCELLING where it asks for that."""
-    if to is JobState.CANCELLED and state_of(row) is JobState.RUNNING:
+    if state_of(row) is JobState.RUNNING:
         move(conn, row, JobState.CANCELLING, reason="the attempt saw the cancel mark")
-    elif to is not JobState.CANCELLED:
+    _finish(conn, row, lambda now: stopped(conn, now, reason=SAID), running=False)
+
+
+def _finish(conn: DuckDBPyConnection, row: JobRow, end: Callable[[JobRow], object], *, running: bool = True) -> None:
+    """By the table of moves, through RUNNING where it asks for that."""
+    if running:
         _running(conn, row)
     now = table.get(conn, row.id)
     assert now is not None  # read in this transaction
-    move(conn, now, to, reason="reported by the attempt", message="", **changes)
+    end(now)
 
 
 def _running(conn: DuckDBPyConnection, row: JobRow) -> None:

@@ -10,24 +10,29 @@ import contextlib
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs import layout
 from jobs.failures import failure_of
-from jobs.reconcile import orders, outbox
-from jobs.reconcile.moves import backoff_s, lose, move, state_of
+from jobs.queue.rules import Rules
+from jobs.queue.standing import AT_WORK, Standing
+from jobs.reconcile import clock, orders, outbox
+from jobs.reconcile.moves import backoff_s, expire, lose, move, state_of, stopped
+from jobs.reconcile.sweeper import Sweeper
 from jobs.runners.base import Runner, RunnerState, RunnerUnreachable
 from jobs.spec import model_digest, read_spec
-from jobs.state import ACTIVE, TERMINAL, JobState
+from jobs.state import TERMINAL, JobState
 from storage.errors import StorageError
 from storage.tables import jobs as table
 from storage.tables.rows import utcnow
 
 if TYPE_CHECKING:
+    from jobs.views import Failure
     from storage.artifacts import ArtifactStore
     from storage.database import Database
     from storage.tables.jobs import JobRow
@@ -35,8 +40,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 QUIET_S = 3.0  # without an event before the runner is asked; drivers speak every 2 s  # ours
-STOP_AFTER_S = 10.0  # from the cancel mark to asking the runner  # ours
-FORCE_AFTER_S = 40.0  # and to insisting  # ours
+QUIET_STOPPING_S = 1.0  # the same of an attempt that was told to stop  # ours
+STOP_AFTER_S = 2.0  # from the cancel mark to asking the runner  # ours
+FORCE_AFTER_S = 3.0  # to insisting  # ours
+LEAVE_AFTER_S = 4.0  # and to calling it ended: the sweeper sees out what still runs  # ours
 TELL_EVERY_S = 60.0  # that the runner is away: a log is read, not filled  # ours
 WAITING = frozenset({RunnerState.PENDING, RunnerState.RUNNING})
 TRANSIENT = frozenset({"source-unreachable", "store-full"})  # the store may be back in a minute
@@ -45,14 +52,14 @@ ALL = 10_000
 
 @dataclass
 class Reconciler:
-    """One thread that moves jobs on. bundle_folder: where the bundle of this digest lies; limit: attempts at once."""
+    """One thread that moves jobs on. bundle_folder: where the bundle of this digest lies."""
 
     database: Database
     store: ArtifactStore
     runner: Runner
     bundle_folder: Callable[[str], Path | None]
     store_uri: str
-    limit: int = 2
+    rules: Rules = field(default_factory=Rules)
     period_s: float = 0.5
     clock: Callable[[], float] = time.monotonic
     _cancelled_at: dict[tuple[str, int], float] = field(default_factory=dict)
@@ -76,20 +83,37 @@ class Reconciler:
         """Look now: something was asked."""
         self._wake.set()
 
+    @cached_property
+    def sweeper(self) -> Sweeper:
+        return Sweeper(self.database, self.store, self.runner)
+
     def tick(self) -> None:
-        """One look at every job that has not ended."""
+        """One look at every job that is in the runner's hands; then the free places are filled, in order."""
         with self.database.read() as conn:
-            active = table.find(conn, states=ACTIVE, limit=ALL)
-        active.sort(key=lambda row: (row.submitted_at, row.id))
-        running = 0
-        for row in active:
-            if state_of(row) is not JobState.QUEUED:
-                self._safely(self._settle, row)
-                running += 1
-        for row in active:
-            if state_of(row) is JobState.QUEUED and running < self.limit and self._due(row):
-                running += 1
-                self._safely(self._submit, row)
+            busy = table.find(conn, states=AT_WORK, limit=ALL)
+        for row in sorted(busy, key=lambda row: (row.submitted_at, row.id)):
+            self._safely(self._settle, row)
+        self._fill()
+        self.sweeper.sweep()
+
+    def _fill(self) -> None:
+        with self.database.read() as conn:
+            standing = Standing(conn, self.rules)
+            running = Counter(job.owner for job in standing.running)
+            free = self.rules.places - running.total() - len(self.sweeper.lingering)
+            line = standing.line if free > 0 else []
+        for job in line:
+            if free <= 0:
+                return
+            if self.rules.user_running and running[job.owner] >= self.rules.user_running:
+                continue
+            with self.database.read() as conn:
+                row = table.get(conn, job.id)
+            if row is None or state_of(row) is not JobState.QUEUED or not self._due(row):
+                continue
+            running[job.owner] += 1
+            free -= 1
+            self._safely(self._submit, row)
 
     def _loop(self) -> None:
         while not self._stop.is_set():
@@ -156,9 +180,17 @@ class Reconciler:
         here = self._pull(row)
         if here is None:
             return
+        if (failure := clock.ran_too_long(here, self.rules, utcnow())) is not None:
+            here = self._expire(here, failure)
+        quiet = QUIET_S
         if state_of(here) is JobState.CANCELLING:
             self._press(here)
-        if (utcnow() - (here.heartbeat_at or here.updated_at)).total_seconds() < QUIET_S:
+            if self._pressed_s(here) >= LEAVE_AFTER_S:
+                # Whoever still works there finds the mark, and nothing of this attempt can become visible any more.
+                self._vanished(here, f"told to stop {LEAVE_AFTER_S:.0f} s ago; the sweeper sees it out")
+                return
+            quiet = QUIET_STOPPING_S
+        if (utcnow() - (here.heartbeat_at or here.updated_at)).total_seconds() < quiet:
             return
         assert here.ray_submission is not None  # set with SUBMITTED
         try:
@@ -166,10 +198,11 @@ class Reconciler:
         except RunnerUnreachable:
             if self._pressed_s(here) < STOP_AFTER_S:
                 raise
-            # Whoever still works there finds the mark, and nothing of this attempt can become visible any more.
             self._vanished(here, "cancelled while the runner does not answer")
             return
         if status.state in WAITING:
+            if (failure := clock.never_started(here, self.rules, utcnow())) is not None:
+                self._press(self._expire(here, failure))
             return
         # What it said before it ended lies in the store by now: read once more before deciding.
         there = self._pull(here)
@@ -191,10 +224,17 @@ class Reconciler:
     def _vanished(self, row: JobRow, reason: str) -> None:
         self._cancelled_at.pop((row.id, row.attempt), None)
         if state_of(row) is JobState.CANCELLING:
-            self.database.write_now(lambda conn: move(conn, row, JobState.CANCELLED, reason=reason))
+            self.database.write_now(lambda conn: stopped(conn, row, reason=reason))
         else:
             log.warning("Job %s, attempt %d was lost: %s", row.id, row.attempt, reason)
             self.database.write_now(lambda conn: lose(conn, row, reason=reason))
+
+    def _expire(self, row: JobRow, failure: Failure) -> JobRow:
+        """The row as it stands then: on its way to a failure, unless somebody was faster."""
+        log.warning("Job %s, attempt %d: %s", row.id, row.attempt, failure.message)
+        self.database.write_now(lambda conn: expire(conn, row, failure))
+        with self.database.read() as conn:
+            return table.get(conn, row.id) or row
 
     def _press(self, row: JobRow) -> None:
         """The mark first; then the runner is asked, and at last told."""

@@ -27,10 +27,13 @@ class RunnerStatus:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
+    """Of all nodes together. largest_bytes: memory of the largest one, where that is known; a task fits on one node."""
+
     cpus: float
     gpus: float
     memory_bytes: float
     nodes: int
+    largest_bytes: float = 0.0
 
 
 class RunnerUnreachable(Exception):

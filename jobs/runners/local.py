@@ -19,11 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from jobs.driver import Stopped, drained, run_attempt
+from jobs.logs import scrub_streams
+from jobs.runners import memory
 from jobs.runners.base import Capacity, Receipt, RunnerState, RunnerStatus, Task
 from jobs.work import open_store, run_task
 
 TRIES = 3  # of a task whose worker dies  # ours
 LOG_TAIL = 2**18  # bytes of a log that are read  # ours
+ORPHAN_S = 1.0  # between two looks of a worker for its driver  # ours
 GRACE_S = 10.0  # for a new process to show itself  # ours
 
 
@@ -46,6 +49,9 @@ class SerialExecutor:
     def stop(self) -> None:
         self._stopped.set()
 
+    def roomier(self, step: int) -> None:
+        """One task at a time is all there is to give."""
+
     def close(self) -> None:
         """Nothing is held."""
 
@@ -58,6 +64,7 @@ class PoolExecutor:
     workers: int
     _stopped: threading.Event = field(default_factory=threading.Event)
     _pool: ProcessPoolExecutor | None = None
+    _why: dict[str, str] = field(default_factory=dict)
 
     def run(self, tasks: Sequence[Task]) -> Iterator[Receipt]:
         tries = dict.fromkeys(range(len(tasks)), 0)
@@ -68,7 +75,7 @@ class PoolExecutor:
                     yield receipt
                 elif tries[place] >= TRIES:
                     del tries[place]
-                    yield drained(tasks[place], times=TRIES, why="its process ended without a word")
+                    yield drained(tasks[place], times=TRIES, **self._why)
 
     def _round(self, tasks: Sequence[Task], tries: dict[int, int]) -> Iterator[tuple[Receipt | None, int]]:
         """Until all are done or the pool breaks; then those in flight are given back with one try more."""
@@ -86,6 +93,7 @@ class PoolExecutor:
                     receipt = future.result()
                     yield receipt, flying.pop(future)
         except BrokenProcessPool:
+            self._why = memory.why_it_died(_exit_codes(pool))
             self._abandon()
             if self._stopped.is_set():
                 raise Stopped from None
@@ -105,6 +113,10 @@ class PoolExecutor:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
 
+    def roomier(self, step: int) -> None:
+        """Fewer side by side."""
+        self.workers = max(1, self.workers >> step)
+
     def stop(self) -> None:
         from multiprocessing import active_children
 
@@ -118,10 +130,26 @@ class PoolExecutor:
             self._pool = None
 
 
+def _exit_codes(pool: ProcessPoolExecutor) -> list[int]:
+    """Of the workers that ended; those that live are ended by the pool itself."""
+    processes = list((pool._processes or {}).values())
+    for process in processes:
+        process.join(0.5)
+    return [process.exitcode for process in processes if process.exitcode]
+
+
 def _as_worker() -> None:
-    """Workers leave Ctrl-C and SIGTERM to the driver, which ends them."""
+    """Workers leave Ctrl-C and SIGTERM to the driver, which ends them; where the driver was killed they end too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    scrub_streams()
+    threading.Thread(target=_end_with, args=(os.getppid(),), name="orphan-watch", daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(ORPHAN_S)
+    os._exit(1)
 
 
 # -- the process of an attempt ---------------------------------------------------------------------------------------
@@ -137,6 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--state", type=Path, default=None)
     given = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, _stop)
+    scrub_streams()
     many = given.workers > 1
     executor = PoolExecutor(given.store, given.workers) if many else SerialExecutor(given.store)
     try:
@@ -173,9 +202,8 @@ class LocalRunner:
     name: str = "local"
 
     def capacity(self) -> Capacity:
-        import psutil
-
-        return Capacity(float(os.cpu_count() or 1), 0.0, float(psutil.virtual_memory().total), 1)
+        room = memory.of_this_machine()
+        return Capacity(float(os.cpu_count() or 1), 0.0, room, 1, largest_bytes=room)
 
     def submit(self, *, submission: str, job: str, attempt: int, store: str) -> None:
         place = self._place(submission)
@@ -195,7 +223,8 @@ class LocalRunner:
             )
         # Reaped as soon as it ends, so that a dead process never looks alive; nobody else waits for it.
         threading.Thread(target=child.wait, name=f"reap-{submission}", daemon=True).start()
-        _write_json(place / "pid.json", {"pid": child.pid, "born": _born(child.pid) or time.time()})
+        known = {"pid": child.pid, "born": _born(child.pid) or time.time(), "memory_kills": memory.kills()}
+        _write_json(place / "pid.json", known)
 
     def status(self, submission: str) -> RunnerStatus:
         place = self._place(submission)
@@ -209,7 +238,9 @@ class LocalRunner:
             return RunnerStatus(state, f"exit code {code}")
         if (place / "stopped").exists():
             return RunnerStatus(RunnerState.STOPPED, "stopped when asked")
-        return RunnerStatus(RunnerState.FAILED, "the process ended without a word")
+        killed = memory.kills() > int(_read_json(place / "pid.json").get("memory_kills", 0))
+        why = "; the kernel ended processes here that ran out of memory" if killed else ""
+        return RunnerStatus(RunnerState.FAILED, f"the process ended without a word{why}")
 
     def stop(self, submission: str, *, force: bool = False) -> None:
         """The process and its workers: they share one session. Nothing is done to a pid that is someone else's."""

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRow:
-    """last_event: the highest outbox number of the current attempt that was applied."""
+    """last_event: the highest outbox number of the current attempt that was applied.
+
+    expected_low, expected_high: seconds, from start to end. time_limit_s: of one attempt. memory_step: how often the
+    memory was doubled. logged, swept: the highest attempt whose log was kept, and whose remains were removed.
+    """
 
     TABLE: ClassVar[str] = "jobs"
     JSON: ClassVar[frozenset[str]] = frozenset({"spec", "failure", "result"})
@@ -43,6 +47,13 @@ class JobRow:
     ray_submission: str | None = None
     cancel_requested: bool = False
     last_event: int = 0
+    priority: str = "normal"
+    expected_low: float | None = None
+    expected_high: float | None = None
+    time_limit_s: float | None = None
+    memory_step: int = 0
+    logged: int = 0
+    swept: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,16 +114,6 @@ def find_finished(conn: DuckDBPyConnection, *, cache_key: str, owner: str, state
     return found[0] if found else None
 
 
-def queue_position(conn: DuckDBPyConnection, id: str, *, state: str = "QUEUED") -> int | None:
-    """1 for the job that comes next; None when it does not wait."""
-    line = conn.execute(
-        "select count(*) from jobs a join jobs b on b.id = ? and b.state = ? "
-        "where a.state = ? and (a.submitted_at, a.id) <= (b.submitted_at, b.id)",
-        [id, str(state), str(state)],
-    ).fetchone()
-    return int(line[0]) or None if line else None
-
-
 def move(
     conn: DuckDBPyConnection,
     *,
@@ -167,11 +168,15 @@ def apply_event(
     )
 
 
-def change(conn: DuckDBPyConnection, id: str, *, attempt: int, **changes: Any) -> bool:
-    """Sets columns that are not the state, of one attempt. Raises ValueError for `state`: that is `move`."""
+def change(conn: DuckDBPyConnection, id: str, *, attempt: int, keep_time: bool = False, **changes: Any) -> bool:
+    """Sets columns that are not the state, of one attempt. Raises ValueError for `state`: that is `move`.
+
+    keep_time: the job itself did not change.
+    """
     if "state" in changes:
         raise ValueError("A state changes through `move` alone.")
-    return rows.update(conn, JobRow, {"updated_at": rows.utcnow(), **changes}, "id = ? and attempt = ?", [id, attempt])
+    stamped = changes if keep_time else {"updated_at": rows.utcnow(), **changes}
+    return rows.update(conn, JobRow, stamped, "id = ? and attempt = ?", [id, attempt])
 
 
 def add_event(

@@ -20,10 +20,12 @@ from jobs.runners.ray.driver import receipt_of
 TASK = Task("translate", {}, label="cells 1–8")
 
 
-@pytest.mark.parametrize("error", [WorkerCrashedError(), OutOfMemoryError("node ran low")])
-def test_a_worker_that_died_again_and_again_fails_the_job_with_a_reason(error: RayError) -> None:
+@pytest.mark.parametrize(
+    ("error", "code"), [(WorkerCrashedError(), "worker-died"), (OutOfMemoryError("node ran low"), "out-of-memory")]
+)
+def test_a_worker_that_died_again_and_again_fails_the_job_with_a_reason(error: RayError, code: str) -> None:
     failure = receipt_of(error, TASK).result["failure"]
-    assert failure["code"] == "worker-died"
+    assert failure["code"] == code
     assert "cells 1–8" in failure["message"]
 
 

@@ -184,13 +184,6 @@ def test_a_finished_job_is_found_by_its_question_within_one_owner(database: Data
     assert read(database, jobs.find_finished, cache_key="k", owner="ben") is None
 
 
-def test_the_place_in_the_queue_counts_those_before(database: Database):
-    for n in range(3):
-        write(database, jobs.insert, job(f"j{n}", submitted_at=NOON + timedelta(minutes=n)))
-    write(database, jobs.insert, job("busy", state="RUNNING"))
-    assert [read(database, jobs.queue_position, id) for id in ("j0", "j2", "busy", "nobody")] == [1, 3, None, None]
-
-
 def test_a_deleted_job_takes_its_events_and_artifacts_along(database: Database):
     write(database, jobs.insert, job())
     artifact = ArtifactRow(job="j1", attempt=1, name="report.json", uri="file:///r", bytes=3, sha256="aa")

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jobs.driver import Stopped, drained, run_attempt
+from jobs.logs import scrub_streams
 from jobs.runners.base import Receipt, Task
 from jobs.work import open_store, run_task
 
@@ -31,12 +32,14 @@ class RayExecutor:
     """Tasks on the cluster this process is connected to; one CPU each, and a GPU where there are any."""
 
     store_uri: str
+    memory_step: int = 0
     _stopped: threading.Event = field(default_factory=threading.Event)
 
     def run(self, tasks: Sequence[Task]) -> Iterator[Receipt]:
         import ray
 
         places, gpus, widest = _places()
+        memory = {"memory": _memory(self.memory_step)} if self.memory_step else {}
         remote = _remote_run()
         waiting, flying = list(enumerate(tasks)), dict[Any, int]()
         try:
@@ -45,7 +48,7 @@ class RayExecutor:
                     index, task = waiting.pop(0)
                     gpu = 1 if gpus and task.kind in ON_GPU and task.arguments.get("device") != "cpu" else 0
                     cpus = max(1, min(int(task.arguments.get("threads", 1)), widest))
-                    options = remote.options(num_cpus=cpus, num_gpus=gpu, max_retries=TRIES, name=task.kind)
+                    options = remote.options(num_cpus=cpus, num_gpus=gpu, max_retries=TRIES, name=task.kind, **memory)
                     device = "cuda" if gpu else "cpu"
                     flying[options.remote(self.store_uri, asdict(task), device)] = index
                 done, _ = ray.wait(list(flying), num_returns=1, timeout=0.2)
@@ -60,6 +63,10 @@ class RayExecutor:
     def stop(self) -> None:
         self._stopped.set()
 
+    def roomier(self, step: int) -> None:
+        """Fewer tasks then share a node: Ray counts what each asks for."""
+        self.memory_step = step
+
 
 def _places() -> tuple[int, int, int]:
     """How many tasks can run at once, on how many GPUs, and the processors of the largest node."""
@@ -71,6 +78,16 @@ def _places() -> tuple[int, int, int]:
     return gpus or max(1, int(resources.get("CPU", 1))), gpus, widest
 
 
+def _memory(step: int) -> int:
+    """Bytes for a task: its share of the largest node, doubled `step` times, and never more than the node has."""
+    import ray
+
+    nodes: list[dict[str, float]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    largest = max(nodes, key=lambda node: node.get("memory", 0.0), default={})
+    room = largest.get("memory", 0.0)
+    return int(min(room, room / max(1.0, largest.get("CPU", 1.0)) * 2**step))
+
+
 def _remote_run() -> Any:
     import ray
 
@@ -79,6 +96,7 @@ def _remote_run() -> Any:
 
 def _run(store_uri: str, task: dict[str, Any], device: str) -> dict[str, Any]:
     """On a worker. Plain values in and out: the driver and the worker share no class but through the package."""
+    scrub_streams()
     return run_task(store_uri, Task(**task), device=device).result
 
 
@@ -97,7 +115,7 @@ def receipt_of(error: RayError, task: Task) -> Receipt:
     from ray.exceptions import OutOfDiskError, OutOfMemoryError, RayTaskError, WorkerCrashedError
 
     if isinstance(error, OutOfMemoryError):
-        return drained(task, times=TRIES + 1, why="the machine ran out of memory")
+        return drained(task, times=TRIES + 1, why="the machine ran out of memory", code="out-of-memory")
     if isinstance(error, WorkerCrashedError):
         return drained(task, times=TRIES + 1, why=_first_line(error))
     if isinstance(error, (RayTaskError, OutOfDiskError)):
@@ -119,6 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--job", required=True)
     parser.add_argument("--attempt", required=True, type=int)
     given = parser.parse_args(argv)
+    scrub_streams()
     ray.init(log_to_driver=False, logging_level=logging.WARNING, include_dashboard=False)
     return run_attempt(open_store(given.store), given.job, given.attempt, RayExecutor(given.store))
 

@@ -66,6 +66,7 @@ class RayRunner:
             gpus=sum(float(each.get("GPU", 0)) for each in total),
             memory_bytes=sum(float(each.get("memory", 0)) for each in total),
             nodes=len(found),
+            largest_bytes=max((float(each.get("memory", 0)) for each in total), default=0.0),
         )
 
     def submit(self, *, submission: str, job: str, attempt: int, store: str) -> None:

@@ -1,0 +1,1 @@
+"""Who comes next, when, and who may still ask: the order of the jobs that wait."""
