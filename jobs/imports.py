@@ -21,6 +21,7 @@ from jobs import layout
 from jobs.errors import BadSource, NotReady
 from jobs.failures import failure_of
 from jobs.models import Models
+from jobs.notify.record import import_changed
 from jobs.settings import Settings
 from storage.files import display_name
 from storage.tables import datasets as table
@@ -287,7 +288,11 @@ class Importer:
         return report
 
     def _change(self, row: DatasetRow, **changes: Any) -> None:
-        self.database.write_now(lambda conn: table.change(conn, row.id, from_state="importing", **changes))
+        def write(conn: DuckDBPyConnection) -> None:
+            if table.change(conn, row.id, from_state="importing", **changes):
+                import_changed(conn, row, changes)
+
+        self.database.write_now(write)
 
 
 def _row(source: str, *, name: str, modality: Modality | None) -> DatasetRow:

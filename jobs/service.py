@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from engine.types import Modality
@@ -17,6 +17,10 @@ from jobs.errors import BadRequest, Conflict
 from jobs.failures import scrub
 from jobs.imports import Importer
 from jobs.models import Models
+from jobs.notify.channels import channels_of
+from jobs.notify.delivery import Deliverer
+from jobs.notify.inbox import Inbox
+from jobs.notify.message import compose
 from jobs.reconcile.moves import move, requeue, state_of
 from jobs.reconcile.reconciler import Reconciler
 from jobs.results.analysis import AnalysisResults
@@ -26,7 +30,7 @@ from jobs.runners.base import Runner, RunnerUnreachable
 from jobs.settings import Settings
 from jobs.shown import dataset_view, event_view, upload_view
 from jobs.state import ACTIVE, TERMINAL, JobState
-from jobs.submitting import Desk, dataset_row, ready_inputs, row_of, view_of
+from jobs.submitting import OWNER, Desk, dataset_row, ready_inputs, row_of, view_of
 from jobs.training.checkpoints import read_or_none
 from jobs.training.curve import read_curve
 from jobs.training.shelf import delete_model, holders
@@ -70,6 +74,7 @@ class JobService:
     def start(self) -> None:
         self.importer.resume()
         self.reconciler.start()
+        self.deliverer.start()
 
     @cached_property
     def joint(self) -> JointResults:
@@ -81,10 +86,22 @@ class JobService:
         """What finished analyses say."""
         return AnalysisResults(self.results)
 
+    @cached_property
+    def inbox(self) -> Inbox:
+        """What people were told."""
+        return Inbox(self.database, OWNER)
+
+    @cached_property
+    def deliverer(self) -> Deliverer:
+        """What is sent to them."""
+        its = self.settings.notify
+        return Deliverer(self.database, channels_of(its), its.on, partial(compose, settings=its))
+
     def close(self) -> None:
         """Attempts go on: the next process reads what they said meanwhile."""
         self.reconciler.stop()
         self.importer.close()
+        self.deliverer.stop()
         self.runner.close()
         self.database.close()
 

@@ -11,6 +11,7 @@ from typing import Literal, cast
 from urllib.parse import urlsplit
 
 from engine.errors import BadSetting
+from jobs.notify.settings import NotifySettings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 GIB = 2**30
@@ -48,6 +49,7 @@ class Settings:
     concurrent_jobs: int = 2  # attempts in the runner's hands at once; the others queue  # ours
     poll_seconds: float = 0.5  # how often the reconciler looks  # ours
     checkpoint_seconds: float = 20.0  # between two checkpoints of a training, at least  # ours
+    notify: NotifySettings = field(default_factory=NotifySettings)
 
     def __post_init__(self) -> None:
         if self.runner == "ray" and not self.store_is_remote and not is_loopback(urlsplit(self.ray_address).hostname):
@@ -101,6 +103,7 @@ class Settings:
             concurrent_jobs=_count(environ, "CROSSVIEW_CONCURRENT_JOBS", 2),
             checkpoint_seconds=_seconds(environ, "CROSSVIEW_CHECKPOINT_SECONDS", 20.0),
             max_upload_bytes=_gigabytes(environ.get("CROSSVIEW_MAX_UPLOAD_GB") or "50"),
+            notify=NotifySettings.from_env(environ),
         )
 
 

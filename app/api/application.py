@@ -10,14 +10,21 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from app.api import datasets, health, jobs, models, uploads
+from app.api import datasets, health, jobs, models, notifications, uploads
 from app.api.guard import HostGuard
 from app.api.kit import PREFIX, ClientSource, problem
 from app.api.openapi import document
 from jobs.client import Client
 from jobs.views import Failure
 
-OPERATIONS = (*health.OPERATIONS, *models.OPERATIONS, *uploads.OPERATIONS, *datasets.OPERATIONS, *jobs.OPERATIONS)
+OPERATIONS = (
+    *health.OPERATIONS,
+    *models.OPERATIONS,
+    *uploads.OPERATIONS,
+    *datasets.OPERATIONS,
+    *jobs.OPERATIONS,
+    *notifications.OPERATIONS,
+)
 
 
 def create_routes(source: ClientSource) -> list[BaseRoute]:

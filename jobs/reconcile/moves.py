@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from jobs.notify import record
 from jobs.state import TERMINAL, JobState, check_move
 from jobs.views import Failure
 from storage.tables import jobs as table
@@ -47,7 +48,7 @@ def move(
     moment = moment or utcnow()
     if to in TERMINAL:
         changes.setdefault("finished_at", moment)
-    return table.move(
+    moved = table.move(
         conn,
         id=row.id,
         from_state=row.state,
@@ -57,10 +58,15 @@ def move(
         moment=moment,
         **changes,
     )
+    if moved and to in TERMINAL:
+        record.job_ended(conn, row, to, failure=changes.get("failure"), moment=moment)
+    return moved
 
 
 def requeue(conn: DuckDBPyConnection, row: JobRow, *, reason: str, automatic: int = 0) -> bool:
     """The next attempt of a job that ended without a result. automatic: how many such retries nobody asked for."""
+    if automatic:
+        record.tried_again(conn, row)
     result = {**(row.result or {}), "automatic_retries": automatic}
     return move(
         conn,
