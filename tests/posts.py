@@ -65,7 +65,7 @@ class Mailbox:
 
 @contextmanager
 def mail_server(tls: str = "none", *, pem: Path | None = None, login: bool = False) -> Iterator[Mailbox]:
-    """tls: "starttls" | "implicit" | "none". pem: certificate and key. login: nothing is taken without one."""
+    """tls: "starttls" | "implicit" | "none". pem: certificate and key. login: one is offered."""
     box = Mailbox(port=free_port())
     context = None
     if pem is not None:
@@ -77,7 +77,7 @@ def mail_server(tls: str = "none", *, pem: Path | None = None, login: bool = Fal
     elif tls == "implicit":
         how = {"ssl_context": context}
     if login:
-        how |= {"authenticator": box.log_in, "auth_required": True, "auth_require_tls": tls == "starttls"}
+        how |= {"authenticator": box.log_in, "auth_require_tls": tls == "starttls"}
     controller = Controller(box, hostname=box.host, port=box.port, **how)
     controller.start()
     try:

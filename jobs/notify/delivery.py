@@ -50,6 +50,7 @@ class Deliverer:
     on: frozenset[str]
     compose: Callable[[NotificationRow], Message]
     period_s: float = 1.0
+    stop_s: float = STOP_S
     now: Callable[[], datetime] = utcnow
     rng: random.Random = field(default_factory=random.Random)
     _swept_at: float = -SWEEP_S
@@ -70,7 +71,7 @@ class Deliverer:
         """What is in the air is waited for shortly; if it hangs, the next process sends it again."""
         self._stop.set()
         self.wake()
-        end = time.monotonic() + STOP_S
+        end = time.monotonic() + self.stop_s
         for thread in self._threads:
             thread.join(max(end - time.monotonic(), 0.0))
 
