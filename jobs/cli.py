@@ -255,8 +255,9 @@ def _demo(a: Arguments) -> int:
 
 def _doctor(a: Arguments) -> int:
     from jobs.commands.doctor import examine
+    from jobs.commands.notify import send_tests
 
-    checks = examine()
+    checks = send_tests() if a.notify else examine()
     if a.json:
         _print({"ok": all(check.ok for check in checks), "checks": [vars(check) for check in checks]})
     else:
@@ -316,7 +317,8 @@ def _add_running(commands: Any) -> None:
     demo = _command(commands, "demo", _demo, "translate the bundled example as any job and print its scorecard")
     demo.add_argument("--model", default=None, help="a model with an example (default: the first)")
     demo.add_argument("--url", default=None, help="of a running CrossView (default: look, else start a private one)")
-    _command(commands, "doctor", _doctor, "check this installation and say what to mend")
+    doctor = _command(commands, "doctor", _doctor, "check this installation and say what to mend")
+    doctor.add_argument("--notify", action="store_true", help="instead, send a test message to every address set")
 
 
 def _add_offline(commands: Any) -> None:

@@ -52,8 +52,8 @@ def compose(row: NotificationRow, settings: NotifySettings) -> Message:
     what = headline(row.event, row.kind)
     failure = _failure(row, full=settings.titles)
     link = _link(row, settings.public_url)
-    thing = "Dataset" if row.kind == "import" else "Job"
-    where = f"{thing} {row.subject}, {row.moment:%Y-%m-%d %H:%M} UTC"
+    thing = {"import": "Dataset ", "test": ""}.get(row.kind, "Job ")
+    where = f"{thing}{row.subject}, {row.moment:%Y-%m-%d %H:%M} UTC"
     told = [f"{what}: {title or row.subject}"]
     if failure:
         told += [failure["message"] or f"The reason is kept on its page (code {failure['code']})."]

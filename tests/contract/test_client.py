@@ -281,6 +281,27 @@ class TestClient:
         with refused("not-found"):
             client.job(job.id)
 
+    def test_what_ended_is_in_the_inbox_until_it_is_read_or_deleted(self, client: Client, finished: JobView) -> None:
+        told = {each.subject: each for each in client.list_notifications(limit=1_000).notifications}
+        job = told[finished.id]
+        assert (job.event, job.headline, job.title) == ("job.succeeded", "Translation succeeded", "Both ways")
+        upload = client.create_upload(name="notes.h5ad")
+        client.append_upload(upload.id, offset=0, chunks=[b"not a matrix" * 100])
+        client.finish_upload(upload.id)
+        dataset = imported(client, f"upload:{upload.id}")
+        inbox = client.list_notifications(limit=1, unread_only=True)
+        (its,) = inbox.notifications
+        assert (its.event, its.subject, its.title, its.read) == ("import.failed", dataset.id, "notes.h5ad", False)
+        assert its.failure is not None
+        assert its.failure.code == "not-hdf5"
+        assert client.mark_read(ids=[its.id]) == inbox.unread - 1
+        assert client.mark_read(through=its.id) == client.mark_read(subject=finished.id) == 0
+        assert client.list_notifications(unread_only=True).notifications == ()
+        with refused("bad-request"):
+            client.mark_read()
+        client.delete_dataset(dataset.id)
+        assert dataset.id not in {each.subject for each in client.list_notifications().notifications}
+
     def test_the_example_runs_both_ways_with_truth(self, client: Client) -> None:
         job = client.submit_example()
         assert set(job.truth) == set(BOTH)

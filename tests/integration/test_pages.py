@@ -207,3 +207,34 @@ def test_models_say_what_they_know_and_what_they_are_not_for(lab: Client) -> Non
     said = words(page)
     assert "Built cells of three types" in said
     assert "Anything else." in said
+
+
+def test_the_inbox_tells_what_ended_and_is_done_with_what_was_read(lab: Client, cells: dict[str, DatasetView]) -> None:
+    for each in lab.list_notifications(unread_only=True).notifications:
+        lab.mark_read(ids=[each.id])
+    spec = TranslateSpec(model=MODEL, rna=cells["rna"].id, directions=(Direction.RNA_TO_ATAC,), umap=False)
+    job = ended(lab, lab.submit(spec, title="Told *of*", fresh=True))
+    spoilt = [imported(lab, f"upload:{finished_upload(lab, f'notes {n}')}") for n in range(2)]
+    page = at("inbox")
+    assert page.session_state["inbox-unread"] == 3
+    said = words(page)
+    for part in ("Translation succeeded** · Told \\*of\\*", "Cells could not be brought in** · notes 0", "unread"):
+        assert part in said
+    read = {each.subject: each.id for each in lab.list_notifications().notifications}[spoilt[0].id]
+    page.button(key=f"read-{read}").click()
+    checked(page.run())
+    assert page.session_state["inbox-unread"] == 2
+    at("job", id=job.id)  # who looks at a job knows how it ended
+    assert lab.list_notifications().unread == 1
+    page = at("inbox", show="Unread")
+    assert "Told" not in words(page)
+    page.button(key="read-all").click()
+    checked(page.run())
+    assert "Everything is read." in words(page)
+    assert lab.list_notifications().unread == 0
+
+
+def finished_upload(lab: Client, name: str) -> str:
+    upload = lab.create_upload(name=name)
+    lab.append_upload(upload.id, offset=0, chunks=[b"not a matrix" * 100])
+    return lab.finish_upload(upload.id).id
