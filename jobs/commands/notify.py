@@ -19,9 +19,7 @@ def send_tests() -> list[Check]:
 
 
 def _send(settings: Settings) -> Iterator[Check]:
-    row = NotificationRow(
-        id=f"msg_{secrets.token_hex(12)}", event=Event.TEST, subject="crossview doctor --notify", kind="test"
-    )
+    row = NotificationRow(id=f"msg_{secrets.token_hex(12)}", event=Event.TEST, subject="crossview doctor", kind="test")
     message = compose(row, settings.notify)
     channels = channels_of(settings.notify)
     for channel in channels:

@@ -12,7 +12,9 @@ import pytest
 
 from engine.errors import CrossViewError
 from engine.types import Direction, Modality
+from jobs.cli import main
 from jobs.client import Client
+from jobs.client_http import HttpClient
 from jobs.spec import TranslateSpec
 from jobs.state import JobState
 from jobs.views import JobView
@@ -308,3 +310,13 @@ class TestClient:
         assert job.title == "Example: Built cells of three types"
         client.cancel(job.id)
         assert ended(client, job).state in {JobState.CANCELLED, JobState.SUCCEEDED}
+
+
+def test_the_command_line_reads_the_inbox(
+    over_http: HttpClient, finished: JobView, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CROSSVIEW_API_URL", over_http._base)
+    assert main(["jobs", "inbox", "--read"]) == 0
+    assert f"Translation succeeded: Both ways  ({finished.id})" in capsys.readouterr().out
+    assert main(["jobs", "inbox", "--unread", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"notifications": [], "unread": 0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.cli import main
 from jobs.notify.channels import Channel, Undelivered
 from jobs.notify.delivery import TRIES, Deliverer
 from jobs.notify.events import USUAL
@@ -259,6 +261,31 @@ def test_a_receiver_that_says_nothing_is_left() -> None:
         got.hold.clear()
         with pytest.raises(Undelivered, match="did not take it: TimeoutError"):
             hook(got, timeout_s=0.2).send(message())
+
+
+def test_a_test_message_goes_to_every_address_and_each_says_what_became_of_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor", "--notify"]) == 2
+    assert "MEND  notifications: no address is set" in capsys.readouterr().out
+    with receiver(KEY) as got, receiver(KEY) as broken, mail_server() as box:
+        broken.answers = [(500, {})]
+        secret = "whsec_" + base64.b64encode(KEY).decode()
+        for name, value in {
+            "CROSSVIEW_SMTP_HOST": box.host, "CROSSVIEW_SMTP_PORT": str(box.port), "CROSSVIEW_SMTP_TLS": "none",
+            "CROSSVIEW_SMTP_FROM": "crossview@example.org", "CROSSVIEW_SMTP_TO": "lab@example.org",
+            "CROSSVIEW_WEBHOOK_URLS": f"{got.url} {broken.url}", "CROSSVIEW_WEBHOOK_SECRETS": f"{secret} {secret}",
+        }.items():  # fmt: skip
+            monkeypatch.setenv(name, value)
+        assert main(["doctor", "--notify", "--json"]) == 2
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    assert [(check["name"], check["ok"]) for check in checks] == [
+        ("webhook at 127.0.0.1", True), ("webhook at 127.0.0.1", False), ("e-mail to lab@example.org", True),
+    ]  # fmt: skip
+    assert "127.0.0.1 answered 500" in checks[1]["found"]
+    assert box.mails[0]["Subject"] == "[CrossView] This is a test of notifications: crossview doctor"
+    assert json.loads(got.posts[0][1])["type"] == "crossview.test"
+    assert verified(*got.posts[0], secret=KEY)
 
 
 # -- what is decided, and what a crash leaves ------------------------------------------------------------------------

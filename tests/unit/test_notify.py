@@ -8,6 +8,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from email.policy import default
 from typing import Any
 
 import pytest
@@ -244,10 +246,10 @@ def test_no_title_begins_another_header(title: str) -> None:
     hostile = title + "\r\nBcc: victim@example.org\u2028X: y"
     message = compose(notification(title=hostile), NotifySettings())
     mail = MailChannel(sender, "b@example.org")._mail(message)
-    assert "Bcc" not in mail
-    assert "X" not in mail
     assert mail["Subject"] == f"[CrossView] Translation failed: {one_line(hostile)}".rstrip()
-    mail.as_bytes()
+    arrived = message_from_bytes(mail.as_bytes(), policy=default)
+    assert arrived.keys() == mail.keys()
+    assert not {"Bcc", "X"} & set(arrived.keys())
 
 
 def test_a_signature_is_that_of_the_specification() -> None:
