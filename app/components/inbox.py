@@ -9,6 +9,7 @@ import streamlit as st
 from app import present
 from app.components import failure
 from jobs.bootstrap import current_client
+from jobs.errors import CrossViewError
 from jobs.views import DeliveryView, JobView, NotificationView
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,14 @@ def counted() -> int:
 
 def seen(job: JobView) -> None:
     """Who looks at a job that has ended knows that it has; the navigation is told too."""
-    if counted() and not present.tag(job.state).live and current_client().mark_read(subject=job.id) != counted():
+    if not counted() or present.tag(job.state).live:
+        return
+    try:
+        left = current_client().mark_read(subject=job.id)
+    except CrossViewError as error:  # a full disk keeps nobody from their result
+        _log.warning("The notification of job %s cannot be marked as read: %s", job.id, error)
+        return
+    if left != counted():
         st.rerun()
 
 

@@ -9,11 +9,11 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobs.notify.channels import Channel, Undelivered
 from jobs.notify.message import Message
@@ -53,6 +53,7 @@ class Deliverer:
     stop_s: float = STOP_S
     now: Callable[[], datetime] = utcnow
     rng: random.Random = field(default_factory=random.Random)
+    _outcomes: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     _swept_at: float = -SWEEP_S
     _stop: threading.Event = field(default_factory=threading.Event)
     _wakes: list[threading.Event] = field(default_factory=list)
@@ -112,30 +113,36 @@ class Deliverer:
                 )
 
     def _send(self, channel: Channel, delivery: DeliveryRow) -> None:
-        with self.database.read() as conn:
-            row = table.get(conn, delivery.notification)
-        if row is None:  # deleted meanwhile, with its job
-            return
+        """Once: what became of it is kept until it is written down, also where the disk is full meanwhile."""
+        key = (delivery.notification, delivery.channel)
+        if key not in self._outcomes:
+            with self.database.read() as conn:
+                row = table.get(conn, delivery.notification)
+            if row is None:  # deleted meanwhile, with its job
+                return
+            self._outcomes[key] = self._try(channel, row, delivery)
+        outcome = self._outcomes[key]
+        self.database.write_now(lambda conn: delivery_table.change(conn, delivery, **outcome))
+        del self._outcomes[key]
+
+    def _try(self, channel: Channel, row: NotificationRow, delivery: DeliveryRow) -> Mapping[str, Any]:
+        """What became of it, as columns."""
         tries = delivery.tries + 1
         try:
             channel.send(self.compose(row))
         except Undelivered as error:
-            self._put_off(delivery, tries, error)
+            return self._put_off(delivery, tries, error)
         except Exception as error:
             log.exception("Notification %s could not be sent by %s.", row.id, channel.label)
-            self._put_off(delivery, tries, Undelivered(f"It could not be sent: {type(error).__name__}."))
-        else:
-            sent = {"state": SENT, "tries": tries, "sent_at": self.now(), "error": ""}
-            self.database.write_now(lambda conn: delivery_table.change(conn, delivery, **sent))
+            return self._put_off(delivery, tries, Undelivered(f"It could not be sent: {type(error).__name__}."))
+        return {"state": SENT, "tries": tries, "sent_at": self.now(), "error": ""}
 
-    def _put_off(self, delivery: DeliveryRow, tries: int, error: Undelivered) -> None:
-        changes = {"tries": tries, "error": str(error)}
+    def _put_off(self, delivery: DeliveryRow, tries: int, error: Undelivered) -> Mapping[str, Any]:
         if error.final or tries >= TRIES:
             log.warning("Notification %s is given up by %s: %s", delivery.notification, delivery.label, error)
-            changes["state"] = GAVE_UP
-        else:
-            changes["due_at"] = self.now() + timedelta(seconds=wait_s(tries, self.rng, at_least=error.wait_s or 0.0))
-        self.database.write_now(lambda conn: delivery_table.change(conn, delivery, **changes))
+            return {"state": GAVE_UP, "tries": tries, "error": str(error)}
+        due_at = self.now() + timedelta(seconds=wait_s(tries, self.rng, at_least=error.wait_s or 0.0))
+        return {"tries": tries, "error": str(error), "due_at": due_at}
 
     def _begin(self, name: str, step: Callable[[], int]) -> None:
         wake = threading.Event()

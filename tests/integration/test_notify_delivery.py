@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,7 @@ from jobs.notify.message import Message, compose
 from jobs.notify.settings import NotifySettings, SmtpSettings, Tls, WebhookSettings
 from jobs.notify.webhook import WebhookChannel
 from storage.database import Database
+from storage.errors import StoreFull
 from storage.tables import deliveries as delivery_table
 from storage.tables import notifications as table
 from storage.tables.deliveries import DeliveryRow
@@ -315,6 +317,29 @@ def test_an_address_that_was_taken_out_gets_nothing_more(office: Office) -> None
         office.deliverer().start()
         until(office.states, lambda states: sorted(states) == ["gave-up", "sent"])
     assert (len(got.posts), len(other.posts)) == (1, 2)
+
+
+def test_a_full_disk_does_not_make_one_message_many(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = True
+    change = delivery_table.change
+
+    def refuses(*args: Any, **changes: Any) -> bool:
+        if full:
+            raise StoreFull("The disk is full.")
+        return change(*args, **changes)
+
+    monkeypatch.setattr(delivery_table, "change", refuses)
+    with receiver(KEY) as got:
+        office.channels = [hook(got)]
+        office.tell()
+        deliverer = office.deliverer()
+        deliverer.address()
+        for _ in range(3):
+            with pytest.raises(StoreFull):
+                deliverer.deliver(office.channels[0])
+        full = False
+        deliverer.deliver(office.channels[0])
+    assert (len(got.posts), office.states()) == (1, ["sent"])
 
 
 CRASH = """
