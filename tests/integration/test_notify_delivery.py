@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from jobs.bootstrap import opened
 from jobs.cli import main
 from jobs.notify.channels import Channel, Undelivered
 from jobs.notify.delivery import TRIES, Deliverer
@@ -27,6 +28,8 @@ from jobs.notify.mail import MailChannel
 from jobs.notify.message import Message, compose
 from jobs.notify.settings import NotifySettings, SmtpSettings, Tls, WebhookSettings
 from jobs.notify.webhook import WebhookChannel
+from jobs.runners.local import LocalRunner
+from jobs.views import NotificationView
 from storage.database import Database
 from storage.errors import StoreFull
 from storage.tables import deliveries as delivery_table
@@ -34,7 +37,7 @@ from storage.tables import notifications as table
 from storage.tables.deliveries import DeliveryRow
 from storage.tables.notifications import NotificationRow
 from storage.tables.rows import utcnow
-from tests.labs import free_port, until
+from tests.labs import free_port, imported, lab_settings, until
 from tests.posts import PASSWORD, USER, Mailbox, Receiver, certificate, mail_server, receiver, verified
 
 KEY = bytes(range(32))
@@ -288,6 +291,26 @@ def test_a_test_message_goes_to_every_address_and_each_says_what_became_of_it(
     assert box.mails[0]["Subject"] == "[CrossView] This is a test of notifications: crossview doctor"
     assert json.loads(got.posts[0][1])["type"] == "crossview.test"
     assert verified(*got.posts[0], secret=KEY)
+
+
+def test_the_service_tells_of_an_import_that_failed(tmp_path: Path) -> None:
+    (tmp_path / "opened").mkdir()
+    spoilt = tmp_path / "opened" / "notes.h5ad"
+    spoilt.write_bytes(b"not a matrix" * 100)
+    with receiver(KEY) as got:
+        notify = NotifySettings(webhooks=(WebhookSettings(got.url, (KEY,)),))
+        settings = replace(lab_settings(tmp_path / "home", spoilt.parent), notify=notify)
+        with opened(settings, runner=LocalRunner(tmp_path / "runner")) as client:
+            dataset = imported(client, str(spoilt))
+            (said,) = until(lambda: client.list_notifications().notifications, lambda told: bool(sent_of(told)))
+    assert got.ids == [said.id]
+    document = json.loads(got.posts[0][1])
+    assert (document["type"], document["data"]["id"]) == ("import.failed", dataset.id)
+    assert document["data"]["failure"]["code"] == "not-hdf5"
+
+
+def sent_of(told: Sequence[NotificationView]) -> list[str]:
+    return [each.label for it in told for each in it.deliveries if each.state == "sent"]
 
 
 # -- what is decided, and what a crash leaves ------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.policy import default
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,9 +24,10 @@ from jobs.notify.inbox import Inbox
 from jobs.notify.mail import MailChannel
 from jobs.notify.message import compose, one_line
 from jobs.notify.record import import_changed
-from jobs.notify.settings import NotifySettings, SmtpSettings, without_private
+from jobs.notify.settings import PRIVATE, NotifySettings, SmtpSettings, without_private
 from jobs.notify.webhook import signed
 from jobs.reconcile.moves import AUTOMATIC_RETRIES, lose, move, requeue
+from jobs.runners.ray.cluster import environment
 from jobs.state import JobState
 from jobs.views import Failure
 from storage.database import Database
@@ -298,6 +300,13 @@ def test_every_setting_can_be_given_and_no_secret_is_shown() -> None:
     for secret in ("hush", SECRET, "T0P", repr(KEY)):
         assert secret not in repr(settings)
     assert set(without_private({**MAIL, **HOOK, **more})) == {*MAIL, *more} - {"CROSSVIEW_SMTP_PASSWORD"}
+
+
+def test_a_ray_of_ours_learns_none_of_it(tmp_path: Path) -> None:
+    given = {**MAIL, **HOOK, "CROSSVIEW_SMTP_PASSWORD": "hush hush", "CROSSVIEW_S3_SECRET_ACCESS_KEY": "needed there"}
+    passed = environment(given, token_path=tmp_path / "token", mark="m")
+    assert not set(PRIVATE) & set(passed)
+    assert "CROSSVIEW_S3_SECRET_ACCESS_KEY" in passed
 
 
 def test_a_secret_may_be_on_its_way_out_beside_the_new_one() -> None:
