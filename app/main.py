@@ -4,6 +4,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from app.components import inbox
+
 ICON = Path(__file__).with_name("icon.svg")  # drawn here: a Material icon in the tab would be fetched from elsewhere
 st.set_page_config(page_title="CrossView", page_icon=ICON, layout="wide")
 st.navigation(
@@ -16,6 +18,7 @@ st.navigation(
         st.Page("views/jobs.py", title="Jobs", icon=":material/list_alt:", url_path="jobs"),
         st.Page("views/data.py", title="Data", icon=":material/folder_data:", url_path="data"),
         st.Page("views/models.py", title="Models", icon=":material/category:", url_path="models"),
+        st.Page("views/inbox.py", title=inbox.title(), icon=":material/inbox:", url_path="inbox"),
         st.Page("views/job.py", title="Job", icon=":material/fact_check:", url_path="job", visibility="hidden"),
     ],
     position="top",

@@ -240,8 +240,9 @@ def _doctor(a: Arguments) -> int:
         _print(document) if a.json else _lines(intake_lines(document))
         return DONE if document["ok"] else BAD_INPUT
     from jobs.commands.doctor import examine
+    from jobs.commands.notify import send_tests
 
-    checks = examine()
+    checks = send_tests() if a.notify else examine()
     if a.json:
         _print({"ok": all(check.ok for check in checks), "checks": [vars(check) for check in checks]})
     else:
@@ -306,6 +307,7 @@ def _add_running(commands: Any) -> None:
     doctor.add_argument(
         "--intake", nargs="?", const="", metavar="NAME", help="read every hostile file of the corpus (of this name)"
     )
+    doctor.add_argument("--notify", action="store_true", help="instead, send a test message to every address set")
 
 
 def _add_offline(commands: Any) -> None:

@@ -19,6 +19,7 @@ from jobs.views import (
     FeatureHit,
     GenomeView,
     Health,
+    InboxView,
     JobView,
     ModelView,
     PageOf,
@@ -145,6 +146,15 @@ class Client(Protocol):
 
     def training(self, id: str) -> TrainingView:
         """The curve of a training job, while it runs and afterwards."""
+        ...
+
+    # The inbox: ends of jobs and imports.
+    def list_notifications(self, *, limit: int = 50, unread_only: bool = False) -> InboxView:
+        """Newest first."""
+        ...
+
+    def mark_read(self, *, ids: Sequence[str] = (), through: str = "", subject: str = "") -> int:
+        """These, all not newer than `through`, and all about the job or dataset `subject`; how many stay unread."""
         ...
 
     # Results, of SUCCEEDED jobs.

@@ -31,6 +31,7 @@ from jobs.views import (
     FeatureHit,
     GenomeView,
     Health,
+    InboxView,
     JobView,
     ModelView,
     PageOf,
@@ -195,6 +196,14 @@ class HttpClient:
 
     def delete_job(self, id: str) -> ReceiptView:
         return ReceiptView.model_validate(self._send("DELETE", f"jobs/{_part(id)}").json())
+
+    def list_notifications(self, *, limit: int = 50, unread_only: bool = False) -> InboxView:
+        asked = {"limit": limit, "unread": str(unread_only).lower()}
+        return InboxView.model_validate(self._get("notifications", **asked))
+
+    def mark_read(self, *, ids: Sequence[str] = (), through: str = "", subject: str = "") -> int:
+        asked = {"ids": list(ids), "through": through, "subject": subject}
+        return int(self._post("notifications/read", asked)["unread"])
 
     def training(self, id: str) -> TrainingView:
         return TrainingView.model_validate(self._get(f"jobs/{_part(id)}/training"))

@@ -20,6 +20,7 @@ from jobs.views import (
     FeatureHit,
     GenomeView,
     Health,
+    InboxView,
     JobView,
     ModelView,
     PageOf,
@@ -180,6 +181,14 @@ class LocalClient:
     def delete_job(self, id: str) -> ReceiptView:
         with typed_errors():
             return self._service.delete_job(id)
+
+    def list_notifications(self, *, limit: int = 50, unread_only: bool = False) -> InboxView:
+        with typed_errors():
+            return self._service.inbox.newest(limit=limit, unread_only=unread_only)
+
+    def mark_read(self, *, ids: Sequence[str] = (), through: str = "", subject: str = "") -> int:
+        with typed_errors():
+            return self._service.inbox.mark_read(ids=ids, through=through, subject=subject)
 
     def training(self, id: str) -> TrainingView:
         with typed_errors():

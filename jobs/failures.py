@@ -29,6 +29,7 @@ _PATTERNS = (
     re.compile(r"(?i)(?<=x-amz-signature=)[0-9a-f]+"),
     re.compile(r"(?i)(?<=x-amz-credential=)[^&\s'\"]+"),
     re.compile(r"(?i)(?<=x-amz-security-token=)[^&\s'\"]+"),
+    re.compile(r"(?<=whsec_)[A-Za-z0-9+/]+=*"),
     re.compile(r"(?<![A-Z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])"),
     re.compile(
         r"(?i)(?<=secret_access_key=)[^\s,;'\"]+|(?<=aws_secret_access_key=)[^\s,;'\"]+|(?<=password=)[^\s,;&'\"]+"

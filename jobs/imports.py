@@ -27,12 +27,15 @@ from jobs.keeping.gate import Gate
 from jobs.keeping.quota import Quota
 from jobs.mending import ASKED, MendOptions, for_import
 from jobs.models import Models
+from jobs.notify.record import import_changed
 from jobs.settings import Settings
 from storage.files import display_name
 from storage.tables import datasets as table
 from storage.tables.datasets import DatasetRow
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
     from engine.intake.canonical import Summary
     from storage.artifacts import ArtifactStore
     from storage.database import Database
@@ -320,7 +323,11 @@ class Importer:
         return report
 
     def _change(self, row: DatasetRow, **changes: Any) -> None:
-        self.database.write_now(lambda conn: table.change(conn, row.id, from_state="importing", **changes))
+        def write(conn: DuckDBPyConnection) -> None:
+            if table.change(conn, row.id, from_state="importing", **changes):
+                import_changed(conn, row, changes)
+
+        self.database.write_now(write)
 
 
 def _row(source: str, *, name: str, modality: Modality | None, mends: MendOptions | None) -> DatasetRow:

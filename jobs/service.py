@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,10 @@ from jobs.keeping.service import Keeping
 from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
 from jobs.models import Models
+from jobs.notify.channels import channels_of
+from jobs.notify.delivery import Deliverer
+from jobs.notify.inbox import Inbox
+from jobs.notify.message import compose
 from jobs.reconcile.moves import move, requeue, state_of
 from jobs.reconcile.reconciler import Reconciler
 from jobs.results.analysis import AnalysisResults
@@ -31,7 +35,7 @@ from jobs.runners.base import Runner, RunnerUnreachable
 from jobs.settings import Settings
 from jobs.shown import dataset_view, event_view, upload_view
 from jobs.state import TERMINAL, JobState
-from jobs.submitting import Desk, dataset_row, ready_inputs, row_of
+from jobs.submitting import OWNER, Desk, dataset_row, ready_inputs, row_of
 from jobs.training.checkpoints import read_or_none
 from jobs.training.curve import read_curve
 from jobs.version import code_version
@@ -72,6 +76,7 @@ class JobService:
         self.importer.resume()
         self.reconciler.start()
         self.keeping.start()
+        self.deliverer.start()
 
     @cached_property
     def keeping(self) -> Keeping:
@@ -88,11 +93,23 @@ class JobService:
         """What finished analyses say."""
         return AnalysisResults(self.results)
 
+    @cached_property
+    def inbox(self) -> Inbox:
+        """What people were told."""
+        return Inbox(self.database, OWNER)
+
+    @cached_property
+    def deliverer(self) -> Deliverer:
+        """What is sent to them."""
+        its = self.settings.notify
+        return Deliverer(self.database, channels_of(its), its.on, partial(compose, settings=its))
+
     def close(self) -> None:
         """Attempts go on: the next process reads what they said meanwhile."""
         self.keeping.close()
         self.reconciler.stop()
         self.importer.close()
+        self.deliverer.stop()
         self.runner.close()
         self.database.close()
 

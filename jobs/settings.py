@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from engine.errors import BadSetting
 from jobs.fetching import web_rules
+from jobs.notify.settings import NotifySettings
 from jobs.queue.rules import Rules
 from storage.guard import WebRules
 
@@ -63,6 +64,7 @@ class Settings:
     quota_datasets: int | None = None
     retention_days: int | None = None  # of new datasets; None: until somebody deletes them
     result_days: int | None = None  # of finished jobs, from their end on
+    notify: NotifySettings = field(default_factory=NotifySettings)
 
     def __post_init__(self) -> None:
         if self.runner == "ray" and not self.store_is_remote and not is_loopback(urlsplit(self.ray_address).hostname):
@@ -144,6 +146,7 @@ class Settings:
             quota_datasets=_bound(environ, "CROSSVIEW_QUOTA_DATASETS", "datasets", most=1_000_000),
             retention_days=_bound(environ, "CROSSVIEW_RETENTION_DAYS", "days", most=36_500),
             result_days=_bound(environ, "CROSSVIEW_RESULT_DAYS", "days", most=36_500),
+            notify=NotifySettings.from_env(environ),
         )
 
 

@@ -198,6 +198,37 @@ class EventView(View):
     detail: dict[str, Any] = {}
 
 
+class DeliveryView(View):
+    """Where a notification was sent. state: "pending" | "sent" | "gave-up"; error: what the last try failed of."""
+
+    label: str
+    state: str
+    tries: int = 0
+    error: str = ""
+
+
+class NotificationView(View):
+    """That a job or an import ended. event: such as "job.failed"; subject: id of the job or dataset."""
+
+    id: str
+    event: str
+    headline: str
+    subject: str
+    kind: str  # of the job; "import"
+    title: str
+    failure: Failure | None = None
+    moment: datetime
+    read: bool = False
+    deliveries: tuple[DeliveryView, ...] = ()
+
+
+class InboxView(View):
+    """Newest first. unread: of all there are, not only of these."""
+
+    notifications: tuple[NotificationView, ...]
+    unread: int
+
+
 class ArtifactView(View):
     name: str
     bytes: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import present
-from app.components import failure, progress, training
+from app.components import failure, inbox, progress, training
 from app.components.analysis import analysed
 from app.components.finder import finder
 from app.components.joint import seen
@@ -40,6 +40,7 @@ def page() -> None:
     if job is None:
         st.page_link("views/jobs.py", label="See all jobs", icon=":material/list_alt:")
         return
+    inbox.seen(job)
     _header(job)
     if present.tag(job.state).live:
         _living(job)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.commands.analyse import KINDS
+from jobs.commands.inbox import add_inbox
 from jobs.queue.order import Priority
 
 DONE, JOB_FAILED = 0, 3
@@ -20,7 +21,7 @@ Command = Callable[..., Any]
 def add_jobs(commands: Any, command: Command) -> None:
     """Hang `jobs` on the command line. command: (commands, name, run, help) → its parser."""
     jobs = commands.add_parser("jobs", help="jobs of a running CrossView").add_subparsers(
-        dest="what", required=True, metavar="submit|list|show|logs|cancel|retry|wait|delete"
+        dest="what", required=True, metavar="submit|list|show|logs|cancel|retry|wait|inbox|delete"
     )
     submit = command(
         jobs, "submit", _jobs_submit, "send files to be translated, seen together, analysed, or trained on"
@@ -47,6 +48,7 @@ def add_jobs(commands: Any, command: Command) -> None:
     command(jobs, "cancel", _jobs_do("cancel"), "stop it").add_argument("id")
     command(jobs, "retry", _jobs_do("retry"), "run it again").add_argument("id")
     command(jobs, "wait", _jobs_wait, "follow it to its end").add_argument("id")
+    add_inbox(jobs, command, _client)
     command(jobs, "delete", _jobs_delete, "remove it and its results", json=False).add_argument("id")
 
 

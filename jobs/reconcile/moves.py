@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from jobs.notify import record
 from jobs.state import TERMINAL, JobState, check_move
 from jobs.views import Failure
 from storage.tables import jobs as table
@@ -51,7 +52,7 @@ def move(
     moment = moment or utcnow()
     if to in TERMINAL:
         changes.setdefault("finished_at", moment)
-    return table.move(
+    moved = table.move(
         conn,
         id=row.id,
         from_state=row.state,
@@ -61,6 +62,10 @@ def move(
         moment=moment,
         **changes,
     )
+    if moved and to in TERMINAL:
+        failure = changes.get("failure") or (row.failure if to is JobState.FAILED else None)
+        record.job_ended(conn, row, to, failure=failure, moment=moment)
+    return moved
 
 
 def requeue(
@@ -70,6 +75,8 @@ def requeue(
 
     memory_step: doublings of the memory from now on; as before when left out.
     """
+    if automatic or memory_step is not None:
+        record.tried_again(conn, row)
     result = {**(row.result or {}), "automatic_retries": automatic}
     return move(
         conn,

@@ -20,6 +20,7 @@ from typing import Any
 
 from jobs.driver import Stopped, drained, run_attempt
 from jobs.logs import scrub_streams
+from jobs.notify.settings import without_private
 from jobs.runners import memory
 from jobs.runners.base import Capacity, Receipt, RunnerState, RunnerStatus, Task
 from jobs.work import open_store, run_task
@@ -219,7 +220,7 @@ class LocalRunner:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+                env={**without_private(os.environ), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
             )
         # Reaped as soon as it ends, so that a dead process never looks alive; nobody else waits for it.
         threading.Thread(target=child.wait, name=f"reap-{submission}", daemon=True).start()

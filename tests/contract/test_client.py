@@ -13,7 +13,9 @@ import pytest
 from engine.errors import CrossViewError
 from engine.types import Direction, Modality
 from jobs.bootstrap import build_service
+from jobs.cli import main
 from jobs.client import Client
+from jobs.client_http import HttpClient
 from jobs.client_local import LocalClient
 from jobs.keeping.restore import restore
 from jobs.runners.local import LocalRunner
@@ -322,9 +324,40 @@ class TestClient:
         with refused("not-found"):
             client.job(job.id)
 
+    def test_what_ended_is_in_the_inbox_until_it_is_read_or_deleted(self, client: Client, finished: JobView) -> None:
+        told = {each.subject: each for each in client.list_notifications(limit=1_000).notifications}
+        job = told[finished.id]
+        assert (job.event, job.headline, job.title) == ("job.succeeded", "Translation succeeded", "Both ways")
+        upload = client.create_upload(name="notes.h5ad")
+        client.append_upload(upload.id, offset=0, chunks=[b"not a matrix" * 100])
+        client.finish_upload(upload.id)
+        dataset = imported(client, f"upload:{upload.id}")
+        inbox = client.list_notifications(limit=1, unread_only=True)
+        (its,) = inbox.notifications
+        assert (its.event, its.subject, its.title, its.read) == ("import.failed", dataset.id, "notes.h5ad", False)
+        assert its.failure is not None
+        assert its.failure.code == "not-hdf5"
+        assert client.mark_read(ids=[its.id]) == inbox.unread - 1
+        assert client.mark_read(through=its.id) == client.mark_read(subject=finished.id) == 0
+        assert client.list_notifications(unread_only=True).notifications == ()
+        with refused("bad-request"):
+            client.mark_read()
+        client.delete_dataset(dataset.id)
+        assert dataset.id not in {each.subject for each in client.list_notifications().notifications}
+
     def test_the_example_runs_both_ways_with_truth(self, client: Client) -> None:
         job = client.submit_example()
         assert set(job.truth) == set(BOTH)
         assert job.title == "Example: Built cells of three types"
         client.cancel(job.id)
         assert ended(client, job).state in {JobState.CANCELLED, JobState.SUCCEEDED}
+
+
+def test_the_command_line_reads_the_inbox(
+    over_http: HttpClient, finished: JobView, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CROSSVIEW_API_URL", over_http._base)
+    assert main(["jobs", "inbox", "--read"]) == 0
+    assert f"Translation succeeded: Both ways  ({finished.id})" in capsys.readouterr().out
+    assert main(["jobs", "inbox", "--unread", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"notifications": [], "unread": 0}

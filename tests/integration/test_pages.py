@@ -12,10 +12,13 @@ from streamlit.testing.v1 import AppTest
 
 from jobs.bootstrap import running
 from jobs.client import Client
+from jobs.client_local import LocalClient
 from jobs.names import Direction
 from jobs.spec import TranslateSpec
 from jobs.state import JobState
 from jobs.views import DatasetView, JobView
+from storage.tables import notifications
+from storage.tables.notifications import NotificationRow
 from tests.labs import MODEL, build_catalog, ended, imported, lab_settings
 
 pytestmark = pytest.mark.slow
@@ -207,3 +210,37 @@ def test_models_say_what_they_know_and_what_they_are_not_for(lab: Client) -> Non
     said = words(page)
     assert "Built cells of three types" in said
     assert "Anything else." in said
+
+
+def test_the_inbox_tells_what_ended_and_is_done_with_what_was_read(lab: Client, done: JobView) -> None:
+    for each in lab.list_notifications(unread_only=True).notifications:
+        lab.mark_read(ids=[each.id])
+    tell(lab, "msg_job", event="job.succeeded", subject=done.id, kind="translate", title="Told *of*")
+    failure = {"code": "not-hdf5", "message": "This is <no> file.", "hint": "Bring another."}
+    for n in range(2):
+        tell(lab, f"msg_{n}", event="import.failed", subject=f"ds-{n}", kind="import", title="a", failure=failure)
+    page = at("inbox")
+    assert page.session_state["inbox-unread"] == 3
+    said = words(page)
+    for part in ("Translation succeeded** · Told \\*of\\*", "could not be brought in", "This is <no> file.", "unread"):
+        assert part in said
+    page.button(key="read-msg_1").click()
+    checked(page.run())
+    assert page.session_state["inbox-unread"] == 2
+    page.switch_page("views/job.py")
+    page.query_params["id"] = done.id
+    checked(page.run())  # who looks at a job knows how it ended
+    assert page.session_state["inbox-unread"] == lab.list_notifications().unread == 1
+    page.switch_page("views/inbox.py")
+    page.query_params["show"] = "Unread"
+    assert "Told" not in words(checked(page.run()))
+    page.button(key="read-all").click()
+    checked(page.run())
+    assert "Everything is read." in words(page)
+    assert lab.list_notifications().unread == 0
+
+
+def tell(lab: Client, id: str, **said: Any) -> None:
+    """As when something ends, without the wait."""
+    assert isinstance(lab, LocalClient)
+    lab._service.database.write_now(lambda conn: notifications.insert(conn, NotificationRow(id=id, **said)))

@@ -22,6 +22,8 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 
+from jobs.notify.settings import without_private
+
 STORE_BYTES = 200 * 2**20  # only references travel  # ours
 MARK = "CROSSVIEW_RAY_MARK"  # in the environment of everything that belongs to one Ray of ours
 PORTS = (
@@ -145,7 +147,7 @@ class LocalRay:
 
 def environment(base: Mapping[str, str], *, token_path: Path, mark: str) -> dict[str, str]:
     """The environment of a Ray of ours: another Ray's variables must not leak into it."""
-    kept = {name: value for name, value in base.items() if not name.startswith("RAY_")}
+    kept = {name: value for name, value in without_private(base).items() if not name.startswith("RAY_")}
     metrics = free_ports(2)
     return {
         **kept,
