@@ -48,6 +48,7 @@ ANALYSES: Mapping[str, str] = {
     "trajectory": "Trajectory",
     "activity": "Gene activity",
 }
+ON_ITS_WAY = (JobState.QUEUED, JobState.SUBMITTED, JobState.RUNNING)
 Inputs = Mapping[Modality, DatasetRow]
 PairedSpec = TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec
 ALIKE = (  # of the same, the same speed
@@ -145,10 +146,10 @@ class Desk:
                 "seconds": view.seconds,
             },
         )
-        self.database.write_now(lambda conn: job_table.insert(conn, row))
+        id = self.database.write_now(lambda conn: _insert_once(conn, row, fresh=fresh))
         self.wake()
         with self.database.read() as conn:
-            return view_of(conn, row_of(conn, row.id))
+            return view_of(conn, row_of(conn, id))
 
     def _answered(self, key: str) -> JobRow | None:
         """The finished job of this key; a training whose model was deleted since is no answer."""
@@ -263,6 +264,16 @@ def row_of(conn: DuckDBPyConnection, id: str) -> JobRow:
     if row is None:
         raise NotFound(f"There is no job {id[:80]!r}.", hint="It may have been deleted.")
     return row
+
+
+def _insert_once(conn: DuckDBPyConnection, row: JobRow, *, fresh: bool) -> str:
+    """The id of the new job, or of the one that is on its way to the same answer: asking twice is asking once."""
+    same = (
+        None if fresh else job_table.find_same(conn, cache_key=str(row.cache_key), owner=row.owner, states=ON_ITS_WAY)
+    )
+    if same is None:
+        job_table.insert(conn, row)
+    return same.id if same else row.id
 
 
 def view_of(conn: DuckDBPyConnection, row: JobRow) -> JobView:
