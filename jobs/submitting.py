@@ -268,9 +268,8 @@ def row_of(conn: DuckDBPyConnection, id: str) -> JobRow:
 
 def _insert_once(conn: DuckDBPyConnection, row: JobRow, *, fresh: bool) -> str:
     """The id of the new job, or of the one that is on its way to the same answer: asking twice is asking once."""
-    same = (
-        None if fresh else job_table.find_same(conn, cache_key=str(row.cache_key), owner=row.owner, states=ON_ITS_WAY)
-    )
+    waiting = [] if fresh else job_table.find(conn, owner=row.owner, states=ON_ITS_WAY, limit=10_000)
+    same = next((job for job in waiting if job.cache_key == row.cache_key and not job.cancel_requested), None)
     if same is None:
         job_table.insert(conn, row)
     return same.id if same else row.id

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from jobs import layout
 from jobs.failures import failure_of
 from jobs.reconcile import orders, outbox
-from jobs.reconcile.moves import backoff_s, lose, move, state_of
+from jobs.reconcile.moves import PASSING, backoff_s, lose, move, state_of
 from jobs.runners.base import Runner, RunnerState, RunnerUnreachable
 from jobs.spec import model_digest, read_spec
 from jobs.state import ACTIVE, TERMINAL, JobState
@@ -39,8 +39,8 @@ STOP_AFTER_S = 10.0  # from the cancel mark to asking the runner  # ours
 FORCE_AFTER_S = 40.0  # and to insisting  # ours
 TELL_EVERY_S = 60.0  # that the runner is away: a log is read, not filled  # ours
 WAITING = frozenset({RunnerState.PENDING, RunnerState.RUNNING})
-TRANSIENT = frozenset({"source-unreachable", "store-full"})  # the store may be back in a minute
 ALL = 10_000
+Unread = Callable[["ArtifactStore", "JobRow"], list[outbox.Event]]
 
 
 @dataclass
@@ -125,7 +125,7 @@ class Reconciler:
         except RunnerUnreachable:
             raise
         except Exception as error:
-            if isinstance(error, StorageError) and error.code in TRANSIENT:
+            if isinstance(error, StorageError) and error.code in PASSING:
                 raise
             self._fail(row, error)
             return
@@ -160,6 +160,9 @@ class Reconciler:
             self._press(here)
         if (utcnow() - (here.heartbeat_at or here.updated_at)).total_seconds() < QUIET_S:
             return
+        if (found := self._pull(here, unread=outbox.past_gaps)) is None:
+            return
+        here = found
         assert here.ray_submission is not None  # set with SUBMITTED
         try:
             status = self.runner.status(here.ray_submission)
@@ -176,9 +179,9 @@ class Reconciler:
         if there is not None:
             self._vanished(there, f"the runner says {status.state}: {status.message}".rstrip(": "))
 
-    def _pull(self, row: JobRow) -> JobRow | None:
+    def _pull(self, row: JobRow, *, unread: Unread = outbox.unread) -> JobRow | None:
         """Applies the outbox; the row as it is then, or None once this attempt has ended."""
-        while events := outbox.unread(self.store, row):
+        while events := unread(self.store, row):
             self.database.write_now(partial(outbox.apply, id=row.id, attempt=row.attempt, events=events))
             with self.database.read() as conn:
                 after = table.get(conn, row.id)

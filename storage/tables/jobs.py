@@ -103,17 +103,6 @@ def find_finished(conn: DuckDBPyConnection, *, cache_key: str, owner: str, state
     return found[0] if found else None
 
 
-def find_same(conn: DuckDBPyConnection, *, cache_key: str, owner: str, states: Iterable[str]) -> JobRow | None:
-    """The oldest job of this owner that asks the same question, stands in one of these states and is not cancelled."""
-    wanted = [str(state) for state in states]
-    tail = (
-        f"where cache_key = ? and owner = ? and not cancel_requested and state in ({', '.join('?' for _ in wanted)}) "
-        "order by submitted_at, id limit 1"
-    )
-    found = rows.select(conn, JobRow, tail, [cache_key, owner, *wanted])
-    return found[0] if found else None
-
-
 def queue_position(conn: DuckDBPyConnection, id: str, *, state: str = "QUEUED") -> int | None:
     """1 for the job that comes next; None when it does not wait."""
     line = conn.execute(

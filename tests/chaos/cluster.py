@@ -35,6 +35,7 @@ QUICK = {
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "5000",
     "RAY_health_check_failure_threshold": "3",
+    "RAY_worker_niceness": "0",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "15",
 }
 
