@@ -28,7 +28,8 @@ BOTH = tuple(Direction)
 class Plan:
     """faults: names in order, each once, and then no more; empty: at random until the jobs have ended.
 
-    gap_s: between two faults on average. hours: for the stream of jobs at most.
+    gap_s: between two faults on average. hours: for the stream of jobs at most. ways: as the Stream's.
+    at_once: jobs that have not ended. jobs_at_once: of them in Ray's hands.
     """
 
     jobs: int = 200
@@ -41,6 +42,8 @@ class Plan:
     faults: tuple[str, ...] = ()
     twice: float = 0.08
     cancelled: float = 0.12
+    ways: tuple[str, ...] = ()
+    jobs_at_once: int = 3
     base: str = "/tmp"
 
 
@@ -88,7 +91,7 @@ def run(plan: Plan, *, say: Say = print) -> Figures:
     """Starts a site of its own and leaves nothing behind."""
     figures = Figures()
     began = time.monotonic()
-    with site(s3=plan.s3, base=plan.base) as here:
+    with site(s3=plan.s3, jobs_at_once=plan.jobs_at_once, base=plan.base) as here:
         say(f"{'S3' if plan.s3 else 'Local'} store, two Ray nodes, home {_disk(here)}.")
         with here.client() as client:
             specs = _specs(client, plan.specs)
@@ -152,11 +155,14 @@ def _disturbed(here: Site, plan: Plan, specs: Sequence[TranslateSpec], say: Say)
         at_once=plan.at_once,
         twice=plan.twice,
         cancelled=plan.cancelled,
+        ways=plan.ways,
     )
     storm = Storm(here, plan, random.Random(plan.seed + 1), say)
     with here.watched():
         thread = threading.Thread(target=storm.run, name="storm", daemon=True)
         thread.start()
+        if plan.faults:
+            stream.more = thread.is_alive
         stream.run(seconds=plan.hours * 3600)
         storm.stop()
         thread.join()
@@ -171,6 +177,7 @@ def _audit(figures: Figures, here: Site, stream: Stream, undisturbed: dict[str, 
         afterwards = [told.spec for told in stream.told.values() if told.spec.digest not in undisturbed]
         undisturbed |= _measure(client, afterwards)
         audit.audit_api(figures, client, stream.told, undisturbed)
+        audit.audit_store(figures, here, client)
     audit.audit_processes(figures, here)
     here.stop_server()
     for node in here.cluster.both():

@@ -170,7 +170,7 @@ class S3:
 
 
 @contextmanager
-def site(*, s3: bool, jobs_at_once: int = 4, base: str = "/tmp", second: bool = True) -> Iterator[Site]:
+def site(*, s3: bool, jobs_at_once: int = 3, base: str = "/tmp") -> Iterator[Site]:
     """Started and answering; ended, unmounted and removed afterwards, whatever happened."""
     root = Path(tempfile.mkdtemp(prefix="cvc-", dir=base))
     mark = uuid.uuid4().hex

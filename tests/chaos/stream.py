@@ -53,7 +53,10 @@ class Told:
 
 @dataclass
 class Stream:
-    """wanted: jobs in all, at_once: of them not ended. twice: share sent by two clients at the same moment."""
+    """wanted: jobs in all, and more of them while `more` says so. at_once: of them not ended.
+
+    ways: of the first jobs: once, twice (by two clients at the same moment) or cancel; the others by these shares.
+    """
 
     url: str
     rng: random.Random
@@ -62,6 +65,8 @@ class Stream:
     at_once: int = 6
     twice: float = 0.08
     cancelled: float = 0.12
+    ways: Sequence[str] = ()
+    more: Callable[[], bool] = lambda: False
     told: dict[str, Told] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
@@ -73,26 +78,35 @@ class Stream:
         with HttpClient(self.url) as client:
             while not self.done and time.monotonic() < end and not self.enough.is_set():
                 waiting = [told for told in self.told.values() if not told.final]
-                if len(self.told) < self.wanted and len(waiting) < self.at_once:
+                if self._wants_more() and len(waiting) < self.at_once:
                     self._submit(client, len(self.told))
                 self._look(client)
                 time.sleep(LOOK_S)
 
     @property
     def done(self) -> bool:
-        return len(self.told) >= self.wanted and all(told.final for told in self.told.values())
+        return not self._wants_more() and all(told.final for told in self.told.values())
+
+    def _wants_more(self) -> bool:
+        return len(self.told) < self.wanted or (self.more() and len(self.told) < 4 * self.wanted)
 
     # -- submitting --------------------------------------------------------------------------------------------------
 
     def _submit(self, client: HttpClient, number: int) -> None:
-        dice, spec, title = self.rng.random(), self.rng.choice(list(self.specs)), f"chaos-{number:04d}"
-        if dice < self.twice:
+        way, spec, title = self._way(number), self.rng.choice(list(self.specs)), f"chaos-{number:04d}"
+        if way == "twice":
             self._submit_twice(spec.model_copy(update={"seed": 10_000 + number}), title)
             return
         job = self._persist(lambda: self._once(client, spec, title))
-        told = self.told.setdefault(job.id, Told(job.id, spec))
-        if dice > 1 - self.cancelled:
-            told.how, told.cancel_at = "cancel", self.rng.choice(("translate", "score", "publish", "publish"))
+        told = self.told.setdefault(job.id, Told(job.id, spec, way))
+        if way == "cancel":
+            told.cancel_at = self.rng.choice(("translate", "score", "publish", "publish"))
+
+    def _way(self, number: int) -> str:
+        dice = self.rng.random()
+        if number < len(self.ways):
+            return self.ways[number]
+        return "twice" if dice < self.twice else "cancel" if dice > 1 - self.cancelled else "once"
 
     def _once(self, client: HttpClient, spec: TranslateSpec, title: str) -> JobView:
         """A client whose answer was lost asks first whether it was heard."""
