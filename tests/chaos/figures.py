@@ -32,6 +32,7 @@ from tests.chaos.stream import Told
 from tests.labs import until
 
 NOBODY = b"job-" + b"0" * 12
+SHOWN = 8  # of each kind
 Digests = Mapping[str, str]
 
 
@@ -43,10 +44,11 @@ class Figures:
     problems: list[str] = field(default_factory=list)
 
     def check(self, what: str, wrong: Iterable[str], *, of: int | None = None) -> None:
-        """The number of what is wrong, each as a problem."""
+        """The number of what is wrong, and the first of it as problems."""
         found = list(wrong)
         self.numbers[what] = len(found) if of is None else f"{len(found)} of {of}"
-        self.problems += [f"{what}: {each}" for each in found]
+        self.problems += [f"{what}: {each}" for each in found[:SHOWN]]
+        self.problems += [f"{what}: and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
 
     def markdown(self) -> str:
         lines = ["| figure | value |", "|---|---|"]
