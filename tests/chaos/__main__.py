@@ -22,6 +22,9 @@ def main() -> int:
     parser.add_argument("--faults", default="", help=f"only these, each once, by commas: {', '.join(FAULTS)}")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "figures", help="folder of the figures")
     given = parser.parse_args()
+    faults = tuple(name.strip() for name in given.faults.split(",") if name.strip())
+    if unknown := set(faults) - set(FAULTS):
+        parser.error(f"there is no fault {', '.join(sorted(unknown))}")
     plan = Plan(
         jobs=given.jobs,
         seed=given.seed,
@@ -29,7 +32,7 @@ def main() -> int:
         at_once=given.at_once,
         gap_s=given.gap,
         hours=given.hours,
-        faults=tuple(name.strip() for name in given.faults.split(",") if name.strip()),
+        faults=faults,
     )
     figures = run(plan, say=lambda line: print(line, flush=True))
     write(figures, given.out)
