@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -34,6 +35,8 @@ def main() -> int:
         hours=given.hours,
         faults=faults,
     )
+    # Told to end, it ends what it started as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     figures = run(plan, say=lambda line: print(line, flush=True))
     write(figures, given.out)
     print(figures.markdown())
