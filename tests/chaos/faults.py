@@ -131,9 +131,9 @@ def driver_beside_successor(site: Site, rng: random.Random) -> str | None:
 def clock_skewed(site: Site, rng: random.Random) -> str | None:
     """Drivers and workers that start in the next seconds live an hour off."""
     shift_s = rng.choice((-3600.0, 3600.0))
-    site.clock.set(shift_s)
+    site.shims.shift(shift_s)
     time.sleep(rng.uniform(6, 12))
-    site.clock.set(0.0)
+    site.shims.shift(0.0)
     return f"clocks {shift_s:+.0f} s"
 
 
@@ -165,14 +165,17 @@ def event_dropped(site: Site, rng: random.Random) -> str | None:
 
 def disk_filled(site: Site, rng: random.Random) -> str | None:
     """Nothing can be written to the home, nor to a store in it, for some seconds."""
+    seconds = rng.uniform(4, 10)
     if not site.mounted:
-        return None
+        site.shims.fill(True)
+        time.sleep(seconds)
+        site.shims.fill(False)
+        return f"ENOSPC from every open for {seconds:.1f} s"
     filler = site.home / "filler"
     try:
         with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
             while (free := shutil.disk_usage(site.home).free) > LEFT_BYTES:
                 file.write(b"\0" * min(free - LEFT_BYTES // 2, 2**22))
-        seconds = rng.uniform(4, 10)
         time.sleep(seconds)
     finally:
         filler.unlink(missing_ok=True)

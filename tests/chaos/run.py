@@ -115,7 +115,7 @@ def run(plan: Plan, *, say: Say = print) -> Figures:
 
 
 def _disk(here: Site) -> str:
-    return "a small tmpfs" if here.mounted else "a folder (no disk may be mounted here: it is not filled)"
+    return "a small tmpfs" if here.mounted else "a folder, ENOSPC by a shim (no disk may be mounted here)"
 
 
 def _specs(client: HttpClient, count: int) -> list[TranslateSpec]:

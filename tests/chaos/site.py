@@ -24,8 +24,8 @@ from jobs.runners.ray.cluster import marked
 from jobs.settings import REPOSITORY
 from storage.artifacts import ArtifactStore, store_from_uri
 from tests import s3server
-from tests.chaos.clock import Clock
 from tests.chaos.cluster import Cluster
+from tests.chaos.shims import Shims
 from tests.labs import build_catalog, free_port, until
 
 MARK = "CROSSVIEW_CHAOS_MARK"  # in the environment of all that one run starts
@@ -45,7 +45,7 @@ class Site:
     url: str
     environ: dict[str, str] = field(repr=False)
     cluster: Cluster
-    clock: Clock
+    shims: Shims
     s3: S3 | None = None
     server: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     restarts: dict[str, int] = field(default_factory=dict)
@@ -181,7 +181,7 @@ def site(*, s3: bool, jobs_at_once: int = 3, base: str = "/tmp") -> Iterator[Sit
         (root / "tmp").mkdir()
         mounted = _mount(root / "home")
         catalog = build_catalog(root / "catalog")
-        clock = Clock(root / "clock")
+        shims = Shims(root / "shims", disk=not mounted)
         environ = _environ(root, catalog, mark, jobs_at_once)
         store_uri = f"s3://{BUCKET}/lab" if s3 else str(root / "home" / "store")
         server = None
@@ -197,12 +197,13 @@ def site(*, s3: bool, jobs_at_once: int = 3, base: str = "/tmp") -> Iterator[Sit
                 "CROSSVIEW_S3_SECRET_ACCESS_KEY": server.server.secret_key,
             }
         environ["CROSSVIEW_STORE"] = store_uri
-        nodes = {**environ, "PYTHONPATH": os.pathsep.join([str(clock.folder), environ["PYTHONPATH"]])}
-        cluster = Cluster.plan(root, nodes)
+        shimmed = {"PYTHONPATH": os.pathsep.join([str(shims.folder), environ["PYTHONPATH"]])}
+        cluster = Cluster.plan(root, {**environ, **shimmed})
+        environ |= {} if mounted else shimmed
         environ |= {"CROSSVIEW_RAY_ADDRESS": cluster.address, "CROSSVIEW_RAY_TOKEN_PATH": str(cluster.token)}
         port = free_port()
         environ["CROSSVIEW_PORT"] = str(port)
-        made = Site(root, store_uri, mounted, mark, f"http://127.0.0.1:{port}", environ, cluster, clock, server)
+        made = Site(root, store_uri, mounted, mark, f"http://127.0.0.1:{port}", environ, cluster, shims, server)
         made.start_server()
         cluster.start_head()
         cluster.start_second()
