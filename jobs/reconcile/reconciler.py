@@ -198,6 +198,8 @@ class Reconciler:
         else:
             log.warning("Job %s, attempt %d was lost: %s", row.id, row.attempt, reason)
             self.database.write_now(lambda conn: lose(conn, row, reason=reason))
+            with contextlib.suppress(StorageError):  # who still works there holds a place until the successor begins
+                self._mark(row)
 
     def _press(self, row: JobRow) -> None:
         """The mark first; then the runner is asked, and at last told."""

@@ -36,6 +36,7 @@ QUICK = {
     "RAY_health_check_timeout_ms": "5000",
     "RAY_health_check_failure_threshold": "3",
     "RAY_worker_niceness": "0",
+    "RAY_num_workers_soft_limit": "3",  # idle workers that are kept: those of each job that runs
     "RAY_gcs_rpc_server_reconnect_timeout_s": "15",
 }
 

@@ -43,7 +43,7 @@ class Plan:
     twice: float = 0.08
     cancelled: float = 0.12
     ways: tuple[str, ...] = ()
-    jobs_at_once: int = 3
+    jobs_at_once: int = 2
     base: str = "/tmp"
 
 

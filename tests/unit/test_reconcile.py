@@ -307,6 +307,8 @@ def test_an_attempt_that_is_gone_without_a_word_is_lost_and_queued_again(scene: 
     row = scene.row()
     assert (row.state, row.attempt, row.last_event) == (JobState.QUEUED, 2, 0)
     assert scene.moves()[-2:] == ["LOST", "QUEUED"]
+    assert scene.store.exists(layout.cancel_mark("job-1", 1))  # should it live after all, it need not work on
+    assert not scene.store.exists(layout.cancel_mark("job-1", 2))
 
 
 def test_the_retry_waits_before_it_is_submitted(scene: Scene) -> None:
