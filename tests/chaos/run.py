@@ -44,7 +44,6 @@ class Plan:
     cancelled: float = 0.12
     ways: tuple[str, ...] = ()
     jobs_at_once: int = 2
-    base: str = "/tmp"
 
 
 @dataclass
@@ -91,7 +90,7 @@ def run(plan: Plan, *, say: Say = print) -> Figures:
     """Starts a site of its own and leaves nothing behind."""
     figures = Figures()
     began = time.monotonic()
-    with site(s3=plan.s3, jobs_at_once=plan.jobs_at_once, base=plan.base) as here:
+    with site(s3=plan.s3, jobs_at_once=plan.jobs_at_once) as here:
         say(f"{'S3' if plan.s3 else 'Local'} store, two Ray nodes, home {_disk(here)}.")
         with here.client() as client:
             specs = _specs(client, plan.specs)
@@ -109,6 +108,7 @@ def run(plan: Plan, *, say: Say = print) -> Figures:
         }
         figures.check("promises broken in what clients saw", stream.problems)
         figures.check("faults that did not work", storm.broken)
+        figures.numbers["starts that were tried again"] = len(here.troubles)
         _audit(figures, here, stream, undisturbed, say)
     figures.numbers["minutes"] = round((time.monotonic() - began) / 60, 1)
     return figures

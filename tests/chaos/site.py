@@ -170,9 +170,9 @@ class S3:
 
 
 @contextmanager
-def site(*, s3: bool, jobs_at_once: int = 3, base: str = "/tmp") -> Iterator[Site]:
+def site(*, s3: bool, jobs_at_once: int) -> Iterator[Site]:
     """Started and answering; ended, unmounted and removed afterwards, whatever happened."""
-    root = Path(tempfile.mkdtemp(prefix="cvc-", dir=base))
+    root = Path(tempfile.mkdtemp(prefix="cvc-", dir="/tmp" if Path("/tmp").is_dir() else None))
     mark = uuid.uuid4().hex
     mounted = False
     made: Site | None = None

@@ -13,6 +13,7 @@ from typing import TypeVar
 from engine.errors import CrossViewError
 from jobs.client_http import HttpClient
 from jobs.errors import Conflict, NotFound
+from jobs.failures import INTERNAL
 from jobs.spec import TranslateSpec
 from jobs.state import TERMINAL, JobState
 from jobs.views import EventView, JobView
@@ -21,17 +22,7 @@ T = TypeVar("T")
 LOOK_S = 0.4
 PERSON_RETRIES = 3  # of a job that was lost, or failed of something its hint says may pass
 PASSING = frozenset({"store-full", "disk-full", "source-unreachable", "worker-died"})
-AWAY = frozenset(
-    {
-        "unreachable",
-        "database-closed",
-        "database-broken",
-        "store-full",
-        "disk-full",
-        "source-unreachable",
-        "internal-error",
-    }
-)
+AWAY = frozenset({"unreachable", "database-closed", "database-broken", "store-full", "disk-full", "source-unreachable"})
 
 
 @dataclass
@@ -70,13 +61,12 @@ class Stream:
     told: dict[str, Told] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
-    enough: threading.Event = field(default_factory=threading.Event)
 
     def run(self, *, seconds: float) -> None:
         """Until all jobs have ended, or the time is over."""
         end = time.monotonic() + seconds
         with HttpClient(self.url) as client:
-            while not self.done and time.monotonic() < end and not self.enough.is_set():
+            while not self.done and time.monotonic() < end:
                 waiting = [told for told in self.told.values() if not told.final]
                 if self._wants_more() and len(waiting) < self.at_once:
                     self._submit(client, len(self.told))
@@ -139,9 +129,9 @@ class Stream:
             try:
                 return ask()
             except CrossViewError as error:
-                if error.code not in AWAY:
+                self._heard(error)
+                if error.code not in (*AWAY, INTERNAL):
                     raise
-                self.counts[f"asked again: {error.code}"] += 1
                 time.sleep(0.3)
 
     # -- looking -----------------------------------------------------------------------------------------------------
@@ -156,9 +146,14 @@ class Stream:
                 self.problems.append(f"{told.id} was accepted and is not known any more")
                 return
             except CrossViewError as error:
-                if error.code not in AWAY:
-                    self.problems.append(f"{told.id}: {error.code}: {error.message}")
+                self._heard(error)
                 return
+
+    def _heard(self, error: CrossViewError) -> None:
+        """Somebody who is away is asked again; any other refusal is told as well."""
+        self.counts[f"asked again: {error.code}"] += 1
+        if error.code not in AWAY:
+            self.problems.append(f"{error.code}: {error.message}")
 
     def _remember(self, told: Told, events: Sequence[EventView]) -> None:
         for event in events:
