@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,9 +71,7 @@ def s3_server(tmp: Path, *, bucket: str = "cells", attempts: int = 3) -> Iterato
             server.client.close()
             process.kill()  # not terminate: it would wait half a minute for its parts, and the data is thrown away
             process.wait()
-            for port in ports:
-                for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # where the server puts them, always
-                    left.unlink(missing_ok=True)
+            remove_sockets(ports)
     log = (tmp / f"s3-{attempts - 1}" / "log").read_text(errors="replace")
     raise RuntimeError(f"The S3 server did not start:\n{log[-2000:]}")
 
@@ -119,6 +117,12 @@ def ready(process: subprocess.Popen[bytes], server: S3Server, bucket: str) -> bo
             return True
         time.sleep(0.2)
     return False
+
+
+def remove_sockets(ports: Iterable[int]) -> None:
+    for port in ports:
+        for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # where the server puts them, always
+            left.unlink(missing_ok=True)
 
 
 def free_ports(count: int = len(_PORTS)) -> list[int]:

@@ -133,6 +133,15 @@ class Site:
         with self.client() as client:
             until(lambda: client.health().nodes, lambda count: count == 2, seconds=60)
 
+    def reap(self) -> None:
+        """What was ended and started by us."""
+        started = [self.server, *(node.process for node in self.cluster.both()), self.s3.process if self.s3 else None]
+        for process in started:
+            if process is not None:
+                process.wait(30)
+        if self.s3 is not None:
+            s3server.remove_sockets(self.s3.ports)
+
     def members(self) -> set[psutil.Process]:
         """All that carries the mark of this run."""
         return marked(self.mark, variable=MARK)
@@ -211,9 +220,9 @@ def site(*, s3: bool, jobs_at_once: int) -> Iterator[Site]:
         made.restarts.clear()
         yield made
     finally:
-        if made is not None and made.s3 is not None and made.s3.alive:
-            made.s3.kill()
         _end_all(mark)
+        if made is not None:
+            made.reap()
         if mounted:
             subprocess.run(["umount", "-l", str(root / "home")], check=False)
         shutil.rmtree(root, ignore_errors=True)
