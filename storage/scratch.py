@@ -41,23 +41,52 @@ def own_folder(base: Path) -> Iterator[Path]:
     """A folder under `base` while the context lasts; nobody sweeps it before this process ends."""
     base.mkdir(parents=True, exist_ok=True, mode=0o700)
     sweep(base)
-    with tempfile.TemporaryDirectory(dir=base, prefix=f"{os.getpid()}-", ignore_cleanup_errors=True) as folder:
-        descriptor = os.open(Path(folder) / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield Path(folder)
-        finally:
-            os.close(descriptor)
+    while True:
+        folder = Path(tempfile.mkdtemp(dir=base, prefix=f"{os.getpid()}-"))
+        descriptor = _locked(folder)
+        if descriptor is not None:
+            break
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _locked(folder: Path) -> int | None:
+    """The lock of a new folder; None where a sweeper took it for abandoned in the moment before."""
+    try:
+        descriptor = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+    except FileNotFoundError:
+        return None
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    if os.fstat(descriptor).st_nlink:
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def sweep(base: Path) -> int:
     """How many folders of dead processes went."""
-    swept = 0
-    for folder in base.iterdir() if base.is_dir() else ():
-        if folder.is_dir() and _is_abandoned(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-            swept += 1
-    return swept
+    return sum(_removed(folder) for folder in (base.iterdir() if base.is_dir() else ()) if folder.is_dir())
+
+
+def _removed(folder: Path) -> bool:
+    """Whether the folder was nobody's; its lock is held until it is gone."""
+    try:
+        if time.time() - folder.stat().st_mtime < BEING_MADE_S and not (folder / LOCK).exists():
+            return False
+        descriptor = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError:
+        return False  # gone meanwhile, or not ours
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -87,21 +116,3 @@ def sweep_files(folder: Path, *, older_s: float = OLD_S) -> int:
                     path.unlink()
             swept += 1
     return swept
-
-
-def _is_abandoned(folder: Path) -> bool:
-    try:
-        if time.time() - folder.stat().st_mtime < BEING_MADE_S and not (folder / LOCK).exists():
-            return False
-        descriptor = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-    except OSError:
-        return False  # gone meanwhile, or not ours
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    else:
-        return True
-    finally:
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
