@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -c infra/constra
 STAMP := $(VENV)/.stamp
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help setup up demo test lint format bench pretrained gene-models clean
+.PHONY: help setup up demo test chaos lint format bench pretrained gene-models clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make test    set up and run the tests"
 	@echo "make lint    ruff, mypy and import-linter"
 	@echo "make bench   the benchmarks"
+	@echo "make chaos   200 jobs while workers, nodes, S3, disk and the server itself fail (long)"
 	@echo "make setup   only set up .venv from infra/constraints.txt"
 
 setup: $(STAMP)
@@ -40,6 +41,10 @@ test: setup
 	@said=$$(mktemp) && { $(BIN)/python -m pytest -m "not ($(LOUD))" >$$said 2>&1 & quiet=$$!; \
 	$(BIN)/python -m pytest -m "$(LOUD)"; loud=$$?; \
 	wait $$quiet; quiet=$$?; cat $$said; rm -f $$said; [ $$loud -eq 0 ] && [ $$quiet -eq 0 ]; }
+
+# Kills, freezes and fills what it started itself, and counts what is left of the promises.
+chaos: setup
+	$(BIN)/python -m tests.chaos --jobs 200 --seed 0
 
 lint: setup
 	$(BIN)/ruff check .

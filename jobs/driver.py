@@ -92,7 +92,7 @@ class Outbox:
         """The outbox and the kind of its last event; an attempt started twice goes on where it was."""
         keys = store.list(layout.events(job, attempt))
         kind = json.loads(store.get_bytes(keys[-1])).get("kind", "") if keys else ""
-        return cls(store, job, attempt, number=len(keys)), kind
+        return cls(store, job, attempt, number=layout.number_of(keys[-1]) if keys else 0), kind
 
     def write(self, kind: str, **fields: Any) -> None:
         """Raises OutboxTaken when another writer was there first."""

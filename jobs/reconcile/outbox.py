@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from jobs import layout
 from jobs.failures import scrub
-from jobs.reconcile.moves import fail, move, state_of, stopped
+from jobs.reconcile.moves import PASSING, fail, lose, move, state_of, stopped
 from jobs.state import TERMINAL, JobState
 from jobs.views import Failure
 from storage.errors import ArtifactMissing
@@ -38,10 +39,27 @@ GARBLED = Failure(
 )
 
 
-def unread(store: ArtifactStore, row: JobRow) -> list[Event]:
+def past_gaps(store: ArtifactStore, row: JobRow) -> list[Event]:
+    """What lies behind events that the store lost, each gap as an event of its own; empty where none is missing.
+
+    A number is written once the one before it lies there: what is missing in between never comes.
+    """
+    keys = store.list(layout.events(row.id, row.attempt))
+    later = [n for key in keys if (n := layout.number_of(key)) > row.last_event][:AT_ONCE]
+    found: list[Event] = []
+    last = row.last_event
+    for number in later:
+        if number > last + 1:
+            found.append({"kind": "gap", "n": number - 1, "missing": number - 1 - last})
+        found += unread(store, replace(row, last_event=number - 1), at_most=1)
+        last = number
+    return found if any(event["kind"] == "gap" for event in found) else []
+
+
+def unread(store: ArtifactStore, row: JobRow, *, at_most: int | None = None) -> list[Event]:
     """The events of this attempt that were not applied yet. Numbers have no gaps: the first missing one is the end."""
     found: list[Event] = []
-    for number in range(row.last_event + 1, row.last_event + 1 + AT_ONCE):
+    for number in range(row.last_event + 1, row.last_event + 1 + (at_most or AT_ONCE)):
         try:
             document = json.loads(store.get_bytes(layout.event(row.id, row.attempt, number)))
         except ArtifactMissing:
@@ -103,6 +121,10 @@ def _stage(conn: DuckDBPyConnection, row: JobRow, event: Event) -> None:
 
 def _log(conn: DuckDBPyConnection, row: JobRow, event: Event) -> None:
     _record(conn, row, event, {"line": scrub(str(event.get("line", "")))[:2_000]})
+
+
+def _gap(conn: DuckDBPyConnection, row: JobRow, event: Event) -> None:
+    _record(conn, row, event, {"missing": _whole(event.get("missing"))})
 
 
 def _note(conn: DuckDBPyConnection, row: JobRow, event: Event) -> None:
@@ -167,6 +189,9 @@ def _failed(conn: DuckDBPyConnection, row: JobRow, event: Event) -> None:
     except ValueError:
         failure = GARBLED
     clean = Failure(**{name: scrub(value) for name, value in failure.model_dump().items()})
+    if clean.code in PASSING and state_of(row) is not JobState.CANCELLING:
+        lose(conn, row, reason=clean.message, failure=clean)  # the place failed, not the work
+        return
     _finish(conn, row, lambda now: fail(conn, now, reason=SAID, failure=clean))
 
 
@@ -197,6 +222,7 @@ def _record(conn: DuckDBPyConnection, row: JobRow, event: Event, detail: Mapping
 _HANDLERS: dict[str, Callable[[DuckDBPyConnection, JobRow, Event], None]] = {
     "started": _started,
     "stage": _stage,
+    "gap": _gap,
     "log": _log,
     "succeeded": _succeeded,
     "failed": _failed,

@@ -22,7 +22,7 @@ from jobs.failures import failure_of
 from jobs.queue.rules import Rules
 from jobs.queue.standing import AT_WORK, Standing
 from jobs.reconcile import clock, orders, outbox
-from jobs.reconcile.moves import backoff_s, expire, lose, move, state_of, stopped
+from jobs.reconcile.moves import PASSING, backoff_s, expire, lose, move, state_of, stopped
 from jobs.reconcile.sweeper import Sweeper
 from jobs.runners.base import Runner, RunnerState, RunnerUnreachable
 from jobs.spec import model_digest, read_spec
@@ -46,8 +46,8 @@ FORCE_AFTER_S = 3.0  # to insisting  # ours
 LEAVE_AFTER_S = 4.0  # and to calling it ended: the sweeper sees out what still runs  # ours
 TELL_EVERY_S = 60.0  # that the runner is away: a log is read, not filled  # ours
 WAITING = frozenset({RunnerState.PENDING, RunnerState.RUNNING})
-TRANSIENT = frozenset({"source-unreachable", "store-full"})  # the store may be back in a minute
 ALL = 10_000
+Unread = Callable[["ArtifactStore", "JobRow"], list[outbox.Event]]
 
 
 @dataclass
@@ -149,7 +149,7 @@ class Reconciler:
         except RunnerUnreachable:
             raise
         except Exception as error:
-            if isinstance(error, StorageError) and error.code in TRANSIENT:
+            if isinstance(error, StorageError) and error.code in PASSING:
                 raise
             self._fail(row, error)
             return
@@ -192,6 +192,9 @@ class Reconciler:
             quiet = QUIET_STOPPING_S
         if (utcnow() - (here.heartbeat_at or here.updated_at)).total_seconds() < quiet:
             return
+        if (found := self._pull(here, unread=outbox.past_gaps)) is None:
+            return
+        here = found
         assert here.ray_submission is not None  # set with SUBMITTED
         try:
             status = self.runner.status(here.ray_submission)
@@ -209,9 +212,9 @@ class Reconciler:
         if there is not None:
             self._vanished(there, f"the runner says {status.state}: {status.message}".rstrip(": "))
 
-    def _pull(self, row: JobRow) -> JobRow | None:
+    def _pull(self, row: JobRow, *, unread: Unread = outbox.unread) -> JobRow | None:
         """Applies the outbox; the row as it is then, or None once this attempt has ended."""
-        while events := outbox.unread(self.store, row):
+        while events := unread(self.store, row):
             self.database.write_now(partial(outbox.apply, id=row.id, attempt=row.attempt, events=events))
             with self.database.read() as conn:
                 after = table.get(conn, row.id)
@@ -228,6 +231,8 @@ class Reconciler:
         else:
             log.warning("Job %s, attempt %d was lost: %s", row.id, row.attempt, reason)
             self.database.write_now(lambda conn: lose(conn, row, reason=reason))
+            with contextlib.suppress(StorageError):  # who still works there holds a place until the successor begins
+                self._mark(row)
 
     def _expire(self, row: JobRow, failure: Failure) -> JobRow:
         """The row as it stands then: on its way to a failure, unless somebody was faster."""

@@ -1,1 +1,1 @@
-"""Faults on purpose: what is promised, measured while things break."""
+"""Faults at random beside a stream of real jobs, and what is left of the promises: `python -m tests.chaos`."""

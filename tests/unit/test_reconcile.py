@@ -13,7 +13,7 @@ import pytest
 
 from jobs import layout
 from jobs.reconcile import outbox
-from jobs.reconcile.moves import move
+from jobs.reconcile.moves import PASSING, move
 from jobs.reconcile.reconciler import FORCE_AFTER_S, QUIET_S, STOP_AFTER_S, TELL_EVERY_S, Reconciler
 from jobs.runners.base import Capacity, RunnerState, RunnerStatus, RunnerUnreachable
 from jobs.spec import TranslateSpec
@@ -232,6 +232,46 @@ def test_a_whole_story_told_while_nobody_listened_is_read_in_order(
     assert scene.row().last_event == 19
 
 
+def test_a_lost_event_is_noticed_and_the_story_goes_on_behind_it(scene: Scene) -> None:
+    scene.running()
+    for done in range(3):
+        scene.say("stage", stage="translate", done=done, total=3)
+    scene.say("succeeded", **succeeded())
+    scene.store.delete(layout.event("job-1", 1, 3))
+    scene.tick()
+    assert (scene.row().state, scene.row().last_event) == (JobState.RUNNING, 2)
+    scene.silence()
+    scene.tick()
+    assert (scene.row().state, scene.row().last_event) == (JobState.SUCCEEDED, 5)
+    with scene.database.read() as conn:
+        assert [e.detail["missing"] for e in table.events(conn, "job-1") if e.kind == "gap"] == [1]
+
+
+@pytest.mark.parametrize("code", sorted(PASSING))
+def test_a_place_that_fails_loses_the_attempt_and_not_the_job(scene: Scene, code: str) -> None:
+    scene.running()
+    scene.say("failed", failure=Failure(code=code, message="The store does not answer.").model_dump())
+    scene.tick()
+    assert (scene.row().state, scene.row().attempt) == (JobState.QUEUED, 2)
+    assert scene.moves()[-2:] == ["LOST", "QUEUED"]
+
+
+def test_a_place_that_fails_again_and_again_says_why(scene: Scene) -> None:
+    scene.running()
+    scene.silence(60)
+    for attempt in (1, 2, 3):
+        assert scene.row().attempt == attempt
+        scene.say("started", version="1", host="node")
+        scene.say("failed", failure=Failure(code="store-full", message="The bucket is full.").model_dump())
+        scene.tick()
+        scene.silence(60)
+        scene.tick()
+    row = scene.row()
+    assert row.state == JobState.LOST
+    assert row.failure is not None
+    assert row.failure["message"] == "The bucket is full."
+
+
 def test_a_failure_is_shown_without_secrets(scene: Scene) -> None:
     scene.running()
     failure = Failure(code="bad-bundle", message="Refused.", detail="Authorization: Bearer abcdefgh12345678")
@@ -267,6 +307,8 @@ def test_an_attempt_that_is_gone_without_a_word_is_lost_and_queued_again(scene: 
     row = scene.row()
     assert (row.state, row.attempt, row.last_event) == (JobState.QUEUED, 2, 0)
     assert scene.moves()[-2:] == ["LOST", "QUEUED"]
+    assert scene.store.exists(layout.cancel_mark("job-1", 1))  # should it live after all, it need not work on
+    assert not scene.store.exists(layout.cancel_mark("job-1", 2))
 
 
 def test_the_retry_waits_before_it_is_submitted(scene: Scene) -> None:
