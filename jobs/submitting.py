@@ -184,7 +184,7 @@ class Desk:
             raise entered.refused or Conflict("The job could not be queued.", hint="Try again.")
         self.wake()
         with self.database.read() as conn:
-            return self.standing(conn).view(row_of(conn, entered.row.id), from_cache=not entered.new)
+            return self.standing(conn).view(entered.row, from_cache=not entered.new)
 
     def prioritise(self, id: str, priority: Priority) -> JobView:
         """Raises NotFound, and Conflict once the job does not wait any more."""
