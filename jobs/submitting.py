@@ -20,7 +20,7 @@ from jobs.imports import Importer
 from jobs.keeping.audit import refusals
 from jobs.models import Models
 from jobs.queue import capacity, entry
-from jobs.queue.history import History
+from jobs.queue.history import History, Recent
 from jobs.queue.order import Priority
 from jobs.queue.rules import Rules
 from jobs.queue.standing import Standing
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 OWNER = "local"  # single-user mode
 EXAMPLE_WAIT_S = 120.0  # for the example's import, seconds on an idle machine  # ours
+LOOKED = 256  # pre-flights remembered  # ours
 ANALYSES: Mapping[str, str] = {
     "cluster": "Clusters",
     "imputation": "Imputation",
@@ -83,6 +84,11 @@ class Desk:
     def room(self) -> capacity.Known:
         return capacity.Known(self.runner)
 
+    @cached_property
+    def looked(self) -> Recent[PreflightView]:
+        """Pre-flights by everything they depend on, all of it by digest."""
+        return Recent(LOOKED)
+
     def standing(self, conn: DuckDBPyConnection) -> Standing:
         """The queue as this connection sees it."""
         return Standing(conn, self.rules)
@@ -101,13 +107,18 @@ class Desk:
     def _look(
         self, model: str, inputs: Inputs, directions: Sequence[Direction], min_coverage: float | None = None
     ) -> PreflightView:
-        view = preflight.look(
-            folder=self.models.folder(model),
-            manifest=self.models.manifest(model),
-            paths={m: self.shelf.path(layout.dataset(str(row.digest))) for m, row in inputs.items()},
-            wanted=tuple(directions),
-            min_coverage=min_coverage,
-        )
+        manifest = self.models.manifest(model)
+        digests = tuple((m, str(row.digest)) for m, row in inputs.items())
+        asked = (manifest.digest, digests, tuple(directions), min_coverage)
+        if (view := self.looked.get(asked)) is None:
+            view = preflight.look(
+                folder=self.models.folder(model),
+                manifest=manifest,
+                paths={m: self.shelf.path(layout.dataset(digest)) for m, digest in digests},
+                wanted=tuple(directions),
+                min_coverage=min_coverage,
+            )
+            self.looked.put(asked, view)
         count = len(view.directions)
         past = self.history.alike(
             "translate", lambda spec: spec.get("model") == model and len(spec.get("directions", ())) == count
@@ -187,7 +198,7 @@ class Desk:
                 raise entered.refused or Conflict("The job could not be queued.", hint="Try again.")
         self.wake()
         with self.database.read() as conn:
-            return self.standing(conn).view(row_of(conn, entered.row.id), from_cache=not entered.new)
+            return self.standing(conn).view(entered.row, from_cache=not entered.new)
 
     def prioritise(self, id: str, priority: Priority) -> JobView:
         """Raises NotFound, and Conflict once the job does not wait any more."""

@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import present
 from app.components import failure
+from app.components.result_run import log_button
 from app.kinds import kind
 from jobs.bootstrap import current_client
 from jobs.state import JobState
@@ -76,3 +77,4 @@ def last_words(job: JobView) -> None:
     st.caption(present.plain(words[:160]))
     with st.expander("Log", key=f"log-{job.id}"):
         st.code(said or "Nothing said yet.", language=None, wrap_lines=True, height=220)
+        log_button(job)

@@ -28,6 +28,15 @@ def run(job: JobView) -> None:
             _files(job)
     with st.expander("Log", icon=":material/terminal:", key="run-log"), failure.shown("The log cannot be read"):
         st.code(current_client().logs(job.id) or "Nothing was said.", language=None, wrap_lines=True, height=320)
+        log_button(job)
+
+
+def log_button(job: JobView) -> None:
+    """The whole log of all attempts as a file; read when the button is pressed."""
+    st.download_button(
+        "Download the log", lambda: current_client().logs(job.id, tail=100_000), f"{job.id}-log.txt", "text/plain",
+        key=f"log-file-{job.id}", icon=":material/download:", type="tertiary", on_click="ignore",
+    )  # fmt: skip
 
 
 def _provenance(job: JobView) -> None:

@@ -10,6 +10,7 @@ from app.components import failure, progress
 from app.components.figure import to_csv
 from app.kinds import KINDS, facts, kind
 from jobs.bootstrap import current_client
+from jobs.queue.order import Priority
 from jobs.state import JobState
 from jobs.views import JobView
 
@@ -117,10 +118,25 @@ def _row(job: JobView) -> None:
             " · ".join([f"{its.icon} {its.word}", *facts(job), present.ago(job.submitted_at)]),
             help=f"Submitted {present.moment(job.submitted_at)}. {present.job_timing(job)}.",
         )
+        if job.state is JobState.QUEUED:
+            _priority(job)
         if tag.live:
             progress.bar(present.job_step(job), beside=present.job_eta(job) or present.job_timing(job))
         elif job.failure is not None:
             st.text(job.failure.message)
+
+
+def _priority(job: JobView) -> None:
+    """Where it stands among the user's own waiting jobs."""
+    st.segmented_control(
+        "Priority among your waiting jobs", [each.value for each in Priority], default=job.priority.value,
+        key=f"priority-{job.id}", required=True, on_change=_prioritise, args=(job,),
+    )  # fmt: skip
+
+
+def _prioritise(job: JobView) -> None:
+    with failure.shown():
+        current_client().prioritise(job.id, Priority(st.session_state[f"priority-{job.id}"]))
 
 
 def _actions(job: JobView) -> None:

@@ -31,10 +31,10 @@ class Entered:
 
 def known(conn: DuckDBPyConnection, row: JobRow, *, not_this: str | None = None) -> JobRow | None:
     """The finished job of the same question, else the one under way. not_this: a finished job that is no answer."""
-    finished = job_table.find_finished(conn, cache_key=str(row.cache_key), owner=row.owner)
-    if finished is not None and finished.id != not_this:
-        return finished
-    return table.same(conn, cache_key=str(row.cache_key), owner=row.owner, states=AHEAD)
+    there = table.same(
+        conn, cache_key=str(row.cache_key), owner=row.owner, finished=JobState.SUCCEEDED, under_way=AHEAD
+    )
+    return next((each for each in there if each.id != not_this), None)
 
 
 def enter(

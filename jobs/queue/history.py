@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from jobs.state import JobState
 from storage.tables import jobs as job_table
@@ -15,6 +15,7 @@ from storage.tables import queue as table
 if TYPE_CHECKING:
     from storage.database import Database
 
+V = TypeVar("V")
 LOOKED_AT = 200  # finished jobs of a kind  # ours
 
 
@@ -25,6 +26,23 @@ class Past:
     spec: Mapping[str, Any]
     cells: int
     seconds: float
+
+
+class Recent(Generic[V]):
+    """The last few answers by their question, for any thread."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._kept, self._lock = size, dict[Hashable, V](), threading.Lock()
+
+    def get(self, key: Hashable) -> V | None:
+        with self._lock:
+            return self._kept.get(key)
+
+    def put(self, key: Hashable, value: V) -> None:
+        with self._lock:
+            self._kept[key] = value
+            while len(self._kept) > self._size:
+                del self._kept[next(iter(self._kept))]
 
 
 @dataclass

@@ -113,7 +113,8 @@ class Reconciler:
                 continue
             running[job.owner] += 1
             free -= 1
-            self._safely(self._submit, row)
+            if not self._safely(self._submit, row):
+                return  # the runner is away for the others too
 
     def _loop(self) -> None:
         while not self._stop.is_set():
@@ -124,16 +125,18 @@ class Reconciler:
             self._wake.wait(self.period_s)
             self._wake.clear()
 
-    def _safely(self, step: Callable[[JobRow], None], row: JobRow) -> None:
-        """One job's trouble is not the others'."""
+    def _safely(self, step: Callable[[JobRow], None], row: JobRow) -> bool:
+        """One job's trouble is not the others'. False where the runner did not answer."""
         try:
             step(row)
         except RunnerUnreachable as error:
             if self.clock() >= self._tell_after:
                 log.warning("Job %s: the runner does not answer (%s); nothing follows from that.", row.id, error)
                 self._tell_after = self.clock() + TELL_EVERY_S
+            return False
         except Exception:
             log.exception("Job %s could not be looked at; trying again.", row.id)
+        return True
 
     # -- submitting ----------------------------------------------------------------------------------------------
 

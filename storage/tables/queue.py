@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -56,11 +56,19 @@ def count(conn: DuckDBPyConnection, *, owner: str, state: str) -> int:
     return int(line[0]) if line else 0
 
 
-def same(conn: DuckDBPyConnection, *, cache_key: str, owner: str, states: Sequence[str]) -> JobRow | None:
-    """The newest job of this owner in one of these states that asks the same, and that nobody told to stop."""
-    tail = f"where cache_key = ? and owner = ? and not cancel_requested and state in {_marks(states)}"
-    found = rows.select(conn, jobs.JobRow, f"{tail} order by submitted_at desc limit 1", [cache_key, owner, *states])
-    return found[0] if found else None
+def same(
+    conn: DuckDBPyConnection, *, cache_key: str, owner: str, finished: str, under_way: Sequence[str]
+) -> Iterator[JobRow]:
+    """Jobs of this owner that ask the same: the newest finished ones, then those under way that nobody told to stop."""
+    found = conn.execute(
+        "select id from jobs where cache_key = ? and owner = ? "
+        f"and (state = ? or (not cancel_requested and state in {_marks(under_way)})) "
+        "order by state <> ?, finished_at desc, submitted_at desc",
+        [cache_key, owner, str(finished), *map(str, under_way), str(finished)],
+    ).fetchall()
+    for (id,) in found:
+        if (row := jobs.get(conn, str(id))) is not None:
+            yield row
 
 
 def untidied(conn: DuckDBPyConnection, *, terminal: Sequence[str], limit: int = 200) -> list[str]:
