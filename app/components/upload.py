@@ -43,7 +43,7 @@ CELLS = Kind(
 BOTH = Kind(
     (".h5", ".h5mu", ".h5ad", ".zip", ".tar", ".tar.gz", ".tgz"),
     "Choose a 10x multiome .h5, an .h5mu file or a packed 10x folder (.zip, .tar.gz), or drop it here.",
-    "is no file of both: give filtered_feature_bc_matrix of Cell Ranger ARC (.h5, .zip), or an .h5mu with rna and atac.",
+    "is no file of both: give filtered_feature_bc_matrix of Cell Ranger ARC (.h5, .zip), or .h5mu with rna and atac.",
 )
 
 
