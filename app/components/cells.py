@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import present
 from app.components import failure, progress
+from app.components.mends import mends
 from app.components.upload import upload
 from app.kept import until_line
 from jobs.bootstrap import current_client
@@ -41,6 +42,7 @@ def _choose(param: str, label: str) -> None:
     way = st.segmented_control(
         f"Where the {label} are", ways, default=UPLOAD, required=True, key=f"{param}-way", label_visibility="collapsed"
     )
+    st.session_state[f"{param}-mends"] = mends(param) if way != BEFORE else None
     if way == ADDRESS:
         _from_address(param)
     elif way == BEFORE:
@@ -82,7 +84,7 @@ def _from_before(param: str, before: list[DatasetView]) -> None:
 
 def _bring(param: str, source: str, *, name: str = "") -> None:
     with failure.shown("These cells cannot be brought in"):
-        data = current_client().import_dataset(source, name=name)
+        data = current_client().import_dataset(source, name=name, mends=st.session_state.get(f"{param}-mends"))
         st.query_params[param] = data.id
         st.rerun()
 

@@ -36,14 +36,14 @@ class Kind:
 
 
 CELLS = Kind(
-    (".h5ad", ".loom"),
-    "Choose an .h5ad (or velocyto .loom) file, or drop it here.",
-    "is not an .h5ad or .loom file. Write one with AnnData: adata.write_h5ad(…).",
+    (".h5ad", ".loom", ".zip", ".tar", ".tar.gz", ".tgz", ".tsv.gz", ".tsv", ".bed.gz"),
+    "Choose an .h5ad or .loom file, a packed 10x folder (.zip, .tar.gz) or fragments.tsv.gz, or drop it here.",
+    "is no file of cells: give .h5ad, .loom, a 10x folder as .zip or .tar.gz, or fragments.tsv.gz.",
 )
 BOTH = Kind(
-    (".h5", ".h5mu", ".h5ad"),
-    "Choose a 10x multiome .h5 or an .h5mu file, or drop it here.",
-    "is no file of both: give filtered_feature_bc_matrix.h5 of Cell Ranger ARC, or an .h5mu with rna and atac.",
+    (".h5", ".h5mu", ".h5ad", ".zip", ".tar", ".tar.gz", ".tgz"),
+    "Choose a 10x multiome .h5, an .h5mu file or a packed 10x folder (.zip, .tar.gz), or drop it here.",
+    "is no file of both: give filtered_feature_bc_matrix of Cell Ranger ARC (.h5, .zip), or .h5mu with rna and atac.",
 )
 
 

@@ -17,6 +17,7 @@ from engine.intake.names import clean
 
 PIECE = 1 << 23  # bytes read at once  # ours
 LONGEST_LINE = 1 << 20  # bytes; no line of a table of counts comes near  # ours
+LONGEST_HEAD = 100_000  # lines of comments; a header of Cell Ranger names each contig of its reference  # ours
 GZIP = b"\x1f\x8b"
 AGAIN = "Copy it again if it broke off; give the file as the program that made it wrote it."
 _ROW = re.compile(r"Row #(\d+): (.*)", re.DOTALL)
@@ -64,24 +65,27 @@ class Lines:
     """Whole lines of a stream, with their numbers. called: the file, as its owner knows it."""
 
     def __init__(self, stream: io.RawIOBase, *, called: str) -> None:
-        self._stream, self._rest, self.called = stream, b"", called
+        self._stream, self._rest, self._at, self.called = stream, b"", 0, called
         self.number = 1  # of the line that comes next
 
     def first(self) -> bytes:
         """The next line without its end; empty at the end of the file."""
-        while (end := self._rest.find(b"\n")) < 0 and self._more():
+        while (end := self._rest.find(b"\n", self._at)) < 0 and self._more():
             pass
-        line, self._rest = (self._rest, b"") if end < 0 else (self._rest[:end], self._rest[end + 1 :])
+        stop = len(self._rest) if end < 0 else end
+        line, self._at = self._rest[self._at : stop], stop + (end >= 0)
         self.number += 1
         return line.rstrip(b"\r")
 
     def skip(self, mark: bytes) -> None:
-        """Past the lines at the head that begin with a mark, as comments do."""
+        """Past the lines at the head that begin with a mark, as comments do. Raises CorruptMatrix when none end."""
         while True:
-            while len(self._rest) < len(mark) and self._more():
+            while len(self._rest) - self._at < len(mark) and self._more():
                 pass
-            if not self._rest.startswith(mark):
+            if not self._rest.startswith(mark, self._at):
                 return
+            if self.number > LONGEST_HEAD:
+                raise CorruptMatrix(f"{self.called} begins with over {LONGEST_HEAD:,} lines of comments.", hint=AGAIN)
             self.first()
 
     def pieces(self) -> Iterator[tuple[int, bytes]]:
@@ -96,6 +100,7 @@ class Lines:
                 yield first, piece
 
     def _more(self) -> bool:
+        self._rest, self._at = self._rest[self._at :], 0
         if len(self._rest) > LONGEST_LINE and b"\n" not in self._rest:
             raise CorruptMatrix(
                 f"Line {self.number:,} of {self.called} has no end within {human(LONGEST_LINE)}.", hint=AGAIN

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pyliftover import LiftOver
 
 from engine.errors import BadSetting
 from engine.genome.chains import Chain
@@ -52,8 +53,7 @@ def test_a_peak_that_does_not_arrive_whole_is_left_out_and_counted(chain: Chain,
 
 
 def test_every_place_equals_pyliftover(tmp_path: Path, chain: Chain) -> None:
-    pyliftover = pytest.importorskip("pyliftover")
-    reference = pyliftover.LiftOver(str(write_chain(tmp_path / "plain.chain")))
+    reference = LiftOver(str(write_chain(tmp_path / "plain.chain")))
     at = np.arange(900, 12_500, 7, dtype=np.int64)
     block, place = chain.points(np.zeros(len(at), dtype=np.int32), ("chr1",), at)
     for i, position in enumerate(at.tolist()):
