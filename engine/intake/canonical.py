@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from engine.errors import BadSetting, CorruptMatrix, CrossViewError, NoCells, NotAnnData
 from engine.intake.counts import Matrix, blocks
 from engine.intake.limits import Limits, as_problem, tidy
-from engine.intake.look import Layout, look_at, open_hdf5, require_hdf5
+from engine.intake.look import Layout, look_at, open_hdf5, require_hdf5, require_honest_chunks
 from engine.intake.loom import plan_loom
 from engine.intake.mudata import plan_mudata
 from engine.intake.names import clean
@@ -43,11 +43,12 @@ def canonicalise(
     limits: Limits | None = None,
     source: str | None = None,
     progress: Progress | None = None,
+    looked: Callable[[], None] | None = None,
 ) -> Summary:
     """Look, find the counts, and stream them into a clean .h5ad at `out`, which appears only when complete.
 
     modality: wanted features where the file holds both; otherwise what the file must be. source: name to show.
-    progress: called with cells done and cells in all.
+    progress: called with cells done and cells in all. looked: called once the file was seen to be no trap.
     Raises any BadInput of intake; then neither `out` nor anything beside it remains.
     """
     limits = limits or Limits()
@@ -60,6 +61,9 @@ def canonicalise(
         scratch.mkdir(parents=True, exist_ok=True)
         with open_hdf5(path, called=source) as file:
             layout = look_at(file, limits)
+            if looked is not None:
+                looked()
+            require_honest_chunks(file, layout)
             plan = _planner(layout)(file, layout, limits, modality, clean(source or path.name))
             summary = _write(file, plan, partial, scratch, limits, progress or (lambda done, of: None))
         if _state(path) != before:
