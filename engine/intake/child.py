@@ -201,9 +201,9 @@ def judge(
         raise TooLarge(f"Reading {name} took longer than {limits.wall_seconds:,.0f} s and was stopped.", hint=smaller)
     if code == -signal.SIGXCPU:
         raise TooLarge(
-            f"Reading {name} needed more than {limits.look_cpu_seconds:,} s of computing to find out what it holds, "
-            f"or {limits.cpu_seconds:,} s in all.",
-            hint=smaller,
+            f"Reading {name} needed more than {limits.step_cpu_seconds:,} s of computing for one step, "
+            f"as damaged files do that send HDF5 in circles, or {limits.cpu_seconds:,} s in all.",
+            hint=f"Write it again from AnnData, or copy it again if it broke off. {smaller}",
         )
     if code == -signal.SIGXFSZ:
         raise TooLarge(f"The clean copy of {name} exceeds {human(limits.output_bytes)}.", hint=smaller)

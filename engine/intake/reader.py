@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.intake.canonical import canonicalise
 from engine.intake.limits import Limits, as_problem
-from engine.intake.sandbox import allow_cpu, confine, restrict
+from engine.intake.sandbox import allow_steps, confine, restrict
 from engine.types import Modality
 
 
@@ -42,7 +42,7 @@ def serve(request: Mapping[str, Any], answers: int) -> int:
             limits=limits,
             source=request["source"],
             progress=lambda done, of: answer({"progress": [done, of]}),
-            looked=lambda: allow_cpu(limits.cpu_seconds),
+            looked=lambda: allow_steps(limits),
         )
     except Exception as error:
         problem = as_problem(error, limits)

@@ -70,11 +70,23 @@ def restrict(limits: Limits) -> list[str]:
             resource.setrlimit(which, (bound, bound))
         except (ValueError, OSError) as error:  # macOS does not bound address space
             failed.append(f"limit of {what} not set: {error}")
-    allow_cpu(limits.look_cpu_seconds)
+    _allow_cpu(limits.step_cpu_seconds)
     return failed
 
 
-def allow_cpu(seconds: int) -> None:
+def allow_steps(limits: Limits) -> None:
+    """From now on computing is bounded step by step: damaged files send HDF5 in circles inside one call.
+
+    Every second of computing a signal asks Python for more; inside such a call Python does not hear it.
+    """
+    import signal
+
+    signal.signal(signal.SIGPROF, lambda *_: _allow_cpu(limits.step_cpu_seconds))
+    _allow_cpu(limits.step_cpu_seconds)
+    signal.setitimer(signal.ITIMER_PROF, 1.0, 1.0)
+
+
+def _allow_cpu(seconds: int) -> None:
     """From now on SIGXCPU ends this process after so many seconds of computing, counted from here."""
     import resource
 
