@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from engine.errors import BadSetting, CorruptMatrix, CrossViewError, NoCells, NotAnnData
 from engine.intake.counts import Matrix, blocks
 from engine.intake.limits import Limits, as_problem, tidy
-from engine.intake.look import Layout, look_at
+from engine.intake.look import Layout, look_at, require_honest_chunks
 from engine.intake.loom import plan_loom
 from engine.intake.mends import Mends, mended
 from engine.intake.mudata import plan_mudata
@@ -46,11 +46,13 @@ def canonicalise(
     source: str | None = None,
     progress: Progress | None = None,
     mends: Mends | None = None,
+    looked: Callable[[], None] | None = None,
 ) -> Summary:
     """Look, find the counts, and stream them into a clean .h5ad at `out`, which appears only when complete.
 
     modality: wanted features where the file holds both; otherwise what the file must be. source: name to show.
-    progress: called with cells done and cells in all. mends: what is to be changed on the way.
+    progress: called with cells done and cells in all. mends: what is to be changed on the way. looked: called once the
+    file was seen to be no trap.
     Raises any BadInput of intake; then neither `out` nor anything beside it remains.
     """
     limits, mends, called = limits or Limits(), mends or Mends(), clean(source or path.name)
@@ -63,6 +65,9 @@ def canonicalise(
         with opened(path, scratch, limits, mends, called=called) as source_file:
             file = source_file.file
             layout = replace(look_at(file, limits), layer=mends.layer)
+            if looked is not None:
+                looked()
+            require_honest_chunks(file, layout)
             plan = _planner(layout)(file, layout, limits, modality, called)
             plan, done = mended(file, plan, mends, limits)
             plan = replace(plan, notes=(*source_file.notes, *plan.notes), mends=(*source_file.mends, *done))

@@ -36,9 +36,10 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXP
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one reading took: seconds by the clock, and the most memory the child held, in bytes."""
+    """What one reading took: seconds by the clock and of computing, and the most memory the child held, in bytes."""
 
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
 
 
@@ -84,9 +85,9 @@ def run_in_child(
         work.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile() as stderr, _process(limits, stderr) as (process, timed_out):
             answer = _talk(process, request, progress or (lambda done, of: None))
-            peak = _wait(process)
+            cpu, peak = _wait(process)
             if cost is not None:
-                cost(Cost(time.monotonic() - began, peak))
+                cost(Cost(time.monotonic() - began, cpu, peak))
             late = timed_out.is_set()
             summary = judge(answer, process.returncode, late, limits, source or path.name, _tail(stderr))
         settle(work / "clean.h5ad", out)
@@ -115,15 +116,15 @@ def request_for(
     }
 
 
-def _wait(process: subprocess.Popen[str]) -> int:
-    """The child ended and collected; returns the most memory it held, in bytes (0 where that is not known)."""
+def _wait(process: subprocess.Popen[str]) -> tuple[float, int]:
+    """The child ended and collected; returns its seconds of computing and most bytes held (0 where not known)."""
     try:
         _, status, used = os.wait4(process.pid, 0)
     except ChildProcessError:  # the timer was first
         process.wait()
-        return 0
+        return 0.0, 0
     process.returncode = os.waitstatus_to_exitcode(status)
-    return used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return used.ru_utime + used.ru_stime, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 @contextmanager
@@ -210,7 +211,11 @@ def judge(
     if timed_out:
         raise TooLarge(f"Reading {name} took longer than {limits.wall_seconds:,.0f} s and was stopped.", hint=smaller)
     if code == -signal.SIGXCPU:
-        raise TooLarge(f"Reading {name} needed more than {limits.cpu_seconds:,} s of computing.", hint=smaller)
+        raise TooLarge(
+            f"Reading {name} needed more than {limits.step_cpu_seconds:,} s of computing for one step, "
+            f"as damaged files do that send HDF5 in circles, or {limits.cpu_seconds:,} s in all.",
+            hint=f"Write it again from AnnData, or copy it again if it broke off. {smaller}",
+        )
     if code == -signal.SIGXFSZ:
         raise TooLarge(f"The clean copy of {name} exceeds {human(limits.output_bytes)}.", hint=smaller)
     if code in (-signal.SIGKILL, -signal.SIGABRT) or "MemoryError" in said:

@@ -24,36 +24,28 @@ def strange_filters(filters: list[int]) -> Iterator[str]:
         yield "is compressed by filters in an order that no ordinary file has"
 
 
-def lying_chunk(data: Any, filters: list[int], nominal: int) -> str:
-    """Of a chunk stored in, or unpacking to, more than the declared size: what it does; else nothing.
-
-    data: the low-level data set. nominal: bytes of one chunk unpacked. Reads only chunks large enough to do harm,
-    and of what they unpack to never more than a little beyond `nominal`.
-    """
-    if not filters:
-        return ""
-    large: list[tuple[tuple[int, ...], int]] = []
+def largest_chunk(data: Any, filters: list[int]) -> tuple[int, list[tuple[int, ...]]]:
+    """Bytes of the largest chunk as it is stored, and where gzip's chunks lie that could do harm. Reads no values."""
+    large: list[tuple[int, ...]] = []
     worst = 0
 
     def visit(chunk: Any) -> None:
         nonlocal worst
         worst = max(worst, chunk.size)
-        if chunk.size > HARMLESS and not chunk.filter_mask & _mask(filters):
-            large.append((chunk.chunk_offset, chunk.size))
+        if chunk.size > HARMLESS and GZIP in filters and not chunk.filter_mask & 1 << filters.index(GZIP):
+            large.append(chunk.chunk_offset)
 
-    data.chunk_iter(visit)
-    if worst > nominal + SLACK:
-        return f"has a chunk of {worst:,} bytes for {nominal:,} bytes of values"
-    if GZIP in filters:
-        for offset, _ in large:
-            if _unpacks_beyond(data.read_direct_chunk(offset)[1], nominal + SLACK):
-                return f"has a chunk that unpacks to more than the {nominal:,} bytes it declares"
-    return ""
+    if filters:
+        data.chunk_iter(visit)
+    return worst, large
 
 
-def _mask(filters: list[int]) -> int:
-    """The bit that says of a chunk that gzip was left out."""
-    return 1 << filters.index(GZIP) if GZIP in filters else 0
+def unpacks_beyond(data: Any, chunks: list[tuple[int, ...]], nominal: int) -> bool:
+    """Whether one of these chunks unpacks to more than it declares; never unpacks more than a little beyond that.
+
+    data: the low-level data set. nominal: bytes of one chunk unpacked.
+    """
+    return any(_unpacks_beyond(data.read_direct_chunk(offset)[1], nominal + SLACK) for offset in chunks)
 
 
 def _unpacks_beyond(packed: bytes, most: int) -> bool:

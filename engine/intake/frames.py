@@ -168,6 +168,10 @@ def _texts(file: Any, layout: Layout, path: str) -> Iterator[str]:
         raise CorruptMatrix(
             f"{path} should be one column, but has {len(entry.shape)} dimensions.", hint="Write the file again."
         )
+    if entry.shape[0] > file.id.get_filesize():
+        raise CorruptMatrix(
+            f"{path} claims {entry.shape[0]:,} names, more than the file has bytes.", hint="Copy it again."
+        )
     data = file[entry.path]
     kind = data.dtype
     if entry.type == "compound":

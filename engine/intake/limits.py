@@ -31,6 +31,7 @@ class Limits:
     block_values: int = 4_000_000  # non-zeros held in memory at once: about 100 MB with its temporaries
     memory_bytes: int = 6 * GB  # address space of the reading child
     cpu_seconds: int = 3_600
+    step_cpu_seconds: int = 6  # of it, to find out what the file holds, and in any one call of HDF5 afterwards
     wall_seconds: float = 7_200.0
     output_bytes: int = 64 * GB  # the canonical copy
 

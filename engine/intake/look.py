@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 
 from engine.errors import BadInput, CorruptMatrix, NotAnnData, NotHDF5, TooLarge, UnsafeFile
+from engine.intake.chunks import unpacks_beyond
 from engine.intake.limits import Limits, human
 from engine.intake.walk import Entry, Walk
 
@@ -32,6 +33,8 @@ class Layout:
 
     entries: by absolute path. links: path → path, for soft links and second hard links, all inside the file.
     base: the group that paths asked for start from. layer: the only matrix that may be taken for counts, where asked.
+    large_chunks: by data set, bytes of a chunk unpacked and where those lie that would have to be unpacked to know
+    whether they say the truth.
     """
 
     entries: Mapping[str, Entry]
@@ -39,6 +42,7 @@ class Layout:
     declared_bytes: int
     base: str = "/"
     layer: str = ""
+    large_chunks: Mapping[str, tuple[int, list[tuple[int, ...]]]] = field(default_factory=dict)
 
     @property
     def is_loom(self) -> bool:
@@ -104,6 +108,16 @@ def look(path: Path, limits: Limits | None = None) -> Layout:
     require_hdf5(path)
     with open_hdf5(path) as file:
         return look_at(file, limits or Limits())
+
+
+def require_honest_chunks(file: Any, layout: Layout) -> None:
+    """Raises TooLarge where a compressed chunk unpacks to more than it declares. Reads large chunks, one at a time."""
+    for path, (nominal, chunks) in layout.large_chunks.items():
+        if unpacks_beyond(file[path].id, chunks, nominal):
+            raise TooLarge(
+                f"{path} has a chunk that unpacks to more than the {nominal:,} bytes it declares.",
+                hint="Write the file again from AnnData.",
+            )
 
 
 def open_hdf5(path: Path, *, called: str | None = None) -> Any:
@@ -175,7 +189,7 @@ def look_at(file: Any, limits: Limits) -> Layout:
                 hint="Write it again from AnnData, or copy it again if it broke off.",
             )
         )
-    layout = Layout(walk.entries, walk.links, walk.declared_bytes)
+    layout = Layout(walk.entries, walk.links, walk.declared_bytes, large_chunks=walk.large_chunks)
     for problem in _after(walk, layout):
         walk.problems.add(problem)
     walk.problems.found.sort(key=_gravity)  # stable: what is unsafe is told before what is merely wrong

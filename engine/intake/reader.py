@@ -12,7 +12,7 @@ from typing import Any
 from engine.intake.canonical import canonicalise
 from engine.intake.limits import Limits, as_problem
 from engine.intake.mends import Mends
-from engine.intake.sandbox import confine, restrict
+from engine.intake.sandbox import allow_steps, confine, restrict
 from engine.types import Modality
 
 
@@ -45,6 +45,7 @@ def serve(request: Mapping[str, Any], answers: int) -> int:
             source=request["source"],
             progress=lambda done, of: answer({"progress": [done, of]}),
             mends=mends,
+            looked=lambda: allow_steps(limits),
         )
     except Exception as error:
         problem = as_problem(error, limits)

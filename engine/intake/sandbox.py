@@ -57,7 +57,7 @@ def restrict(limits: Limits) -> list[str]:
 
     wanted = {
         "core dumps": (resource.RLIMIT_CORE, 0),
-        "computing": (resource.RLIMIT_CPU, limits.cpu_seconds),
+        "computing": (resource.RLIMIT_CPU, limits.cpu_seconds + 1),  # where it ends by force; before, by SIGXCPU
         "file size": (resource.RLIMIT_FSIZE, limits.output_bytes),
         "memory": (resource.RLIMIT_AS, limits.memory_bytes),
         "open files": (resource.RLIMIT_NOFILE, 256),
@@ -70,7 +70,30 @@ def restrict(limits: Limits) -> list[str]:
             resource.setrlimit(which, (bound, bound))
         except (ValueError, OSError) as error:  # macOS does not bound address space
             failed.append(f"limit of {what} not set: {error}")
+    _allow_cpu(limits.step_cpu_seconds)
     return failed
+
+
+def allow_steps(limits: Limits) -> None:
+    """From now on computing is bounded step by step: damaged files send HDF5 in circles inside one call.
+
+    Every second of computing a signal asks Python for more; inside such a call Python does not hear it.
+    """
+    import signal
+
+    signal.signal(signal.SIGPROF, lambda *_: _allow_cpu(limits.step_cpu_seconds))
+    _allow_cpu(limits.step_cpu_seconds)
+    signal.setitimer(signal.ITIMER_PROF, 1.0, 1.0)
+
+
+def _allow_cpu(seconds: int) -> None:
+    """From now on SIGXCPU ends this process after so many seconds of computing, counted from here."""
+    import resource
+
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    wanted = seconds + int(used.ru_utime + used.ru_stime)
+    resource.setrlimit(resource.RLIMIT_CPU, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard - 1), hard))
 
 
 def confine(*, read: Iterable[Path], write: Iterable[Path]) -> list[str]:

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from engine.errors import TooLarge, UnsafeFile
-from engine.intake.chunks import lying_chunk, strange_filters
+from engine.intake.chunks import SLACK, largest_chunk, strange_filters
 from engine.intake.limits import Limits, Problems, human
 
 WANTED_ATTRIBUTES = frozenset(
@@ -66,6 +66,7 @@ class Walk:
         self.links: dict[str, str] = {}
         self.soft: dict[str, str] = {}
         self.seen: dict[tuple[int, int], str] = {}
+        self.large_chunks: dict[str, tuple[int, list[tuple[int, ...]]]] = {}
         self.visited = self.attributes = 0
         self.declared_bytes = self.stored_bytes = self.file_bytes = 0
 
@@ -166,9 +167,17 @@ class Walk:
         self.declared_bytes += entry.declared_bytes
         self.stored_bytes += stored
         self._size(entry, stored=stored)
-        if chunks and not odd and (lie := lying_chunk(data, filters, prod(chunks) * entry.itemsize)):
-            self.problems.add(TooLarge(f"{path} {lie}.", hint="Write the file again from AnnData."))
+        if chunks and not odd:
+            self._chunks(path, data, filters, prod(chunks) * entry.itemsize)
         return None
+
+    def _chunks(self, path: str, data: Any, filters: list[int], nominal: int) -> None:
+        worst, large = largest_chunk(data, filters)
+        if worst > nominal + SLACK:
+            message = f"{path} has a chunk of {worst:,} bytes for {nominal:,} bytes of values."
+            self.problems.add(TooLarge(message, hint="Write the file again from AnnData."))
+        elif large:
+            self.large_chunks[path] = (nominal, large)
 
     def _size(self, entry: Entry, *, stored: int) -> None:
         limits, declared = self.limits, entry.declared_bytes

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from jobs.errors import QueueFull
 from jobs.state import JobState
-from storage.tables import jobs as job_table
 from storage.tables import queue as table
 
 if TYPE_CHECKING:

@@ -142,6 +142,16 @@ def labels_that_are_all_one_long_text(path: Path) -> None:
 
 
 @attack("too-large")
+def texts_that_send_hdf5_in_circles(path: Path) -> None:
+    """A heap whose first object is free space of no size: HDF5 2.0 looks for the next one at the same place."""
+    good(path)
+    raw = bytearray(path.read_bytes())
+    first = raw.index(b"GCOL") + 16
+    raw[first : first + 16] = bytes(16)
+    path.write_bytes(raw)
+
+
+@attack("too-large")
 def names_of_10_mb(path: Path) -> None:
     with skeleton(path, barcodes=[str(i) + "A" * 10_000_000 for i in range(6)]) as file:
         write_csr(file, "X", counts_of())
