@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -243,6 +244,12 @@ class TestAudit:
         ]  # fmt: skip
         assert {(each.who, each.via) for each in log if each.act == "job.cancel"} == {("local", "api 127.0.0.1")}
         assert "patient" not in json.dumps([each.model_dump(mode="json") for each in log])
+
+    def test_a_model_put_there_without_a_server_is_written_down_once(self, service: JobService, catalog: Path) -> None:
+        shutil.copytree(catalog / MODEL, service.settings.home / "models" / "mine")
+        for _ in range(2):
+            service.keeping.sweeper.sweep()
+        assert acts(service) == [("model.add", "mine", "done")]
 
     def test_a_download_is_written_down(self, service: JobService) -> None:
         cells(service, "ds-1")
