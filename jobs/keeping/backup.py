@@ -71,7 +71,7 @@ class Backup:
         try:
             self.database.write_now(entry("admin.backup", "all"))
             members: list[Member] = []
-            with tempfile.TemporaryDirectory(prefix=".backup-", dir=self.home) as folder:
+            with tempfile.TemporaryDirectory(prefix="backup-", dir=self.home / "scratch") as folder:
                 rows, ledger, head, wanted = self._tables(Path(folder))
                 for name in rows:
                     yield from _member(f"tables/{name}.jsonl", Path(folder) / name, members)
