@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self, Unpack
 from urllib.parse import quote
@@ -299,7 +299,7 @@ class HttpClient:
             raise self._unreachable(error) from error
         return digest.hexdigest()
 
-    def _blocks(self, path: str) -> Iterator[bytes]:
+    def _blocks(self, path: str) -> Generator[bytes]:
         """What a POST answers, as it comes; the server may think for a while before each block."""
         try:
             with self._http.stream("POST", path, timeout=PATIENT) as answer:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Generator
 from datetime import UTC, datetime
 
+from starlette.concurrency import iterate_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from app.api.kit import Call, Document, Operation
@@ -55,9 +57,17 @@ def check(call: Call) -> AuditCheck:
 
 def backup(call: Call) -> Response:
     """A stream: nothing is gathered in memory or on the server's disk but the tables."""
-    return StreamingResponse(
-        call.client.keeping.stream(reference=call.flag("reference")), media_type="application/x-tar"
-    )
+    blocks = call.client.keeping.stream(reference=call.flag("reference"))
+    return StreamingResponse(_to_the_end(blocks), media_type="application/x-tar")
+
+
+async def _to_the_end(blocks: Generator[bytes]) -> AsyncIterator[bytes]:
+    """Also when the client goes away: what was held for the backup is let go at once."""
+    try:
+        async for block in iterate_in_threadpool(blocks):
+            yield block
+    finally:
+        blocks.close()
 
 
 def _moment(text: str) -> datetime | None:

@@ -86,10 +86,11 @@ def _row(each: HoldingView) -> None:
             f"brought in {present.ago(data.created_at)}" if data.created_at else "",
         ]
         st.caption(" · ".join(fact for fact in facts if fact))
+        until = kept.until_line(data)
         digest = f"SHA-256 {data.digest[:12]}" if data.digest else "no copy"
         used = f"used by {present.plural(len(each.used_by), 'job')}" if each.used_by else "not used yet"
         st.caption(
-            f":material/schedule: {kept.until_line(data).capitalize()} · {used} · {digest}",
+            f":material/schedule: {until[0].upper()}{until[1:]} · {used} · {digest}",
             help=f"{data.id}. SHA-256 of the clean copy: {data.digest or 'none yet'}. "
             f"Jobs: {', '.join(each.used_by) or 'none'}.",
         )

@@ -148,10 +148,12 @@ def _backup(a: Arguments) -> int:
 
 def _restore(a: Arguments) -> int:
     from jobs.bootstrap import s3_profile
+    from jobs.keeping.actor import PERSON, acting_as
     from jobs.keeping.restore import restore
     from jobs.settings import Settings
 
-    view = restore(a.backup, a.home, store=a.store, profile=s3_profile(Settings.from_env()))
+    with acting_as(PERSON, "command line"):
+        view = restore(a.backup, a.home, store=a.store, profile=s3_profile(Settings.from_env()))
     store = f" CROSSVIEW_STORE={a.store}" if a.store else ""
     return _said(view, a, f"{view.path} is restored. Start it with CROSSVIEW_HOME={view.path}{store} crossview up")
 

@@ -9,11 +9,12 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.errors import CrossViewError
 from jobs.errors import BadRequest
-from jobs.keeping.actor import acting
+from jobs.keeping.actor import PERSON, acting, acting_as
 from jobs.keeping.receipt import sealed
 from jobs.keeping.views import AuditCheck, AuditView
 from storage.errors import StorageError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 Act = Callable[["DuckDBPyConnection"], T]
+ADDED = "crossview models add"
 MOST_ENTRIES = 10_000  # in one answer  # ours
 
 
@@ -69,6 +71,19 @@ def refusals(database: Database, act: str, object: str) -> Iterator[None]:
         except StorageError as trouble:  # the refusal itself is the answer
             log.warning("A refusal could not be written down: %s", trouble)
         raise
+
+
+def note_added_models(database: Database, folder: Path) -> None:
+    """Models that were put into the folder while nobody looked: `crossview models add` needs no server."""
+    there = {bundle.parent.name for bundle in folder.glob("*/bundle.json")}
+    with database.read() as conn:
+        found = conn.execute(
+            "select distinct object from audit where act = 'model.add' and via = ?", [ADDED]
+        ).fetchall()
+    for id in sorted(there - {str(object) for (object,) in found}):
+        with acting_as(PERSON, ADDED):
+            add = entry("model.add", id)
+        database.write_now(add)
 
 
 def listing(

@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -55,7 +54,7 @@ class Backup:
     pause: threading.Event
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
-    def stream(self, *, reference: bool = False) -> Iterator[bytes]:
+    def stream(self, *, reference: bool = False) -> Generator[bytes]:
         """A tar, block by block. Raises BadRequest, Conflict before the first block."""
         if reference and isinstance(self.store, LocalStore):
             raise BadRequest(
@@ -65,14 +64,14 @@ class Backup:
         if not self._turn.acquire(blocking=False):
             raise Conflict("A backup is being made already.", hint="Wait for its end.")
         blocks = self._blocks(reference)
-        return chain((next(blocks),), blocks)  # begun here, in the name of whoever asked
+        return _begun(next(blocks), blocks)  # here, in the name of whoever asked
 
-    def _blocks(self, reference: bool) -> Iterator[bytes]:
+    def _blocks(self, reference: bool) -> Generator[bytes]:
         self.pause.set()
         try:
             self.database.write_now(entry("admin.backup", "all"))
             members: list[Member] = []
-            with tempfile.TemporaryDirectory(prefix=".backup-", dir=self.home) as folder:
+            with tempfile.TemporaryDirectory(prefix="backup-", dir=self.home / "scratch") as folder:
                 rows, ledger, head, wanted = self._tables(Path(folder))
                 for name in rows:
                     yield from _member(f"tables/{name}.jsonl", Path(folder) / name, members)
@@ -134,6 +133,15 @@ class Backup:
                 if folder == "datasets/" and key not in wanted.required:
                     continue
                 yield key
+
+
+def _begun(first: bytes, rest: Generator[bytes]) -> Generator[bytes]:
+    """Ends with its reader: one who goes away in the middle stops the backup."""
+    try:
+        yield first
+        yield from rest
+    finally:
+        rest.close()
 
 
 def wanted_of(conn: DuckDBPyConnection) -> Wanted:

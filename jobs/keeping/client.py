@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -40,7 +40,7 @@ class KeepingClient(Protocol):
         """head: NUMBER:DIGEST of an entry noted earlier, which must still be there."""
         ...
 
-    def stream(self, *, reference: bool = False) -> Iterator[bytes]:
+    def stream(self, *, reference: bool = False) -> Generator[bytes]:
         """The database and the store's objects as one tar. reference: name the objects of an S3 store instead."""
         ...
 
@@ -87,7 +87,7 @@ class LocalKeeping:
         with typed_errors():
             return self.service.verify_audit(head=head)
 
-    def stream(self, *, reference: bool = False) -> Iterator[bytes]:
+    def stream(self, *, reference: bool = False) -> Generator[bytes]:
         with typed_errors():
             return self.service.backup(reference=reference)
 
@@ -104,7 +104,7 @@ class HttpKeeping:
 
     get: Callable[..., Any]
     put: Callable[[str, dict[str, Any]], Any]
-    blocks: Callable[[str], Iterator[bytes]]
+    blocks: Callable[[str], Generator[bytes]]
 
     def usage(self) -> UsageView:
         return UsageView.model_validate(self.get("usage"))
@@ -132,7 +132,7 @@ class HttpKeeping:
     def verify_audit(self, *, head: str = "") -> AuditCheck:
         return AuditCheck.model_validate(self.get("audit/check", head=head))
 
-    def stream(self, *, reference: bool = False) -> Iterator[bytes]:
+    def stream(self, *, reference: bool = False) -> Generator[bytes]:
         return self.blocks(f"admin/backup?reference={str(reference).lower()}")
 
     def backup(self, into: Path, *, reference: bool = False) -> BackupView:

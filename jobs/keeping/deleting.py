@@ -8,6 +8,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from jobs.results.shelf import Shelf
+    from storage.artifacts import ArtifactStore
     from storage.database import Database
 
 log = logging.getLogger(__name__)
@@ -56,6 +58,7 @@ class Deleter:
     catalog: Callable[[], Mapping[str, CatalogEntry]]
     content: threading.Lock
     pause: threading.Event = field(default_factory=threading.Event)
+    _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     def dataset(self, id: str, *, cascade: bool = False, reason: str = ASKED) -> ReceiptView:
         """The clean copy goes when no other dataset has the same content.
@@ -100,6 +103,7 @@ class Deleter:
         said = self._beginning(reason)
 
         def forget(conn: DuckDBPyConnection) -> ReceiptRow:
+            self._require_still()
             row = _live_dataset(conn, id)
             _require_unused(conn, id, row.name)
             held = [model.id for model in model_table.find(conn) if model.holds_cells and id in model.datasets]
@@ -133,6 +137,7 @@ class Deleter:
         said = self._beginning(reason)
 
         def forget(conn: DuckDBPyConnection) -> ReceiptRow:
+            self._require_still()
             row = job_table.get(conn, id)
             if row is None:
                 raise NotFound(f"There is no job {id[:80]!r}.", hint="It may have been deleted.")
@@ -166,6 +171,7 @@ class Deleter:
         said = self._beginning(reason)
 
         def forget(conn: DuckDBPyConnection) -> ReceiptRow:
+            self._require_still()
             row = model_table.get(conn, id)
             if row is None and id in catalog:
                 raise Conflict(
@@ -207,6 +213,7 @@ class Deleter:
         return self.job(id) if id.startswith("job-") else self.model(id)
 
     def _require_still(self) -> None:
+        """Asked once more by the writer: a backup writes its own entry after it said so, and reads after that."""
         if self.pause.is_set():
             raise Conflict("A backup is being made.", hint="Nothing is deleted meanwhile: try again when it has ended.")
 
@@ -214,67 +221,82 @@ class Deleter:
 
     def _finish(self, row: ReceiptRow) -> ReceiptView:
         """The receipt, finished; as it is, still going, where the store does not answer."""
-        try:
-            gone, kept = self._remove(row)
-        except StorageError as error:
-            log.warning("The objects of %s %s could not be deleted yet: %s", row.kind, row.object, error)
-            return view_of(row)
-        document = {
-            **row.document,
-            "receipt": row.id,
-            "kind": row.kind,
-            "object": row.object,
-            "objects": gone,
-            "kept": [*row.document.get("kept", ()), *kept],
-            "verified": {"empty": row.document["prefixes"] if not kept else [], "moment": utcnow().isoformat()},
-        }
-        digest = sealed(document)
-        write = entry(f"{row.kind}.gone", row.object, receipt=row.id, sha256=digest)
+        with self._one_at_a_time:
+            row = self._receipt(row.id)
+            if row.state == "gone":  # by the sweeper, which found it on its way
+                return view_of(row)
+            try:
+                kept = self._remove(row)
+            except StorageError as error:
+                log.warning("The objects of %s %s could not be deleted yet: %s", row.kind, row.object, error)
+                return view_of(self._receipt(row.id))
+            said = self._receipt(row.id).document
+            document = {
+                **said,
+                "receipt": row.id,
+                "kind": row.kind,
+                "object": row.object,
+                "objects": said.get("objects", []),
+                "kept": [*said.get("kept", ()), *kept],
+                "verified": {"empty": said["prefixes"] if not kept else [], "moment": utcnow().isoformat()},
+            }
+            digest = sealed(document)
+            write = entry(f"{row.kind}.gone", row.object, receipt=row.id, sha256=digest)
 
-        def finish(conn: DuckDBPyConnection) -> None:
-            if receipt_table.finish(conn, row.id, document=document, sha256=digest):
-                write(conn)
+            def finish(conn: DuckDBPyConnection) -> None:
+                if receipt_table.finish(conn, row.id, document=document, sha256=digest):
+                    write(conn)
 
-        self.database.write_now(finish)
+            self.database.write_now(finish)
+            return view_of(self._receipt(row.id))
+
+    def _receipt(self, id: str) -> ReceiptRow:
         with self.database.read() as conn:
-            done = receipt_table.get(conn, row.id)
-        assert done is not None  # receipts are never deleted
-        return view_of(done)
+            row = receipt_table.get(conn, id)
+        assert row is not None  # receipts are never deleted
+        return row
 
-    def _remove(self, row: ReceiptRow) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-        """What went, and what stays because something else is the same. Raises StorageError."""
-        if row.kind == "dataset":
-            with self.content:  # no import makes a dataset of this content ready while it goes
-                with self.database.read() as conn:
-                    digest = row.document["digest"]
-                    same = dataset_table.find(conn, digest=digest, limit=ALL) if digest else []
-                if same:
-                    why = f"also {', '.join(each.id for each in same)}"
-                    return [], [{"key": key, "why": why} for key in row.document["prefixes"]]
-                return self._empty(row.document["prefixes"]), []
-        return self._empty(row.document["prefixes"]), []
+    def _remove(self, row: ReceiptRow) -> list[dict[str, str]]:
+        """Lists, deletes and looks; what stays because something else is the same. Raises StorageError."""
+        prefixes = row.document["prefixes"]
+        if row.kind != "dataset":
+            self._empty(row, prefixes)
+            return []
+        with self.content:  # no import makes a dataset of this content ready while it goes
+            with self.database.read() as conn:
+                digest = row.document["digest"]
+                same = dataset_table.find(conn, digest=digest, limit=ALL) if digest else []
+            if same:
+                return [{"key": key, "why": f"also {', '.join(each.id for each in same)}"} for key in prefixes]
+            self._empty(row, prefixes)
+            return []
 
-    def _empty(self, prefixes: Sequence[str]) -> list[dict[str, Any]]:
-        """Deletes and looks. Raises StorageError where something is still there."""
-        store, gone = self.shelf.store, []
+    def _empty(self, row: ReceiptRow, prefixes: Sequence[str]) -> None:
+        """What is there is written down before it goes. Raises StorageError where something is still there."""
+        store = self.shelf.store
+        known = {each["key"]: each for each in row.document.get("objects", ())}
+        for key in (key for prefix in prefixes for key in _keys(store, prefix)):
+            with suppress(ArtifactMissing):  # went by itself
+                known[key] = {"key": key, "bytes": store.size(key)}
+        document = {**row.document, "objects": [known[key] for key in sorted(known)]}
+        self.database.write_now(lambda conn: receipt_table.note(conn, row.id, document=document))
         for prefix in prefixes:
-            keys = store.list(prefix) if prefix.endswith("/") else [prefix] * store.exists(prefix)
-            for key in keys:
-                try:
-                    gone.append({"key": key, "bytes": store.size(key)})
-                except ArtifactMissing:  # went by itself
-                    continue
             if prefix.endswith("/"):
                 store.delete_prefix(prefix)
             else:
                 store.delete(prefix)
             self.shelf.forget(prefix)
-            left = store.list(prefix) if prefix.endswith("/") else [prefix] * store.exists(prefix)
-            if left:
+            if left := _keys(store, prefix):
                 raise StorageError(
                     f"{len(left)} objects are still under {prefix}.", hint="They are deleted again soon."
                 )
-        return gone
+
+
+def _keys(store: ArtifactStore, prefix: str) -> list[str]:
+    """The keys under a folder, or the one that is no folder."""
+    if prefix.endswith("/"):
+        return store.list(prefix)
+    return [prefix] if store.exists(prefix) else []
 
 
 def _insert(conn: DuckDBPyConnection, kind: str, object: str, owner: str, document: Mapping[str, Any]) -> ReceiptRow:

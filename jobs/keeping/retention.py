@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from jobs.errors import BadRequest, Conflict, NotFound
 from jobs.keeping.actor import SERVICE, acting_as
-from jobs.keeping.audit import noted
+from jobs.keeping.audit import note_added_models, noted
 from jobs.keeping.deleting import ALL, EXPIRED, Deleter
 from jobs.settings import Settings
 from jobs.state import TERMINAL
@@ -74,6 +74,7 @@ class Sweeper:
         """Deletes what is over; the ids that went."""
         gone = []
         with acting_as(SERVICE, "retention clock"):
+            note_added_models(self.database, self.settings.home / "models")
             self.deleter.resume()
             for upload in self.uploads.sweep(UPLOAD_IDLE):
                 log.info("Upload %s was idle for two days and is gone.", upload)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -91,7 +91,7 @@ class Keeping:
     def audit(self, *, since: datetime | None = None, object: str | None = None, limit: int = 200) -> list[AuditView]:
         return audit.listing(self.database, since=since, object=object, limit=limit)
 
-    def backup(self, *, reference: bool = False) -> Iterator[bytes]:
+    def backup(self, *, reference: bool = False) -> Generator[bytes]:
         """A tar of everything. Raises Conflict while another is made."""
         return self._backup.stream(reference=reference)
 

@@ -45,6 +45,11 @@ def find(conn: DuckDBPyConnection, *, state: str | None = None, limit: int = 200
     return rows.select(conn, ReceiptRow, f"{where} order by created_at desc, id limit ?", [*values, limit])
 
 
+def note(conn: DuckDBPyConnection, id: str, *, document: Mapping[str, Any]) -> bool:
+    """What is known so far of a deletion that is going."""
+    return rows.update(conn, ReceiptRow, {"document": document}, "id = ? and state = ?", [id, "going"])
+
+
 def finish(conn: DuckDBPyConnection, id: str, *, document: Mapping[str, Any], sha256: str) -> bool:
     """Whether it was still going: a receipt is finished once and never changes again."""
     changes = {"state": "gone", "document": document, "sha256": sha256}

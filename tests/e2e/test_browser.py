@@ -142,6 +142,7 @@ def test_every_page_fits_a_phone(browser: Browser, example: str, stack: Stack) -
         stack.url,
         f"{stack.url}/train",
         f"{stack.url}/jobs",
+        f"{stack.url}/data",
         f"{stack.url}/models",
         example,
         f"{example}&tab=Scores",

@@ -25,7 +25,7 @@ from jobs.settings import Settings
 from storage import dump
 from storage.tables import jobs as job_table
 from tests.kept import cells, job, opened
-from tests.labs import build_catalog, lab_settings, served
+from tests.labs import build_catalog, lab_settings, served, until
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +155,19 @@ def test_a_backup_that_is_cut_short_is_refused(service: JobService, backup: Path
         backup.write_bytes(data[:end])
         with pytest.raises(BadBackup):
             restore(backup, tmp_path / "new")
+
+
+def test_a_client_that_goes_away_in_the_middle_stops_the_backup(service: JobService) -> None:
+    from app.api import create_app
+
+    cells(service, "ds-large", bytes(24_000_000))  # more than the sockets between them hold
+    with served(create_app(LocalClient(service))) as address, HttpClient(address) as client:
+        stream = client.keeping.stream()
+        next(stream)
+        assert service.keeping.deleter.pause.is_set()
+        stream.close()
+        until(lambda: service.keeping.deleter.pause.is_set(), lambda held: not held)
+    service.delete_dataset("ds-large")
 
 
 def test_nothing_is_overwritten(service: JobService, backup: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -28,7 +29,7 @@ from storage.tables.jobs import JobRow
 from storage.tables.models import ModelRow
 from storage.tables.rows import utcnow
 from tests.kept import cells, job, opened, translation
-from tests.labs import MODEL, build_catalog, served
+from tests.labs import MODEL, build_catalog, imported, served
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +118,16 @@ class TestDeleting:
             assert again.keeping.verify_audit().whole
         finally:
             again.close()
+
+    def test_what_went_before_the_process_ended_is_on_the_receipt(self, service: JobService) -> None:
+        cells(service, "ds-1")
+        job(service, "job-1", "ds-1")
+        deleter = service.keeping.deleter
+        row = service.database.write_now(deleter._forget_job("job-1", "asked by a person"))
+        deleter._empty(row, row.document["prefixes"])  # and here the process ended
+        assert deleter.resume() == 1
+        (receipt,) = service.keeping.receipts()
+        assert [each["key"] for each in receipt.document["objects"]] == [layout.output("job-1", 1, "report.json")]
 
     def test_cells_deleted_between_the_look_and_the_job_refuse_the_job(self, service: JobService) -> None:
         cells(service, "ds-1")
@@ -244,6 +255,12 @@ class TestAudit:
         assert {(each.who, each.via) for each in log if each.act == "job.cancel"} == {("local", "api 127.0.0.1")}
         assert "patient" not in json.dumps([each.model_dump(mode="json") for each in log])
 
+    def test_a_model_put_there_without_a_server_is_written_down_once(self, service: JobService, catalog: Path) -> None:
+        shutil.copytree(catalog / MODEL, service.settings.home / "models" / "mine")
+        for _ in range(2):
+            service.keeping.sweeper.sweep()
+        assert acts(service) == [("model.add", "mine", "done")]
+
     def test_a_download_is_written_down(self, service: JobService) -> None:
         cells(service, "ds-1")
         job(service, "job-1", "ds-1")
@@ -287,3 +304,17 @@ def _half(service: JobService) -> Any:
         raise StorageError("The disk is full.")
 
     return noted("dataset.delete", "ds-1", fails)
+
+
+def test_damaged_cells_are_named_and_mended_by_bringing_them_again(service: JobService) -> None:
+    client = LocalClient(service)
+    dataset = imported(client, f"example:{MODEL}/rna")
+    key = layout.dataset(str(dataset.digest))
+    path = Path(service.settings.store) / key
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CrossViewError, match=key, check=lambda error: error.code == "corrupt"):
+        client.preflight(model=MODEL, rna=dataset.id)
+    imported(client, f"example:{MODEL}/rna")
+    assert client.preflight(model=MODEL, rna=dataset.id).verdict != "refused"

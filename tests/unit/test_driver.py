@@ -20,7 +20,8 @@ from jobs import driver, layout
 from jobs.driver import run_attempt
 from jobs.runners.base import Receipt, RunnerState, Task
 from jobs.runners.local import LocalRunner, PoolExecutor, SerialExecutor
-from jobs.work import run_task
+from jobs.work import attempt_of, encoded_of, run_task
+from storage.errors import CorruptObject
 from tests.running import BOTH, Ordered, order
 
 RNA_TO_ATAC = Direction.RNA_TO_ATAC
@@ -126,6 +127,18 @@ def test_without_truth_the_report_says_what_can_be_said(tiny_model: Path, tmp_pa
     report = json.loads(ordered.output("report.json"))["directions"]["rna-to-atac"]
     assert (report["scores"], report["verdict"]) == ({}, None)
     assert set(json.loads(ordered.output("rna-to-atac/features.json"))) == {"name", "predicted_mean"}
+
+
+def test_a_part_whose_byte_flipped_is_named(tiny_model: Path, tmp_path: Path) -> None:
+    ordered = order(tmp_path, tiny_model, directions=(RNA_TO_ATAC,), umap=False)
+    assert run(ordered) == 0
+    key = ordered.parts()[0]
+    data = bytearray(ordered.store.get_bytes(key))
+    data[len(data) // 2] ^= 1
+    ordered.store.put_bytes(key, bytes(data))
+    attempt = attempt_of(ordered.uri, ordered.job, 1)
+    with pytest.raises(CorruptObject, match=key):
+        encoded_of(attempt, RNA_TO_ATAC)
 
 
 def test_finished_parts_are_used_again_by_a_later_attempt(tiny_model: Path, tmp_path: Path) -> None:
