@@ -55,7 +55,7 @@ def canonicalise(
     """
     limits, mends, called = limits or Limits(), mends or Mends(), clean(source or path.name)
     partial, scratch = out.with_name(out.name + ".partial"), out.with_name(out.name + ".scratch")
-    if out.exists() and os.path.samefile(path, out):
+    if path.exists() and out.exists() and os.path.samefile(path, out):
         raise BadSetting(f"{path.name} would be read and written at once: input and copy are the same file.")
     try:
         scratch.mkdir(parents=True, exist_ok=True)
