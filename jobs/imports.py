@@ -349,10 +349,6 @@ def _is_tenx(folder: Path, roots: Sequence[Path]) -> bool:
     from engine.intake.mtx import role
 
     files = [path for path in folder.iterdir() if role(path.name) is not None]
-    if any(not path.resolve().is_relative_to(root) for path in files for root in _opened(folder, roots)):
+    if not all(any(path.resolve().is_relative_to(root) for root in roots) for path in files):
         raise BadSource("A file of this folder is a link to a place that is not open.", hint="Copy the file itself.")
     return bool(files)
-
-
-def _opened(folder: Path, roots: Sequence[Path]) -> list[Path]:
-    return [root for root in roots if folder.is_relative_to(root)][:1]

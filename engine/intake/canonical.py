@@ -59,7 +59,7 @@ def canonicalise(
     partial, scratch = out.with_name(out.name + ".partial"), out.with_name(out.name + ".scratch")
     try:
         before = _state(path)
-        if out.exists() and os.path.samefile(path, out):
+        if path.exists() and out.exists() and os.path.samefile(path, out):
             raise BadSetting(f"{path.name} would be read and written at once: input and copy are the same file.")
         scratch.mkdir(parents=True, exist_ok=True)
         with opened(path, scratch, limits, mends, called=called) as source_file:

@@ -39,6 +39,7 @@ class Spool:
 
     def __init__(self, folder: Path, limits: Limits) -> None:
         self._folder, self._limits = folder, limits
+        self._block = max(1, limits.block_values // 4)  # entries at once: records are wide, and copied a few times
         self._path = folder / "entries.bin"
         self._stream = self._path.open("wb")
         self._per_row = np.zeros(1, dtype=np.int64)
@@ -108,7 +109,7 @@ class Spool:
         from engine.intake.counts import lines_together
 
         ends = np.concatenate([[0], np.cumsum(sizes)])
-        cut = list(lines_together(ends, self._limits.block_values))
+        cut = list(lines_together(ends, self._block))
         ordered = self._ordered and bool((np.diff(place[place >= 0]) > 0).all())
         parts = self._ranges(place, cut) if ordered else self._sorted_out(place, cut)
         for (start, stop), part in zip(cut, parts, strict=True):
@@ -118,7 +119,7 @@ class Spool:
     def _pieces(self, place: Ints) -> Iterator[NDArray[Any]]:
         """The entries that are kept, at their places, as they came."""
         with self._path.open("rb") as stream:
-            while len(part := np.fromfile(stream, dtype=RECORD, count=self._limits.block_values)):
+            while len(part := np.fromfile(stream, dtype=RECORD, count=self._block)):
                 part["row"] = place[part["row"]]
                 yield part[part["row"] >= 0]
 

@@ -13,6 +13,7 @@ from typing import Any
 from engine.errors import BadInput, BadSetting
 from engine.types import Direction, Modality
 from jobs.client import Client
+from jobs.commands.packing import packed
 from jobs.errors import NotReady
 from jobs.spec import AnalysisSpec, HoldOut, JointSpec, TrainSpec, TranslateSpec
 from jobs.views import DatasetView, JobView
@@ -213,6 +214,9 @@ def _ready(client: Client, dataset: DatasetView) -> DatasetView:
 
 
 def _upload(client: Client, path: Path, say: Callable[[str], None]) -> str:
+    if path.is_dir():
+        with packed(path) as archive:
+            return _upload(client, archive, say)
     if not path.is_file():
         raise BadInput(f"There is no file {path}.", hint="Check the path.")
     size = path.stat().st_size

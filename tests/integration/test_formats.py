@@ -19,7 +19,7 @@ from engine.types import Cells, Direction, FeatureSpace, Modality, PairedCells, 
 from jobs.bootstrap import opened
 from jobs.cli import main
 from jobs.client import Client
-from jobs.commands import offline
+from jobs.commands import offline, submission
 from jobs.mending import MendOptions
 from jobs.spec import TranslateSpec
 from jobs.state import JobState
@@ -235,7 +235,7 @@ def brought(client: Client, view: DatasetView) -> DatasetView:
     return until(lambda: client.dataset(view.id), lambda seen: seen.state != "importing")
 
 
-@pytest.mark.parametrize("name", ["mtx", "mtx.zip"])
+@pytest.mark.parametrize("name", ["mtx.zip"])
 def test_one_source_of_both_becomes_two_datasets(lab: Path, client: Client, name: str) -> None:
     path = lab / name
     source = str(path) if path.is_dir() else upload(client, path)
@@ -254,6 +254,11 @@ def test_fragments_are_imported_for_a_model_and_the_result_says_so(lab: Path, cl
     latent = next(a.name for a in client.artifacts(job.id) if a.name.endswith("latent.h5ad"))
     kept = ad.read_h5ad(client.open_artifact(job.id, latent)).uns["crossview"]["mends"]
     assert json.loads(kept)[0]["counted"] == "insertions"
+
+
+def test_a_folder_is_packed_and_sent_by_the_command(lab: Path, client: Client) -> None:
+    view = submission.bring_in(client, str(lab / "mtx"), modality=Modality.ATAC, say=lambda line: None)
+    assert (view.name, view.cells, view.features) == ("mtx.tar", 30, 90)
 
 
 def test_wishes_that_cannot_be_granted_fail_the_import_with_a_mend(lab: Path, client: Client) -> None:
