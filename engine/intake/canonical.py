@@ -43,12 +43,12 @@ def canonicalise(
     limits: Limits | None = None,
     source: str | None = None,
     progress: Progress | None = None,
-    looked: Callable[[], None] | None = None,
+    looked: Callable[[Layout], None] | None = None,
 ) -> Summary:
     """Look, find the counts, and stream them into a clean .h5ad at `out`, which appears only when complete.
 
     modality: wanted features where the file holds both; otherwise what the file must be. source: name to show.
-    progress: called with cells done and cells in all. looked: called once the file was seen to be no trap.
+    progress: called with cells done and cells in all. looked: called with what it declares, before a value is read.
     Raises any BadInput of intake; then neither `out` nor anything beside it remains.
     """
     limits = limits or Limits()
@@ -62,7 +62,7 @@ def canonicalise(
         with open_hdf5(path, called=source) as file:
             layout = look_at(file, limits)
             if looked is not None:
-                looked()
+                looked(layout)
             require_honest_chunks(file, layout)
             plan = _planner(layout)(file, layout, limits, modality, clean(source or path.name))
             summary = _write(file, plan, partial, scratch, limits, progress or (lambda done, of: None))

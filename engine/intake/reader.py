@@ -11,7 +11,8 @@ from typing import Any
 
 from engine.intake.canonical import canonicalise
 from engine.intake.limits import Limits, as_problem
-from engine.intake.sandbox import allow_steps, confine, restrict
+from engine.intake.look import Layout
+from engine.intake.sandbox import allow_memory, allow_steps, confine, open_pages, restrict
 from engine.types import Modality
 
 
@@ -30,7 +31,15 @@ def serve(request: Mapping[str, Any], answers: int) -> int:
         stream.write(json.dumps(message) + "\n")
         stream.flush()
 
+    size = path.stat().st_size if path.is_file() else 0
+    pages = open_pages()
     missing = [*restrict(limits), *confine(read=[path], write=[out.parent])]
+    allow_memory(limits, pages, file_bytes=size)
+
+    def looked(layout: Layout) -> None:
+        allow_steps(limits)
+        allow_memory(limits, pages, file_bytes=size, chunk_bytes=layout.chunk_bytes)
+
     if missing:
         print("\n".join(missing), file=sys.stderr)
         answer({"missing": missing})
@@ -42,7 +51,7 @@ def serve(request: Mapping[str, Any], answers: int) -> int:
             limits=limits,
             source=request["source"],
             progress=lambda done, of: answer({"progress": [done, of]}),
-            looked=lambda: allow_steps(limits),
+            looked=looked,
         )
     except Exception as error:
         problem = as_problem(error, limits)
