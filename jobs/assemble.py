@@ -18,6 +18,7 @@ from engine.types import Direction, Modality, Names
 from jobs import layout
 from jobs.export import BLOCK, write_dense, write_latent
 from jobs.plan import ARROW
+from jobs.spreadsheet import harmless
 from jobs.work import Attempt, bundle_of, coverage_of, encoded_of, matched_truth, mends_of, scratch
 
 if TYPE_CHECKING:
@@ -281,14 +282,10 @@ def csv_of(table: Columns) -> bytes:
     columns = {name: list(values) for name, values in table.items()}
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([_harmless(name) for name in columns])
+    writer.writerow([harmless(name) for name in columns])
     for row in zip(*columns.values(), strict=True):
-        writer.writerow([_harmless(v) if isinstance(v, str) else ("" if v is None else v) for v in row])
+        writer.writerow([harmless(v) if isinstance(v, str) else ("" if v is None else v) for v in row])
     return out.getvalue().encode()
-
-
-def _harmless(text: str) -> str:
-    return "'" + text if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
 
 
 def _put(

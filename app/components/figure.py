@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from app import charts
+from jobs.spreadsheet import harmless
 
 _HTML = '<div class="row"></div>'
 _CSS = """
@@ -86,9 +87,9 @@ def figure(chart: Any, *, key: str, alt: str, table: pd.DataFrame | None = None,
 
 
 def to_csv(table: pd.DataFrame) -> str:
-    """CSV in which no cell is taken for a formula: text that starts with = + - @ is quoted with an apostrophe."""
+    """CSV in which neither a cell nor a column's name is taken for a formula."""
     safe = table.copy()
     for name in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[name]):
-            safe[name] = safe[name].map(lambda v: f"'{v}" if isinstance(v, str) and v[:1] in "=+-@\t\r" and v else v)
-    return str(safe.to_csv(index=False))
+            safe[name] = safe[name].map(lambda v: harmless(v) if isinstance(v, str) else v)
+    return str(safe.rename(columns=lambda name: harmless(str(name))).to_csv(index=False))

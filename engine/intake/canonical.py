@@ -46,13 +46,13 @@ def canonicalise(
     source: str | None = None,
     progress: Progress | None = None,
     mends: Mends | None = None,
-    looked: Callable[[], None] | None = None,
+    looked: Callable[[Layout], None] | None = None,
 ) -> Summary:
     """Look, find the counts, and stream them into a clean .h5ad at `out`, which appears only when complete.
 
     modality: wanted features where the file holds both; otherwise what the file must be. source: name to show.
-    progress: called with cells done and cells in all. mends: what is to be changed on the way. looked: called once the
-    file was seen to be no trap.
+    progress: called with cells done and cells in all. mends: what is to be changed on the way. looked: called with what
+    it declares, before a value is read.
     Raises any BadInput of intake; then neither `out` nor anything beside it remains.
     """
     limits, mends, called = limits or Limits(), mends or Mends(), clean(source or path.name)
@@ -66,7 +66,7 @@ def canonicalise(
             file = source_file.file
             layout = replace(look_at(file, limits), layer=mends.layer)
             if looked is not None:
-                looked()
+                looked(layout)
             require_honest_chunks(file, layout)
             plan = _planner(layout)(file, layout, limits, modality, called)
             plan, done = mended(file, plan, mends, limits)

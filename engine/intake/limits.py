@@ -56,7 +56,10 @@ def as_problem(error: BaseException, limits: Limits) -> CrossViewError:
     text = str(error)
     number = getattr(error, "errno", None)
     if isinstance(error, MemoryError) or _NO_MEMORY.search(text):
-        return TooLarge(f"Reading the file needs more than {human(limits.memory_bytes)} of memory.", hint=smaller)
+        most = human(limits.memory_bytes)
+        return TooLarge(
+            f"Reading needs more memory than such a file may take ({most}; less for a small one).", hint=smaller
+        )
     if number == errno.EFBIG or "File too large" in text:
         return TooLarge(f"The clean copy exceeds {human(limits.output_bytes)}.", hint=smaller)
     if number == errno.ENOSPC or "No space left" in text:

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,11 @@ class Layout:
     base: str = "/"
     layer: str = ""
     large_chunks: Mapping[str, tuple[int, list[tuple[int, ...]]]] = field(default_factory=dict)
+
+    @property
+    def chunk_bytes(self) -> int:
+        """The largest chunk of any data set, unpacked."""
+        return max((prod(entry.chunks) * entry.itemsize for entry in self.entries.values() if entry.chunks), default=0)
 
     @property
     def is_loom(self) -> bool:

@@ -11,8 +11,10 @@ from typing import Any
 
 from engine.intake.canonical import canonicalise
 from engine.intake.limits import Limits, as_problem
+from engine.intake.look import Layout
 from engine.intake.mends import Mends
-from engine.intake.sandbox import allow_steps, confine, restrict
+from engine.intake.opening import kind_of
+from engine.intake.sandbox import allow_memory, allow_steps, confine, open_pages, restrict
 from engine.types import Modality
 
 
@@ -32,11 +34,25 @@ def serve(request: Mapping[str, Any], answers: int) -> int:
         stream.write(json.dumps(message) + "\n")
         stream.flush()
 
+    size = path.stat().st_size if path.is_file() else 0
+    pages = open_pages()
     missing = [*restrict(limits), *confine(read=[path, *mends.files], write=[out.parent])]
+    packed = False  # text or an archive: what it takes is not told by its size, and no call of HDF5 is long
+
+    def looked(layout: Layout) -> None:
+        if not packed:
+            allow_steps(limits)
+            allow_memory(limits, pages, file_bytes=size, chunk_bytes=layout.chunk_bytes)
+
     if missing:
         print("\n".join(missing), file=sys.stderr)
         answer({"missing": missing})
     try:
+        packed = kind_of(path) != "hdf5"
+        if packed:
+            allow_steps(limits)
+        else:
+            allow_memory(limits, pages, file_bytes=size)
         summary = canonicalise(
             path,
             out,
@@ -45,7 +61,7 @@ def serve(request: Mapping[str, Any], answers: int) -> int:
             source=request["source"],
             progress=lambda done, of: answer({"progress": [done, of]}),
             mends=mends,
-            looked=lambda: allow_steps(limits),
+            looked=looked,
         )
     except Exception as error:
         problem = as_problem(error, limits)

@@ -15,8 +15,9 @@ import struct
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from engine.intake.limits import Limits
 
@@ -30,6 +31,7 @@ EXECUTE, WRITE, READ, LIST, REMOVE_DIR, REMOVE_FILE, MAKE_DIR, MAKE_FILE = 1, 2,
 REFER, TRUNCATE, IOCTL = 1 << 13, 1 << 14, 1 << 15
 OF_FILES = READ | WRITE | EXECUTE | TRUNCATE | IOCTL
 ALL = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
+BESIDE, PER_BYTE, PER_CHUNK = 400 * 10**6, 16, 3  # bytes for blocks and libraries; of names; of chunks at once
 SYSTEM = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/urandom", "/dev/null")
 
 # Refused system calls: fork, vfork, clone (unless a thread), execve, execveat, socket, socketpair, connect, bind,
@@ -84,6 +86,33 @@ def allow_steps(limits: Limits) -> None:
     signal.signal(signal.SIGPROF, lambda *_: _allow_cpu(limits.step_cpu_seconds))
     _allow_cpu(limits.step_cpu_seconds)
     signal.setitimer(signal.ITIMER_PROF, 1.0, 1.0)
+
+
+def open_pages() -> IO[bytes] | None:
+    """Where the kernel says how much this process holds; opened before /proc is out of reach. None elsewhere."""
+    try:
+        return open("/proc/self/statm", "rb", buffering=0)
+    except OSError:
+        return None
+
+
+def allow_memory(limits: Limits, pages: IO[bytes] | None, *, file_bytes: int, chunk_bytes: int = 0) -> None:
+    """Bound the address space of this process by what such a file can need.
+
+    A small file that claims a long text makes HDF5 reserve it all. pages: from `open_pages`. chunk_bytes: of the
+    largest chunk unpacked.
+    """
+    import resource
+
+    allowed = limits.memory_bytes
+    if pages is not None:
+        held = int(os.pread(pages.fileno(), 100, 0).split()[0]) * resource.getpagesize()
+        allowed = min(allowed, held + file_bytes * PER_BYTE + chunk_bytes * PER_CHUNK + BESIDE)
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    with suppress(ValueError, OSError):
+        resource.setrlimit(
+            resource.RLIMIT_AS, (allowed if hard == resource.RLIM_INFINITY else min(allowed, hard), hard)
+        )
 
 
 def _allow_cpu(seconds: int) -> None:

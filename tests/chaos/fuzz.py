@@ -189,6 +189,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, default=None, help="folder for files that broke a reader or a rule")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stopped from outside: the figures so far
     figures = fuzz(asked.files, asked.seed, keep=asked.keep)
     print(json.dumps(figures))
     return 1 if figures["wrong"] else 0

@@ -101,7 +101,7 @@ def _structure(path: Path, rng: Rng) -> str:
         how = EDITS[int(rng.integers(len(EDITS)))]
         try:
             how(file, name, str(rng.choice(sorted(names))), path, rng)
-        except (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeError):
+        except (OSError, ValueError, TypeError, LookupError, RuntimeError, AttributeError, OverflowError):
             return f"no {how.__name__}"
         return f"{how.__name__}({name})"
 

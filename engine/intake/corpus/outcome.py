@@ -37,7 +37,7 @@ class Outcome:
 
 def run_corpus(attacks: Sequence[str] | None = None, *, limits: Limits | None = None) -> Iterator[Outcome]:
     """Each attack (None: all) in a private folder of its own, which is gone before the next."""
-    for name in attacks or CORPUS:
+    for name in CORPUS if attacks is None else attacks:
         with tempfile.TemporaryDirectory(prefix="crossview-intake-") as folder:
             yield run_attack(name, Path(folder), limits=limits)
 

@@ -152,6 +152,17 @@ def texts_that_send_hdf5_in_circles(path: Path) -> None:
 
 
 @attack("too-large")
+def name_that_claims_a_gigabyte(path: Path) -> None:
+    """In a file of kilobytes: HDF5 reserves it before it looks."""
+    good(path)
+    with h5py.File(path, "r") as file:
+        start = file["obs/_index"].id.get_offset()
+    with path.open("rb+") as stream:
+        stream.seek(start)
+        stream.write((1 << 30).to_bytes(4, "little"))
+
+
+@attack("too-large")
 def names_of_10_mb(path: Path) -> None:
     with skeleton(path, barcodes=[str(i) + "A" * 10_000_000 for i in range(6)]) as file:
         write_csr(file, "X", counts_of())
