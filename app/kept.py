@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from math import ceil
 
 from app import present
 from jobs.keeping.views import HoldingView, ReceiptView, UsageView
@@ -49,22 +50,26 @@ def default_line(days: int | None, result_days: int | None) -> str:
         if result_days
         else "results stay until you delete them"
     )
-    return f"{cells}, {results}. Each data set's time can be changed on the Data page."
+    return f"{cells}, {results}."
 
 
 def kept_line(health: Health | None) -> str:
-    return default_line(health.retention_days, health.result_days) if health else default_line(None, None)
+    """As the last line before something is submitted."""
+    if health is None or (health.retention_days is None and health.result_days is None):
+        return default_line(None, None)
+    said = default_line(health.retention_days, health.result_days)
+    return f"{said} A data set's time can be changed on the Data page."
 
 
 def until_line(data: DatasetView, *, now: datetime | None = None) -> str:
-    """Kept until 22 Dec 2026 (30 days)."""
+    """Kept until 22 Dec 2026 (30 days left)."""
     if data.until is None:
         return "kept until you delete it"
     left = data.until - (now or datetime.now(UTC))
     when = data.until.astimezone(UTC).strftime("%-d %b %Y")
     if left.total_seconds() <= 0:
         return f"its time was over on {when}"
-    days = left.days or 1
+    days = ceil(left / timedelta(days=1))
     return f"kept until {when} ({present.plural(days, 'day')} left)"
 
 

@@ -19,7 +19,7 @@ from jobs.keeping.views import AuditCheck, AuditView, HoldingView, ReceiptView, 
 from jobs.shown import dataset_view
 from jobs.views import DatasetView
 from storage.tables import receipts as receipt_table
-from storage.tables.retention import until_of
+from storage.tables import retention as retention_table
 
 if TYPE_CHECKING:
     from jobs.imports import Importer
@@ -62,7 +62,8 @@ class Keeping:
     def dated(self, rows: Sequence[DatasetRow]) -> list[DatasetView]:
         """Views that say until when each is kept."""
         with self.database.read() as conn:
-            return [dataset_view(row, until=until_of(conn, row.id)) for row in rows]
+            until = {clock.object: clock.until for clock in retention_table.all_of(conn).values()}
+        return [dataset_view(row, until=until.get(row.id)) for row in rows]
 
     def holding(self, id: str) -> HoldingView:
         """Raises NotFound."""

@@ -33,16 +33,6 @@ def forget(conn: DuckDBPyConnection, object: str) -> None:
     conn.execute("delete from retention where object = ?", [object])
 
 
-def get(conn: DuckDBPyConnection, object: str) -> RetentionRow | None:
-    found = rows.select(conn, RetentionRow, "where object = ?", [object])
-    return found[0] if found else None
-
-
-def until_of(conn: DuckDBPyConnection, object: str) -> datetime | None:
-    row = get(conn, object)
-    return row.until if row else None
-
-
 def all_of(conn: DuckDBPyConnection) -> dict[str, RetentionRow]:
     return {row.object: row for row in rows.select(conn, RetentionRow)}
 
