@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from storage.errors import ArtifactMissing, BadKey, BadUri, Corrupt, UnsuitableStore
 from storage.files import BLOCK, make_folders, publish, room_for, sha256_of, sync_file, sync_folder
+from storage.partials import held
 from storage.s3 import S3Profile, shown
 
 _PART = re.compile(r"[A-Za-z0-9_=+@,-][A-Za-z0-9._=+@,-]{0,199}")
@@ -251,7 +252,7 @@ class LocalStore:
     def _writing(self, what: str) -> Iterator[tuple[Path, IO[bytes]]]:
         partial = self._partial / f"{uuid.uuid4().hex}.partial"
         try:
-            with room_for(what, self.root), partial.open("xb") as file:
+            with room_for(what, self.root), partial.open("xb") as file, held(file):
                 yield partial, file
         finally:
             with contextlib.suppress(FileNotFoundError):

@@ -17,6 +17,8 @@ from jobs.runners.base import RunnerState
 from jobs.scratch import LOCK, own_folder, sweep
 from jobs.state import JobState
 from jobs.views import Failure
+from storage import partials
+from storage.artifacts import LocalStore
 from storage.tables import jobs as table
 from storage.tables.rows import utcnow
 from tests.unit.test_reconcile import Scene, scene, succeeded
@@ -222,3 +224,19 @@ def test_scratch_of_a_dead_process_is_swept_and_that_of_a_live_one_is_not(tmp_pa
         assert mine.is_dir()
         assert (tmp_path / "2-being-made").is_dir()
     assert not mine.exists()
+
+
+def test_a_half_written_file_of_a_dead_writer_goes_and_that_of_a_live_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partials, "BEING_MADE_S", -1.0)
+    store = LocalStore(tmp_path)
+    folder = tmp_path / partials.FOLDER
+    (folder / "dead.partial").write_bytes(b"half")
+    with store._writing("a/b") as (partial, file):
+        file.write(b"whole")
+        file.close()
+        assert partials.sweep(tmp_path) == 1
+        assert [path.name for path in folder.iterdir()] == [partial.name]
+    store.put_bytes("a/b", b"whole")
+    assert (store.get_bytes("a/b"), list(folder.iterdir())) == (b"whole", [])

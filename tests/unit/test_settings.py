@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import BadSetting
+from jobs.queue.rules import Rules
 from jobs.settings import GIB, Settings
 
 
@@ -38,6 +39,10 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
             "CROSSVIEW_S3_SECRET_ACCESS_KEY": "hush",
             "CROSSVIEW_MAX_UPLOAD_GB": "1.5",
             "CROSSVIEW_CONCURRENT_JOBS": "4",
+            "CROSSVIEW_USER_RUNNING": "2",
+            "CROSSVIEW_USER_QUEUED": "0",
+            "CROSSVIEW_JOB_HOURS": "1.5",
+            "CROSSVIEW_START_MINUTES": "10",
         }
     )
     assert settings.store_is_remote
@@ -46,6 +51,7 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
     assert settings.max_upload_bytes == int(1.5 * GIB)
     assert (settings.s3.region, settings.concurrent_jobs, settings.port) == ("eu-west-1", 4, 9001)
     assert "hush" not in repr(settings)
+    assert settings.rules == Rules(places=4, user_running=2, user_queued=0, job_s=5_400, start_s=600)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +60,10 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
         ("CROSSVIEW_RUNNER", "slurm"),
         ("CROSSVIEW_HOST", "0.0.0.0"),
         ("CROSSVIEW_HOST", "lab.example"),
+        ("CROSSVIEW_USER_QUEUED", "1.5"),
+        ("CROSSVIEW_USER_RUNNING", "-1"),
+        ("CROSSVIEW_JOB_HOURS", "soon"),
+        ("CROSSVIEW_START_MINUTES", "-5"),
         ("CROSSVIEW_PORT", "0"),
         ("CROSSVIEW_PORT", "http"),
         ("CROSSVIEW_MAX_UPLOAD_GB", "-1"),
