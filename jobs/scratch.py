@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import shutil
@@ -12,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-LOCK = ".lock"
 BEING_MADE_S = 60.0  # between a folder and the lock on it  # ours
 
 
@@ -22,7 +20,7 @@ def own_folder(base: Path) -> Iterator[Path]:
     base.mkdir(parents=True, exist_ok=True)
     sweep(base)
     with tempfile.TemporaryDirectory(dir=base, prefix=f"{os.getpid()}-", ignore_cleanup_errors=True) as folder:
-        descriptor = os.open(Path(folder) / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        descriptor = os.open(folder, os.O_RDONLY)  # of the folder itself: it holds the task's files and nothing else
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield Path(folder)
@@ -42,9 +40,9 @@ def sweep(base: Path) -> int:
 
 def _is_abandoned(folder: Path) -> bool:
     try:
-        if time.time() - folder.stat().st_mtime < BEING_MADE_S and not (folder / LOCK).exists():
+        if time.time() - folder.stat().st_mtime < BEING_MADE_S:
             return False
-        descriptor = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        descriptor = os.open(folder, os.O_RDONLY)
     except OSError:
         return False  # gone meanwhile, or not ours
     try:
@@ -54,5 +52,4 @@ def _is_abandoned(folder: Path) -> bool:
     else:
         return True
     finally:
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
+        os.close(descriptor)

@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from storage.errors import ArtifactMissing, BadKey, BadUri, Corrupt, UnsuitableStore
 from storage.files import BLOCK, make_folders, publish, room_for, sha256_of, sync_file, sync_folder
+from storage.partials import held
 from storage.s3 import S3Profile, shown
 from storage.scratch import held, sweep_files
 

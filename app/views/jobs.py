@@ -121,7 +121,9 @@ def _row(job: JobView) -> None:
         if job.state is JobState.QUEUED:
             _priority(job)
         if tag.live:
-            progress.bar(present.job_step(job), beside=present.job_eta(job) or present.job_timing(job))
+            waits = present.job_timing(job) if job.state is JobState.QUEUED else ""
+            beside = " · ".join(part for part in (waits, present.job_eta(job)) if part)
+            progress.bar(present.job_step(job), beside=beside or present.job_timing(job))
         elif job.failure is not None:
             st.text(job.failure.message)
 

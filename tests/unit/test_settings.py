@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import BadSetting
+from jobs.queue.rules import Rules
 from jobs.settings import GIB, Settings
 from storage.guard import WebRules
 
@@ -49,6 +50,10 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
             "CROSSVIEW_QUOTA_DATASETS": "20",
             "CROSSVIEW_RETENTION_DAYS": "30",
             "CROSSVIEW_RESULT_DAYS": "90",
+            "CROSSVIEW_USER_RUNNING": "2",
+            "CROSSVIEW_USER_QUEUED": "0",
+            "CROSSVIEW_JOB_HOURS": "1.5",
+            "CROSSVIEW_START_MINUTES": "10",
         }
     )
     assert settings.store_is_remote
@@ -59,6 +64,7 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
     assert (settings.quota_bytes, settings.quota_datasets) == (GIB // 2, 20)
     assert (settings.retention_days, settings.result_days) == (30, 90)
     assert "hush" not in repr(settings)
+    assert settings.rules == Rules(places=4, user_running=2, user_queued=0, job_s=5_400, start_s=600)
     assert (settings.s3_profiles, settings.s3_direct) == (Path(__file__), True)
     assert settings.fetch == WebRules(
         plain_http=True,
@@ -88,6 +94,10 @@ def test_the_web_is_open_over_https_to_what_is_public() -> None:
         ("CROSSVIEW_FETCH_PORTS", "https"),
         ("CROSSVIEW_S3_PROFILES", "/no/such/file.toml"),
         ("CROSSVIEW_S3_DIRECT", "yes"),
+        ("CROSSVIEW_USER_QUEUED", "1.5"),
+        ("CROSSVIEW_USER_RUNNING", "-1"),
+        ("CROSSVIEW_JOB_HOURS", "soon"),
+        ("CROSSVIEW_START_MINUTES", "-5"),
         ("CROSSVIEW_PORT", "0"),
         ("CROSSVIEW_PORT", "http"),
         ("CROSSVIEW_MAX_UPLOAD_GB", "-1"),
