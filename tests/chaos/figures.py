@@ -242,7 +242,7 @@ def _temporary(site: Site) -> list[str]:
     places = [site.home / name for name in ("uploads", "scratch", "cache/scratch", "store/.partial")]
     places += (site.root / "tmp").glob("crossview-*")
     found = {path for place in places for path in place.rglob("*") if not path.is_dir()}
-    found |= set(site.home.rglob("*.partial"))
+    found |= {path for path in site.home.rglob("*.partial") if path.is_file()}
     return sorted(str(path.relative_to(site.root)) for path in found)
 
 

@@ -30,7 +30,7 @@ from tests.labs import build_catalog, free_port, until
 
 MARK = "CROSSVIEW_CHAOS_MARK"  # in the environment of all that one run starts
 BUCKET = "cells"
-DISK_MB = 192  # of the home, where a disk of its own may be mounted
+DISK_MB = 384  # of the home, where a disk of its own may be mounted
 WATCH_S = 0.3
 
 
