@@ -64,7 +64,8 @@ def _inspect(a: Arguments) -> int:
     from engine.types import Modality
     from jobs.commands import offline
 
-    found = offline.inspect(a.input, model=a.model, modality=Modality(a.modality) if a.modality else None)
+    modality = Modality(a.modality) if a.modality else None
+    found = offline.inspect(a.input, model=a.model, modality=modality, whole=a.whole)
     if a.json:
         _print(found)
     else:
@@ -82,6 +83,8 @@ def _inspected(found: dict[str, Any]) -> list[str]:
         *(f"  labels: {name} ({len(kinds)})" for name, kinds in s["labels"].items()),
         *(f"  note: {note}" for note in s["notes"]),
     ]
+    if "read_bytes" in found:
+        lines.append(f"  read {found['read_bytes'] / 1e6:,.1f} of {found['bytes'] / 1e6:,.1f} MB")
     if "preflight" not in found:
         return lines
     p = found["preflight"]
@@ -323,6 +326,7 @@ def _add_offline(commands: Any) -> None:
     inspect = _command(commands, "inspect", _inspect, "say what a file is and what a model would make of it")
     inspect.add_argument("input", metavar="INPUT", help="a path, s3://bucket/key, https://… or a Google Drive link")
     inspect.add_argument("--model", help="id or folder of a model")
+    inspect.add_argument("--whole", action="store_true", help="read all of a file in S3 or on the web, not its header")
     inspect.add_argument("--modality", choices=("rna", "atac"), help="where the names do not tell")
 
     train = _command(commands, "train", _train, "fit a model on RNA and ATAC of the same cells")

@@ -14,6 +14,7 @@ from jobs.views import (
     EventView,
     FeatureHit,
     GenomeView,
+    GlanceView,
     Health,
     JobView,
     ModelView,
@@ -81,6 +82,10 @@ class Client(Protocol):
     def dataset(self, id: str) -> DatasetView: ...
     def datasets(self) -> list[DatasetView]: ...
     def delete_dataset(self, id: str) -> None: ...
+
+    def glance(self, source: str, *, model: str | None = None, modality: Modality | None = None) -> GlanceView:
+        """What a file in S3 or on the web is, by its header; nothing is brought in."""
+        ...
 
     def preflight(
         self, *, model: str, rna: str | None = None, atac: str | None = None, directions: Sequence[Direction] = ()

@@ -15,6 +15,7 @@ from jobs.views import (
     EventView,
     FeatureHit,
     GenomeView,
+    GlanceView,
     Health,
     JobView,
     ModelView,
@@ -108,6 +109,12 @@ class LocalClient:
     def delete_dataset(self, id: str) -> None:
         with typed_errors():
             self._service.delete_dataset(id)
+
+    def glance(self, source: str, *, model: str | None = None, modality: Modality | None = None) -> GlanceView:
+        from jobs.afar import view
+
+        with typed_errors():
+            return view(source, self._service.settings, self._service.models, model=model, modality=modality)
 
     def preflight(
         self, *, model: str, rna: str | None = None, atac: str | None = None, directions: Sequence[Direction] = ()

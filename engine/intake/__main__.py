@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ def main() -> int:
         answers.flush()
 
     try:
+        if "remote" in request:
+            return _glance(request, limits, answer)
         summary = canonicalise(
             Path(request["path"]),
             Path(request["out"]),
@@ -40,6 +42,17 @@ def main() -> int:
         answer({"error": {"code": problem.code, "message": problem.message, "hint": problem.hint}})
         return 2
     answer({"summary": summary.to_json()})
+    return 0
+
+
+def _glance(request: Mapping[str, Any], limits: Limits, answer: Callable[[Mapping[str, Any]], None]) -> int:
+    """A look at a file that stays where it is, its bytes asked of the parent."""
+    from engine.intake.afar import Afar, glance_at
+
+    wanted = Modality(request["modality"]) if request["modality"] else None
+    with Afar(request["remote"]["socket"], request["remote"]["size"]) as stream:
+        summary, names = glance_at(stream, wanted=wanted, limits=limits, source=request["source"])
+    answer({"summary": summary.to_json(), "names": list(names)})
     return 0
 
 

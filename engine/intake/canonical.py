@@ -59,7 +59,7 @@ def canonicalise(
         scratch.mkdir(parents=True, exist_ok=True)
         with open_hdf5(path, called=source) as file:
             layout = look_at(file, limits)
-            plan = _planner(layout)(file, layout, limits, modality, clean(source or path.name))
+            plan = planner(layout)(file, layout, limits, modality, clean(source or path.name))
             summary = _write(file, plan, partial, scratch, limits, progress or (lambda done, of: None))
         _settle(partial, out)
         return summary
@@ -70,7 +70,7 @@ def canonicalise(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _planner(layout: Layout) -> Callable[..., Plan]:
+def planner(layout: Layout) -> Callable[..., Plan]:
     """What decides about a file of this format."""
     if layout.is_loom:
         return plan_loom

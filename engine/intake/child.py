@@ -73,7 +73,9 @@ def run_in_child(
 
 
 @contextmanager
-def _process(limits: Limits, stderr: IO[bytes]) -> Iterator[tuple[subprocess.Popen[str], threading.Event]]:
+def _process(
+    limits: Limits, stderr: IO[bytes], *, pass_fds: tuple[int, ...] = ()
+) -> Iterator[tuple[subprocess.Popen[str], threading.Event]]:
     timed_out = threading.Event()
     process = subprocess.Popen(
         [sys.executable, "-P", "-s", "-m", "engine.intake"],
@@ -84,6 +86,7 @@ def _process(limits: Limits, stderr: IO[bytes]) -> Iterator[tuple[subprocess.Pop
         encoding="utf-8",
         env=child_environment(os.environ),
         start_new_session=True,
+        pass_fds=pass_fds,
     )
 
     def too_long() -> None:

@@ -13,16 +13,19 @@ from typing import Any
 
 import numpy as np
 
+from engine.checks import Given
 from engine.errors import BadInput, TooLarge
 from engine.intake.canonical import CanonicalCells
 from engine.intake.child import run_in_child
 from engine.intake.summary import Summary
 from engine.splits import by_chance, by_values, parse_held, read_split
 from engine.types import Cells, Direction, Modality, Split
+from jobs.afar import is_afar, look
 from jobs.catalog import resolve
 from jobs.fetching import fetch_source, without_query
 from jobs.settings import Settings
 from jobs.version import code_version
+from storage.errors import NoRanges
 
 __all__ = ["make_split", "read_split"]
 Say = Callable[[str], None]
@@ -86,24 +89,40 @@ def _fetch(source: str, into: Path) -> None:
     fetch_source(source, into, Settings.from_env())
 
 
-def inspect(source: str, *, model: str | None, modality: Modality | None = None) -> dict[str, Any]:
-    """What INPUT is and, for a model, what would happen to it. Raises only for what cannot be opened."""
-    with taken(source, modality=modality) as cells:
-        document: dict[str, Any] = {"input": source, "summary": cells.summary.to_json()}
-        if model is not None:
-            document["preflight"] = _preflight(cells, model)
-            document["model"] = model
+def inspect(
+    source: str, *, model: str | None, modality: Modality | None = None, whole: bool = False, say: Say = to_stderr
+) -> dict[str, Any]:
+    """What INPUT is and, for a model, what would happen to it. Raises only for what cannot be opened.
+
+    whole: read all of a file that lies elsewhere, instead of its header and first cells.
+    """
+    document: dict[str, Any] = {"input": without_query(source)}
+    given, read = (None, {}) if whole or not is_afar(source) else _glanced(source, modality, say)
+    if given is None:
+        with taken(source, modality=modality, say=say) as cells, CanonicalCells.open(cells.path) as opened:
+            given = Given(cells.summary, opened.names, opened.barcodes)
+    document |= {"summary": given.summary.to_json(), **read}
+    if model is not None:
+        document |= {"preflight": _preflight(given, model), "model": model}
     return document
 
 
-def _preflight(cells: Taken, model: str) -> dict[str, Any]:
+def _glanced(source: str, modality: Modality | None, say: Say) -> tuple[Given | None, dict[str, int]]:
+    """What the header says and how much was read for it; nothing where the server gives whole files only."""
+    try:
+        seen = look(source, Settings.from_env(), modality=modality)
+    except NoRanges as problem:
+        say(str(problem.message))
+        return None, {}
+    return seen.given, {"read_bytes": seen.read_bytes, "bytes": seen.bytes}
+
+
+def _preflight(given: Given, model: str) -> dict[str, Any]:
     from engine.bundle import read_manifest, read_space
-    from engine.checks import Given, preflight
+    from engine.checks import preflight
 
     folder = resolve(model)
     manifest = read_manifest(folder)
-    with CanonicalCells.open(cells.path) as opened:
-        given = Given(cells.summary, opened.names, opened.barcodes)
     found = preflight(
         [given],
         spaces={m: read_space(folder, m) for m in Modality},

@@ -95,6 +95,10 @@ def test_cells_come_from_s3(tmp_path: Path, catalog: Path, s3: S3Server) -> None
         dataset = imported(client, "s3://cells/run 1/rna.h5ad")
         assert (dataset.state, dataset.name, dataset.cells) == ("ready", "rna.h5ad", 24)
         assert [path.suffix for path in traces(tmp_path)] == [".h5ad"]
+        seen = client.glance("s3://cells/run 1/rna.h5ad", model=MODEL)
+        assert (seen.summary["cells"], seen.name) == (24, "rna.h5ad")
+        assert seen.preflight is not None
+        assert seen.preflight.verdict != "refused"
 
 
 def test_what_s3_refuses_is_said_and_leaves_no_trace(tmp_path: Path, catalog: Path, s3: S3Server) -> None:
