@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from engine.intake.afar import Glance
     from jobs.models import Models
 
-BLOCK_BYTES = 256 << 10  # of one ranged GET: names and pointers lie close together, values are sampled  # ours
+BLOCK_BYTES = 128 << 10  # of one ranged GET: names and pointers lie close together, values are sampled  # ours
 
 
 @dataclass(frozen=True, eq=False)

@@ -176,7 +176,8 @@ def glance_at(stream: io.RawIOBase, *, wanted: Modality | None, limits: Limits, 
         )
     try:
         with io.BufferedReader(stream, 1 << 16) as buffered, h5py.File(buffered, "r", locking=False) as file:
-            layout = look_at(file, limits)
+            # How far it would grow when unpacked is left to intake: to know it, all of its index is read.
+            layout = look_at(file, replace(limits, inflation_from=limits.dataset_bytes))
             plan = planner(layout)(file, layout, limits, wanted, clean(source))
             return _summary(file, plan, limits), plan.space.names
     except (OSError, RuntimeError, MemoryError) as error:

@@ -233,7 +233,7 @@ class _Walk:
         self.entries: dict[str, Entry] = {}
         self.links: dict[str, str] = {}
         self.soft: dict[str, str] = {}
-        self.seen: dict[tuple[int, int], str] = {}
+        self.seen: dict[tuple[Any, Any], str] = {}
         self.declared_bytes = 0
 
     def run(self, file_id: Any) -> None:
@@ -294,8 +294,9 @@ class _Walk:
             elif raw != name.encode():
                 self._unsafe(f"{where} is named in something other than UTF-8.")
             else:
-                info = h5py.h5o.get_info(group, raw)
-                key = (info.fileno, info.addr)
+                # Not h5o.get_info: that adds up the index of all chunks, which lies scattered over the file.
+                info = h5py.h5g.get_objinfo(group, raw)
+                key = (info.fileno, info.objno)
                 if key in self.seen:
                     self.links[where] = self.seen[key]
                     continue
@@ -342,7 +343,9 @@ class _Walk:
         )
         self.entries[path] = entry
         self.declared_bytes += entry.declared_bytes
-        self._size(entry, stored=data.get_storage_size())
+        # What is stored is added up over the index of all chunks, which lies scattered: not asked without need.
+        asked = entry.declared_bytes > self.limits.inflation_from
+        self._size(entry, stored=data.get_storage_size() if asked else 0)
         return None
 
     def _size(self, entry: Entry, *, stored: int) -> None:
