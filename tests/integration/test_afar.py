@@ -18,13 +18,14 @@ from engine.intake import afar
 from engine.intake.canonical import CanonicalCells, canonicalise
 from engine.types import Cells, FeatureSpace, Modality, as_names
 from jobs.afar import look
-from jobs.bootstrap import opened
+from jobs.bootstrap import opened, running
 from jobs.cli import main
 from jobs.settings import Settings
 from storage.errors import SourceChanged, Unreachable
 from storage.guard import WebRules
 from tests.builders import gene_names, paired, write_h5ad
 from tests.hostile import HOSTILE
+from tests.integration.test_pages import at, checked, words
 from tests.labs import MODEL, build_catalog, lab_settings
 from tests.multiome import write_h5mu
 from tests.splicing import switching, write_loom
@@ -195,6 +196,24 @@ def test_inspect_looks_from_afar_and_reads_the_whole_where_it_must(
     assert main(["inspect", url(server, "rna.h5ad"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["summary"] == whole["summary"]
     assert main(["inspect", url(server, "none.h5ad"), "--json"]) == 2
+
+
+def test_the_page_says_what_a_link_leads_to(
+    tmp_path: Path, server: Site, catalog: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROSSVIEW_PRETRAINED", str(catalog))
+    served_file(server, catalog / MODEL / "example" / "rna.h5ad")
+    with running(settings(server, tmp_path, catalog)) as client:
+        page = at("joint")
+        page.segmented_control(key="rna-way").set_value("Link, S3 or a path")
+        checked(page.run())
+        page.text_input[0].set_value(url(server, "rna.h5ad"))
+        next(b for b in page.button if b.label == "Look first").click()
+        checked(page.run())
+        said = words(page)
+        assert "24 cells × 60 genes" in said
+        assert "Nothing was brought in." in said
+        assert client.datasets() == []
 
 
 def test_a_file_that_changes_under_the_look_is_said(tmp_path: Path, server: Site, catalog: Path) -> None:
