@@ -43,7 +43,7 @@ class Patience:
     connect_s: float = 10.0
     head_s: float = 60.0
     stall_s: float = 60.0
-    stall_bytes: int = 64 << 10
+    stall_bytes: int = 1 << 20
     total_s: float = 12 * 3_600.0
 
 

@@ -22,7 +22,7 @@ from engine.splits import by_chance, by_values, parse_held, read_split
 from engine.types import Cells, Direction, Modality, Split
 from jobs.afar import is_afar, look
 from jobs.catalog import resolve
-from jobs.fetching import fetch_source, without_query
+from jobs.fetching import fetch_source, file_name, without_query
 from jobs.settings import Settings
 from jobs.version import code_version
 from storage.errors import NoRanges
@@ -56,7 +56,7 @@ def taken(source: str, *, modality: Modality | None = None, say: Say = to_stderr
 
 def taken_from(path: Path, out: Path, modality: Modality | None, *, name: str) -> Taken:
     """The canonical copy of a file of this machine, at `out`. name: the source as it was given."""
-    return Taken(out, run_in_child(path, out, modality=modality, source=Path(name).name or name))
+    return Taken(out, run_in_child(path, out, modality=modality, source=file_name(name)))
 
 
 @contextmanager
@@ -181,7 +181,7 @@ def translate(
             direction=direction,
             scale=bundle.translator.scale(direction.target),
             coverage=alignment.coverage.as_dict(),
-            source=source.rsplit("/", 1)[-1],
+            source=file_name(source),
             code_version=code_version(),
         )
         write_prediction(

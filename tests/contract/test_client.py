@@ -135,6 +135,7 @@ class TestClient:
             ("example:tiny/protein", "bad-source"),
             ("example:nothing/rna", "unknown-model"),
             ("ftp://example.org/x.h5ad", "bad-source"),
+            ("https://[::1/x.h5ad", "bad-uri"),
             ("http://example.org/x.h5ad", "source-not-allowed"),
             ("https://me:secret@example.org/x.h5ad", "bad-uri"),
             ("https://drive.google.com/drive/folders/1AbCdEfGhIjKl", "bad-uri"),

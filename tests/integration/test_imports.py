@@ -203,6 +203,7 @@ def test_cells_come_from_the_web(tmp_path: Path, catalog: Path) -> None:
             refused = refusal_of(client, f"{base}/page?sig=hush")
             assert refused.code == "source-is-a-page"
             assert "hush" not in refused.model_dump_json()
+            assert "hush" not in "".join(each.model_dump_json() for each in client.datasets())
 
 
 def test_a_bucket_is_read_through_the_profile_that_serves_it(tmp_path: Path, catalog: Path, s3: S3Server) -> None:
