@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from engine.errors import TooLarge
 from engine.types import Modality
 from jobs import preflight
 from jobs.errors import BadSource
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from engine.intake.afar import Glance
     from jobs.models import Models
 
+MOST_BYTES = 1 << 30  # fetched for one look, whole blocks counted  # ours
+MOST_SECONDS = 300.0  # ours
+AT_ONCE = 2  # looks side by side, each a child process; the others wait  # ours
+_turn = threading.BoundedSemaphore(AT_ONCE)
 BLOCK_BYTES = 128 << 10  # of one ranged GET: names and pointers lie close together, values are sampled  # ours
 
 
@@ -51,19 +57,26 @@ def look(source: str, settings: Settings, *, modality: Modality | None = None) -
     Raises what opening it raises (NoRanges where a server gives whole files only), and what intake raises.
     """
     from engine.intake.afar import glance_in_child
+    from engine.intake.limits import Limits
     from storage.ranged import open_ranged
     from storage.s3 import parse_uri
 
     if not is_afar(source):
         raise BadSource("Only s3:// and https:// addresses are looked at from afar.", hint="Bring the file in.")
     name = source_name(source, settings.fetch) if is_web(source) else parse_uri(source).name
-    with open_ranged(source, profiles=s3_profiles(settings), web=web_of(settings), block_bytes=BLOCK_BYTES) as remote:
+    with (
+        _turn,
+        open_ranged(source, profiles=s3_profiles(settings), web=web_of(settings), block_bytes=BLOCK_BYTES) as remote,
+    ):
 
         def read(start: int, stop: int) -> bytes:
+            if remote.fetched > MOST_BYTES:
+                raise TooLarge("A look at this file reads too much of it.", hint="Bring the whole file in instead.")
             remote.seek(start)
             return remote.read(stop - start)
 
-        glance = glance_in_child(read, remote.size, modality=modality, source=name)
+        limits = Limits(wall_seconds=MOST_SECONDS)
+        glance = glance_in_child(read, remote.size, modality=modality, limits=limits, source=name)
         return Seen(glance, name, remote.fetched, remote.size)
 
 

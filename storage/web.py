@@ -168,7 +168,7 @@ class Web:
             self._connections().stream(
                 "GET",
                 url,
-                headers=[(name.encode(), value.encode()) for name, value in {**sent, **headers}.items()],
+                headers=[(name.encode(), value.encode("latin-1")) for name, value in {**sent, **headers}.items()],
                 extensions={"timeout": {"connect": self.patience.connect_s, "pool": self.patience.connect_s}},
             ) as response,
         ):

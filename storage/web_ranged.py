@@ -77,7 +77,7 @@ class WebFile:
 
     def _meet(self, answer: Answer, start: int) -> None:
         found = Version.of(answer)
-        if self._version is not None and found != self._version:
+        if self._version is not None and not found.same(self._version):
             raise SourceChanged(
                 f"{answer.place} was replaced while it was read.", hint="Try again once it is no longer written."
             )
