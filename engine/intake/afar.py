@@ -223,7 +223,8 @@ def _first_cells(file: Any, plan: Plan, limits: Limits) -> tuple[NDArray[np.floa
         values = np.asarray(file[plan.layout.resolve(f"{matrix.path}/data")][:WINDOW], dtype=np.float64)
         detected = np.array([matrix.stored / matrix.shape[0]])
         said = "Depth is a mean, from a sample of the values: the matrix is stored by feature (CSC)."
-        return detected * values.mean(), detected, float(values.max()), said
+        mean, largest = (float(values.mean()), float(values.max())) if values.size else (0.0, 0.0)
+        return detected * mean, detected, largest, said
     with tempfile.TemporaryDirectory() as scratch:
         small = replace(limits, block_values=min(limits.block_values, SAMPLE))
         block = next(iter(blocks(file, plan.layout, matrix, small, Path(scratch))))
