@@ -68,7 +68,7 @@ def _inspect(a: Arguments) -> int:
     from jobs.commands import inspected, offline
 
     modality = Modality(a.modality) if a.modality else None
-    found = offline.inspect(a.input, model=a.model, modality=modality, wishes=wishes_of(a))
+    found = offline.inspect(a.input, model=a.model, modality=modality, wishes=wishes_of(a), whole=a.whole)
     if a.json:
         _print(found)
     else:
@@ -314,6 +314,7 @@ def _add_offline(commands: Any) -> None:
     inspect = _command(commands, "inspect", _inspect, "say what a file is and what a model would make of it")
     inspect.add_argument("input", metavar="INPUT", help="a path (a 10x folder too), s3://…, https://… or a Drive link")
     inspect.add_argument("--model", help="id or folder of a model")
+    inspect.add_argument("--whole", action="store_true", help="read all of a file in S3 or on the web, not its header")
     inspect.add_argument("--modality", choices=("rna", "atac"), help="where the names do not tell")
     add_mends(inspect)
 

@@ -18,6 +18,7 @@ from jobs.views import (
     EventView,
     FeatureHit,
     GenomeView,
+    GlanceView,
     Health,
     InboxView,
     JobView,
@@ -99,6 +100,10 @@ class Client(Protocol):
     def datasets(self) -> list[DatasetView]: ...
     def delete_dataset(self, id: str, *, cascade: bool = False) -> ReceiptView:
         """cascade: with the models and jobs that carry its cells. Raises Conflict while something needs it."""
+        ...
+
+    def glance(self, source: str, *, model: str | None = None, modality: Modality | None = None) -> GlanceView:
+        """What a file in S3 or on the web is, by its header; nothing is brought in."""
         ...
 
     def preflight(

@@ -30,6 +30,7 @@ from jobs.views import (
     Failure,
     FeatureHit,
     GenomeView,
+    GlanceView,
     Health,
     InboxView,
     JobView,
@@ -147,6 +148,10 @@ class HttpClient:
     def delete_dataset(self, id: str, *, cascade: bool = False) -> ReceiptView:
         asked = {"cascade": str(cascade).lower()}
         return ReceiptView.model_validate(self._send("DELETE", f"datasets/{_part(id)}", params=asked).json())
+
+    def glance(self, source: str, *, model: str | None = None, modality: Modality | None = None) -> GlanceView:
+        asked = {"source": source, "model": model, "modality": modality.value if modality else None}
+        return GlanceView.model_validate(self._post("datasets/glance", asked))
 
     def preflight(
         self, *, model: str, rna: str | None = None, atac: str | None = None, directions: Sequence[Direction] = ()

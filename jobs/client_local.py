@@ -19,6 +19,7 @@ from jobs.views import (
     EventView,
     FeatureHit,
     GenomeView,
+    GlanceView,
     Health,
     InboxView,
     JobView,
@@ -121,6 +122,12 @@ class LocalClient:
     def delete_dataset(self, id: str, *, cascade: bool = False) -> ReceiptView:
         with typed_errors():
             return self._service.delete_dataset(id, cascade=cascade)
+
+    def glance(self, source: str, *, model: str | None = None, modality: Modality | None = None) -> GlanceView:
+        from jobs.afar import view
+
+        with typed_errors():
+            return view(source, self._service.settings, self._service.models, model=model, modality=modality)
 
     def preflight(
         self, *, model: str, rna: str | None = None, atac: str | None = None, directions: Sequence[Direction] = ()

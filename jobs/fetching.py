@@ -7,11 +7,13 @@ from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from engine.errors import BadSetting
+from storage.files import display_name
 from storage.guard import PORTS, Network, WebRules
 from storage.s3 import S3Profile, S3Uri, parse_uri, profile_for
+from storage.sources import is_web
 
 if TYPE_CHECKING:
     from jobs.settings import Settings
@@ -52,10 +54,19 @@ def source_name(source: str, rules: WebRules) -> str:
     return place.name if shared is None else "Google Drive file"
 
 
+def file_name(source: str) -> str:
+    """What a source calls its file, without what an address asks besides."""
+    from storage.drive import parse_link
+
+    if not is_web(source):
+        return source.rsplit("/", 1)[-1]
+    place = urlsplit(source)
+    return "Google Drive file" if parse_link(source) else display_name(unquote(place.path), fallback=place.netloc)
+
+
 def without_query(source: str) -> str:
     """A web address as it may be kept and shown: a query may hold a permission. Other sources as they are."""
     from storage.drive import parse_link
-    from storage.sources import is_web
 
     if not is_web(source) or "?" not in source or parse_link(source) is not None:
         return source

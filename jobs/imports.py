@@ -15,7 +15,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from engine.types import Modality
 from jobs import layout
@@ -146,12 +145,13 @@ class Importer:
             return self._upload(rest)
         if separator and kind == "example":
             return self._example(rest)
-        scheme = urlsplit(source).scheme if "://" in source else ""
+        scheme, found, _ = source.partition("://")
+        scheme = scheme.lower() if found and scheme.isalnum() else ""
         if scheme == "s3":
             from storage.s3 import parse_uri
 
             return Origin(name=parse_uri(source).name, uri=source)
-        if scheme.lower() in ("https", "http"):
+        if scheme in ("https", "http"):
             return Origin(name=source_name(source, self.settings.fetch), uri=source)
         if scheme:
             raise BadSource(
@@ -226,7 +226,13 @@ class Importer:
         self._clean_up(work, upload)  # before it is said: who sees the failure finds no trace
         for row, problem in failed:
             log.info("Dataset %s could not be brought in: %s", row.id, problem)
-            self._change(row, state="failed", stage="", failure=failure_of(problem).model_dump())
+            self._change(
+                row,
+                state="failed",
+                stage="",
+                origin=without_query(row.origin),
+                failure=failure_of(problem).model_dump(),
+            )
 
     def _try(self, row: DatasetRow, origin: Origin, path: Path, work: Path) -> Exception | None:
         """The row made ready, or what it failed of: that costs the other row of the same file nothing."""
@@ -276,14 +282,20 @@ class Importer:
         from storage.sources import Limits, fetch
 
         report = self._reporter(rows[0])
-        report("downloading", 0, 0)
+
+        def step(done: int, total: int) -> None:
+            if self._closing:
+                raise NotReady("The server is closing.", hint="It goes on when it is started again.")
+            report("downloading", done, total)
+
+        step(0, 0)
         found = fetch(
             str(origin.uri),
             into,
             profiles=self.profiles,
             web=web_of(self.settings),
             limits=Limits(max_bytes=self.settings.max_upload_bytes),
-            progress=lambda done, total: report("downloading", done, total),
+            progress=step,
         )
         for row in rows:
             half = f" ({(row.modality or '').upper()})"

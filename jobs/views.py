@@ -151,6 +151,21 @@ class PreflightView(View):
     pair: dict[str, Any] = {}  # of trainings and benchmarks: split (cells a side), kept by the filters, leaks checked
 
 
+class GlanceView(View):
+    """What a file is that was looked at where it lies. read_bytes, bytes: what was read, and what it has in all.
+
+    Nothing was brought in. preflight: what the model asked about makes of it.
+    """
+
+    source: str
+    name: str
+    read_bytes: int
+    bytes: int
+    summary: dict[str, Any]
+    model: str | None = None
+    preflight: PreflightView | None = None
+
+
 class Progress(View):
     """Where a job stands. stage: a word from driver.STAGES; done and total count cells or blocks of that stage."""
 

@@ -393,7 +393,7 @@ def _threads(count: int) -> Iterator[None]:
 @contextmanager
 def scratch() -> Iterator[Path]:
     """A folder of this task alone; what killed workers left beside it is removed."""
-    from jobs.scratch import own_folder
+    from storage.scratch import own_folder
 
     with own_folder(_cache() / "scratch") as folder:
         yield folder

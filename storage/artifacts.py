@@ -17,10 +17,10 @@ from urllib.parse import unquote, urlsplit
 
 from storage.errors import ArtifactMissing, BadKey, BadUri, Corrupt, UnsuitableStore
 from storage.files import BLOCK, make_folders, publish, room_for, sha256_of, sync_file, sync_folder
-from storage.partials import held
 from storage.s3 import S3Profile, shown
 from storage.scratch import held, sweep_files
 
+PARTIALS = ".partial"  # of a local store: the folder of what is being written
 _PART = re.compile(r"[A-Za-z0-9_=+@,-][A-Za-z0-9._=+@,-]{0,199}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -118,7 +118,7 @@ class LocalStore:
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).resolve()
-        self._partial = self.root / ".partial"  # no key begins with a dot: nothing half-written is ever listed
+        self._partial = self.root / PARTIALS  # no key begins with a dot: nothing half-written is ever listed
         try:
             make_folders(self._partial)
             sweep_files(self._partial)

@@ -43,7 +43,7 @@ class Patience:
     connect_s: float = 10.0
     head_s: float = 60.0
     stall_s: float = 60.0
-    stall_bytes: int = 64 << 10
+    stall_bytes: int = 1 << 20
     total_s: float = 12 * 3_600.0
 
 
@@ -168,7 +168,7 @@ class Web:
             self._connections().stream(
                 "GET",
                 url,
-                headers=[(name.encode(), value.encode()) for name, value in {**sent, **headers}.items()],
+                headers=[(name.encode(), value.encode("latin-1")) for name, value in {**sent, **headers}.items()],
                 extensions={"timeout": {"connect": self.patience.connect_s, "pool": self.patience.connect_s}},
             ) as response,
         ):

@@ -36,6 +36,10 @@ class Version:
         strong = etag if etag.startswith('"') else ""
         return cls(whole_size(answer), strong or answer.headers.get("last-modified", "").strip())
 
+    def same(self, other: Version) -> bool:
+        """Whether nothing speaks against it: an answer in chunks does not say the size."""
+        return self.validator == other.validator and (None in (self.size, other.size) or self.size == other.size)
+
 
 def opener(url: str, web: Web) -> Open:
     """How this address is asked: a Google Drive link by its file, any other as it stands. Raises BadUri."""
@@ -119,7 +123,7 @@ class _Download:
             self.version, self.name, self.host = found, answer.name, answer.place.host
             self._check(found.size or 0)
             check_room(found.size or 0, self.folder, keep_free=self.limits.keep_free)
-        elif found != self.version:
+        elif not found.same(self.version):
             raise SourceChanged(
                 f"{answer.place} was replaced while it was read.", hint="Try again once it is no longer written."
             )

@@ -11,7 +11,7 @@ from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
 from jobs.names import Direction, Modality
 from jobs.spec import AnalysisSpec, BenchmarkSpec, JointSpec, TrainSpec
-from jobs.views import DatasetView, PreflightView
+from jobs.views import DatasetView, GlanceView, PreflightView
 
 
 class ImportRequest(Document):
@@ -33,6 +33,14 @@ class PairRequest(Document):
     source: str
     name: str = ""
     mends: MendOptions | None = None
+
+
+class GlanceRequest(Document):
+    """source: as of an import, `s3://…` or `https://…`. model: also say what it makes of the file."""
+
+    source: str
+    model: str | None = None
+    modality: Modality | None = None
 
 
 class PreflightRequest(Document):
@@ -72,6 +80,11 @@ def remove(call: Call) -> ReceiptView:
     return call.client.delete_dataset(call.path["id"], cascade=call.flag("cascade"))
 
 
+def glance(call: Call) -> GlanceView:
+    asked = call.document(GlanceRequest)
+    return call.client.glance(asked.source, model=asked.model, modality=asked.modality)
+
+
 def preflight(call: Call) -> PreflightView:
     asked = call.document(PreflightRequest)
     return call.client.preflight(model=asked.model, rna=asked.rna, atac=asked.atac, directions=asked.directions)
@@ -100,6 +113,14 @@ OPERATIONS = (
         body=PairRequest,
         returns=list[DatasetView],
         status=202,
+    ),
+    Operation(
+        "POST",
+        "/datasets/glance",
+        "What a file in S3 or on the web is, by its header: little is read, nothing is brought in",
+        glance,
+        body=GlanceRequest,
+        returns=GlanceView,
     ),
     Operation("GET", "/datasets/{id}", "One dataset", one, returns=DatasetView),
     Operation(

@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import present
 from app.components import failure, progress
+from app.components.glance import glance
 from app.components.mends import mends
 from app.components.upload import upload
 from app.kept import until_line
@@ -61,15 +62,23 @@ def _from_address(param: str) -> None:
             help="A direct https:// link or a Google Drive share link (Anyone with the link). S3 is read with the "
             "profiles of this server; paths, in folders its operator opened. The original is never changed.",
         )
-        if st.form_submit_button("Bring it in", icon=":material/cloud_download:"):
-            address = (given or "").strip()
-            if address.startswith(("s3://", "https://", "http://", "/")):
-                _bring(param, address)
-            else:
-                st.markdown(
-                    ":material/info: Such as `https://zenodo.org/records/…/files/cells.h5ad`, "
-                    "`s3://bucket/folder/cells.h5ad` or `/data/cells.h5ad`."
-                )
+        with st.container(horizontal=True):
+            bring = st.form_submit_button("Bring it in", icon=":material/cloud_download:")
+            look = st.form_submit_button(
+                "Look first",
+                icon=":material/visibility:",
+                help="Of a link or an S3 address: reads names and a few cells.",
+            )
+    address = (given or "").strip()
+    if (bring or look) and not address.startswith(("s3://", "https://", "http://", "/")):
+        st.markdown(
+            ":material/info: Such as `https://zenodo.org/records/…/files/cells.h5ad`, "
+            "`s3://bucket/folder/cells.h5ad` or `/data/cells.h5ad`."
+        )
+    elif bring:
+        _bring(param, address)
+    elif look:
+        glance(address)
 
 
 def _from_before(param: str, before: list[DatasetView]) -> None:

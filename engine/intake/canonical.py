@@ -68,7 +68,7 @@ def canonicalise(
             if looked is not None:
                 looked(layout)
             require_honest_chunks(file, layout)
-            plan = _planner(layout)(file, layout, limits, modality, called)
+            plan = planner(layout)(file, layout, limits, modality, called)
             plan, done = mended(file, plan, mends, limits)
             plan = replace(plan, notes=(*source_file.notes, *plan.notes), mends=(*source_file.mends, *done))
             summary = _write(file, plan, partial, scratch, limits, progress or (lambda done, of: None))
@@ -95,7 +95,7 @@ def _state(path: Path) -> tuple[int, int, int, int] | None:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _planner(layout: Layout) -> Callable[..., Plan]:
+def planner(layout: Layout) -> Callable[..., Plan]:
     """What decides about a file of this format."""
     if layout.is_loom:
         return plan_loom

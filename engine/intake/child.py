@@ -83,13 +83,13 @@ def run_in_child(
     began = time.monotonic()
     try:
         work.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile() as stderr, _process(limits, stderr) as (process, timed_out):
-            answer = _talk(process, request, progress or (lambda done, of: None))
+        with tempfile.TemporaryFile() as stderr, reading_process(limits, stderr) as (process, timed_out):
+            answer = talk(process, request, progress or (lambda done, of: None))
             cpu, peak = _wait(process)
             if cost is not None:
                 cost(Cost(time.monotonic() - began, cpu, peak))
             late = timed_out.is_set()
-            summary = judge(answer, process.returncode, late, limits, source or path.name, _tail(stderr))
+            summary = judge(answer, process.returncode, late, limits, source or path.name, tail(stderr))
         settle(work / "clean.h5ad", out)
         return summary
     finally:
@@ -128,7 +128,9 @@ def _wait(process: subprocess.Popen[str]) -> tuple[float, int]:
 
 
 @contextmanager
-def _process(limits: Limits, stderr: IO[bytes]) -> Iterator[tuple[subprocess.Popen[str], threading.Event]]:
+def reading_process(
+    limits: Limits, stderr: IO[bytes], *, pass_fds: tuple[int, ...] = ()
+) -> Iterator[tuple[subprocess.Popen[str], threading.Event]]:
     timed_out = threading.Event()
     process = subprocess.Popen(
         [sys.executable, "-P", "-s", "-m", "engine.intake"],
@@ -139,6 +141,7 @@ def _process(limits: Limits, stderr: IO[bytes]) -> Iterator[tuple[subprocess.Pop
         encoding="utf-8",
         env=child_environment(os.environ),
         start_new_session=True,
+        pass_fds=pass_fds,
     )
 
     def too_long() -> None:
@@ -164,7 +167,7 @@ def _kill(process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _talk(process: subprocess.Popen[str], request: Mapping[str, Any], progress: Progress) -> Mapping[str, Any] | None:
+def talk(process: subprocess.Popen[str], request: Mapping[str, Any], progress: Progress) -> Mapping[str, Any] | None:
     """Send the request, pass progress on, return the last word: {"summary": …} or {"error": …}."""
     assert process.stdin is not None
     assert process.stdout is not None
@@ -194,7 +197,7 @@ def _warn(missing: tuple[str, ...]) -> None:
     log.warning("Intake reads files with less protection than it should have: %s", " ".join(missing))
 
 
-def _tail(stderr: IO[bytes]) -> str:
+def tail(stderr: IO[bytes]) -> str:
     stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - 2_000))
     return stderr.read().decode("utf-8", "replace").strip()
 

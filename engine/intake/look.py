@@ -27,6 +27,8 @@ MAGIC = (
     (b"%PDF", "a PDF", "Give the .h5ad file itself."),
 )
 
+MUDATA_BLOCK = 512  # bytes before the HDF5 of every .h5mu, where muon writes its name
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -181,9 +183,9 @@ def _sniff(path: Path) -> tuple[str, str]:
     return "text or another format", again
 
 
-def look_at(file: Any, limits: Limits) -> Layout:
-    """`look` on a file already open."""
-    walk = Walk(limits)
+def look_at(file: Any, limits: Limits, *, afar: bool = False) -> Layout:
+    """`look` on a file already open. afar: it lies elsewhere; how far it would grow when unpacked is left to intake."""
+    walk = Walk(limits, afar=afar)
     try:
         walk.run(file.id)
     except TooLarge as too_large:
@@ -216,13 +218,18 @@ def _after(walk: Walk, layout: Layout) -> Iterator[BadInput]:
                 f"{path} is a soft link to {target!r}, which is not in this file.",
                 hint="Write the file again with AnnData, which stores values instead of links.",
             )
-    if walk.stored_bytes > walk.file_bytes:
+    if walk.user_block and not (layout.is_mudata and walk.user_block <= MUDATA_BLOCK):
+        yield UnsafeFile(
+            f"The file begins with {walk.user_block:,} bytes that are no HDF5, as two files in one do.",
+            hint="Load it where it was made and write it again with adata.write_h5ad.",
+        )
+    if not walk.afar and walk.stored_bytes > walk.file_bytes:
         yield CorruptMatrix(
             f"The data sets claim {human(walk.stored_bytes)} of a file of {human(walk.file_bytes)}.",
             hint="Write it again from AnnData: some of them share the same bytes.",
         )
     declared, limits = walk.declared_bytes, walk.limits
-    if declared > limits.inflation_from and declared > limits.inflation * walk.file_bytes:
+    if not walk.afar and declared > limits.inflation_from and declared > limits.inflation * walk.file_bytes:
         yield TooLarge(
             f"The file grows from {human(walk.file_bytes)} to {human(declared)} when it is unpacked.",
             hint="Keep raw counts only, stored sparse.",

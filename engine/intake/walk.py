@@ -59,21 +59,21 @@ class Entry:
 class Walk:
     """One pass over all links; low-level calls throughout, because opening a member by path would follow links."""
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(self, limits: Limits, *, afar: bool = False) -> None:
+        """afar: the file lies elsewhere, so that nothing is asked that is added up over the index of all chunks."""
+        self.limits, self.afar = limits, afar
         self.problems = Problems()
         self.entries: dict[str, Entry] = {}
         self.links: dict[str, str] = {}
         self.soft: dict[str, str] = {}
-        self.seen: dict[tuple[int, int], str] = {}
+        self.seen: dict[tuple[Any, Any], str] = {}
         self.large_chunks: dict[str, tuple[int, list[tuple[int, ...]]]] = {}
-        self.visited = self.attributes = 0
+        self.visited = self.attributes = self.user_block = 0
         self.declared_bytes = self.stored_bytes = self.file_bytes = 0
 
     def run(self, file_id: Any) -> None:
-        self.file_bytes = file_id.get_filesize()
-        if before := file_id.get_create_plist().get_userblock():
-            self._unsafe(f"The file begins with {before:,} bytes that are no HDF5, as two files in one do.")
+        self.file_bytes = 0 if self.afar else file_id.get_filesize()
+        self.user_block = file_id.get_create_plist().get_userblock()
         root = h5py.h5g.open(file_id, b"/")
         self._group("/", root)
         stack = [("/", root, 0)]
@@ -115,8 +115,9 @@ class Walk:
             elif raw != name.encode():
                 self._unsafe(f"{where} is named in something other than UTF-8.")
             else:
-                info = h5py.h5o.get_info(group, raw)
-                key = (info.fileno, info.addr)
+                # Not h5o.get_info: that adds up the index of all chunks, which lies scattered over the file.
+                info = h5py.h5g.get_objinfo(group, raw)
+                key = (info.fileno, info.objno)
                 if key in self.seen:
                     self.links[where] = self.seen[key]
                     continue
@@ -163,10 +164,12 @@ class Walk:
             self._attributes(path, data),
         )
         self.entries[path] = entry
-        stored = data.get_storage_size()
         self.declared_bytes += entry.declared_bytes
-        self.stored_bytes += stored
+        stored = entry.declared_bytes if self.afar else data.get_storage_size()
         self._size(entry, stored=stored)
+        if self.afar:
+            return None
+        self.stored_bytes += stored
         if chunks and not odd:
             self._chunks(path, data, filters, prod(chunks) * entry.itemsize)
         return None

@@ -17,6 +17,7 @@ from engine.intake.canonical import CanonicalCells
 from engine.types import Cells, Modality, Names, PairedCells
 from jobs.commands.both import both_taken
 from jobs.commands.offline import Say, to_stderr
+from jobs.fetching import file_name
 from jobs.version import code_version
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def embed(
 
 def _sources(rna: str | None, atac: str | None, pair: str | None) -> dict[str, str]:
     given = {"rna": pair or rna or "", "atac": pair or atac or ""}
-    return {name: source.rsplit("/", 1)[-1] for name, source in given.items()}
+    return {name: file_name(source) for name, source in given.items()}
 
 
 @contextmanager

@@ -53,6 +53,8 @@ def lines(found: dict[str, Any]) -> list[str]:
         *(f"  labels: {name} ({len(kinds)})" for name, kinds in s["labels"].items()),
         *(f"  note: {note}" for note in s["notes"]),
     ]
+    if "read_bytes" in found:
+        said.append(f"  read {found['read_bytes'] / 1e6:,.1f} of {found['bytes'] / 1e6:,.1f} MB")
     for one in found.get("models", ()):
         problem = f"; {one['problem']['message']}" if one["problem"] else ""
         said.append(f"With {one['id']}: {one['verdict']}, {one['share']:.0%} of its features are there{problem}")

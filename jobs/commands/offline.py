@@ -13,18 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import BadInput, TooLarge
+from engine.checks import Given
+from engine.errors import BadInput, NotHDF5, TooLarge
 from engine.intake.canonical import CanonicalCells
 from engine.intake.child import run_in_child
 from engine.intake.mends import Mends
 from engine.intake.summary import Summary
 from engine.splits import by_chance, by_values, parse_held, read_split
 from engine.types import Cells, Direction, Modality, Split
+from jobs.afar import is_afar, look
 from jobs.catalog import resolve
 from jobs.commands.mends import Wishes, granted
-from jobs.fetching import fetch_source, without_query
+from jobs.fetching import fetch_source, file_name, without_query
 from jobs.settings import Settings
 from jobs.version import code_version
+from storage.errors import NoRanges
 
 __all__ = ["make_split", "read_split"]
 Say = Callable[[str], None]
@@ -57,8 +60,7 @@ def taken(
 
 def taken_from(path: Path, out: Path, modality: Modality | None, *, name: str, mends: Mends | None = None) -> Taken:
     """The canonical copy of a file of this machine, at `out`. name: the source as it was given."""
-    summary = run_in_child(path, out, modality=modality, source=Path(name).name or name, mends=mends)
-    return Taken(out, summary)
+    return Taken(out, run_in_child(path, out, modality=modality, source=file_name(name), mends=mends))
 
 
 @contextmanager
@@ -92,24 +94,46 @@ def _fetch(source: str, into: Path) -> None:
 
 
 def inspect(
-    source: str, *, model: str | None, modality: Modality | None = None, wishes: Wishes | None = None
+    source: str,
+    *,
+    model: str | None,
+    modality: Modality | None = None,
+    wishes: Wishes | None = None,
+    whole: bool = False,
+    say: Say = to_stderr,
 ) -> dict[str, Any]:
-    """What INPUT is and what a model, or each of the catalog, makes of it. Raises only for what cannot be opened."""
+    """What INPUT is and what a model, or each of the catalog, makes of it. Raises only for what cannot be opened.
+
+    whole: read all of a file that lies elsewhere, instead of its header and first cells; so does whoever wishes mends.
+    """
     from engine.checks import Given
     from engine.genome.detect import detect
     from jobs.commands.inspected import against_all, preflight_of
 
-    with (
-        granted(wishes, model=model, modality=modality, say=to_stderr) as mends,
-        taken(source, modality=modality, mends=mends) as cells,
-        CanonicalCells.open(cells.path) as opened,
-    ):
-        document: dict[str, Any] = {"input": source, "summary": cells.summary.to_json()}
-        given = Given(cells.summary, opened.names, opened.barcodes)
-        document["names"] = detect(opened.names, opened.modality).why
-        if model is None:
-            return {**document, "models": against_all(given)}
-        return {**document, "preflight": preflight_of(given, resolve(model)), "model": model}
+    afar = is_afar(source) and not whole and wishes in (None, Wishes())
+    given, read = _glanced(source, modality, say) if afar else (None, {})
+    if given is None:
+        with (
+            granted(wishes, model=model, modality=modality, say=say) as mends,
+            taken(source, modality=modality, mends=mends, say=say) as cells,
+            CanonicalCells.open(cells.path) as opened,
+        ):
+            given = Given(cells.summary, opened.names, opened.barcodes)
+    document = {"input": without_query(source), "summary": given.summary.to_json(), **read}
+    document["names"] = detect(given.names, given.modality).why
+    if model is None:
+        return {**document, "models": against_all(given)}
+    return {**document, "preflight": preflight_of(given, resolve(model)), "model": model}
+
+
+def _glanced(source: str, modality: Modality | None, say: Say) -> tuple[Given | None, dict[str, Any]]:
+    """What the header says and how much was read for it; nothing where only the whole file tells."""
+    try:
+        seen = look(source, Settings.from_env(), modality=modality)
+    except (NoRanges, NotHDF5) as problem:
+        say(f"{problem.message} It is read whole.")
+        return None, {}
+    return seen.given, {"read_bytes": seen.read_bytes, "bytes": seen.bytes}
 
 
 def translate(
@@ -166,7 +190,7 @@ def translate(
             direction=direction,
             scale=bundle.translator.scale(direction.target),
             coverage=alignment.coverage.as_dict(),
-            source=source.rsplit("/", 1)[-1],
+            source=file_name(source),
             code_version=code_version(),
             mends=cells.summary.mends,
         )

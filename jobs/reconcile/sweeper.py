@@ -21,7 +21,8 @@ from jobs.failures import scrub
 from jobs.reconcile.moves import state_of
 from jobs.runners.base import Runner, RunnerState, RunnerUnreachable
 from jobs.state import TERMINAL, JobState
-from storage import partials
+from storage import scratch
+from storage.artifacts import PARTIALS
 from storage.tables import jobs as table
 from storage.tables import queue as queue_table
 from storage.tables.rows import utcnow
@@ -71,7 +72,7 @@ class Sweeper:
         """What killed writers left half-written in a local store; S3 keeps nothing half-written in sight."""
         place = urlsplit(self.store.uri())
         if place.scheme == "file":
-            partials.sweep(Path(unquote(place.path)))
+            scratch.sweep_files(Path(unquote(place.path)) / PARTIALS)
 
     def _tidy(self, id: str) -> set[str]:
         """Submissions of this job that were told to end and have not."""

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -83,7 +84,7 @@ class Sender:
         at = client.upload(self.id).received
         while at < end:
             stop = min(at + self.slice_bytes, end)
-            cut = next((c for c in self.cuts if at < c < stop), None)
+            cut = next((c for c in self.cuts if at < c <= stop), None)
             status = self._slice(at, stop, cut)
             if cut is not None:
                 self.cuts.remove(cut)
@@ -154,7 +155,9 @@ def run(home: Path, catalog: Path, *, size: int, cuts: int = 10, slice_bytes: in
     source = Source(size, seed)
     port, started = free_port(), time.monotonic()
     killed_at = int(rng.integers(size // 4, size // 2))
-    offsets = sorted(int(offset) for offset in rng.choice(np.arange(1, size - 1, 7), cuts, replace=False))
+    half_until = killed_at + 3 * PIECE
+    places = np.concatenate([np.arange(1, killed_at, 7), np.arange(half_until, size, 7)])
+    offsets = sorted(int(offset) for offset in rng.choice(places, cuts, replace=False))
     home.mkdir(parents=True, exist_ok=True)
     with HttpClient(f"http://127.0.0.1:{port}") as client:
         with control_plane(home, catalog, port) as process:
@@ -163,10 +166,11 @@ def run(home: Path, catalog: Path, *, size: int, cuts: int = 10, slice_bytes: in
             id = client.create_upload(name="cells.h5ad", size=size).id
             sender = Sender(source, port, id, slice_bytes, offsets)
             sender.send_until(client, killed_at)
-            half = sender.half(killed_at, killed_at + slice_bytes // 2)
-            until(lambda: client.upload(id).received, lambda received: received > killed_at)
-            first = memory.growth()
-        half.close()
+            with closing(sender.half(killed_at, half_until)):
+                until(lambda: client.upload(id).received, lambda received: received > killed_at)
+                first = memory.growth()
+                process.kill()
+                process.wait()
         with control_plane(home, catalog, port) as process:
             ready(client, process, home)
             memory = Memory(process.pid)

@@ -140,7 +140,11 @@ class TestClient:
             ("/etc/passwd", "bad-source"),
             ("example:tiny/protein", "bad-source"),
             ("example:nothing/rna", "unknown-model"),
-            ("https://example.org/x.h5ad", "bad-source"),
+            ("ftp://example.org/x.h5ad", "bad-source"),
+            ("https://[::1/x.h5ad", "bad-uri"),
+            ("http://example.org/x.h5ad", "source-not-allowed"),
+            ("https://me:secret@example.org/x.h5ad", "bad-uri"),
+            ("https://drive.google.com/drive/folders/1AbCdEfGhIjKl", "bad-uri"),
             ("s3://Bucket/x.h5ad", "bad-uri"),
             ("/etc/\0passwd", "bad-source"),
             ("", "bad-source"),
@@ -152,6 +156,13 @@ class TestClient:
         with refused(code):
             client.import_dataset(source)
         assert len(client.datasets()) == before
+
+    def test_what_cannot_be_looked_at_from_afar_is_refused(self, client: Client) -> None:
+        for source, code in (("/etc/passwd", "bad-source"), ("https://127.0.0.1/x", "source-not-allowed")):
+            with refused(code):
+                client.glance(source)
+        with refused("unknown-model"):
+            client.glance("https://127.0.0.1/x", model="nothing")
 
     def test_a_file_under_an_opened_folder_can_be_imported(self, client: Client, catalog: Path) -> None:
         dataset = imported(client, str(catalog / MODEL / "example" / "atac.h5ad"))

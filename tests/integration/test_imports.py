@@ -94,6 +94,10 @@ def test_cells_come_from_s3(tmp_path: Path, catalog: Path, s3: S3Server) -> None
     with opened(with_s3(lab_settings(tmp_path, catalog), s3)) as client:
         dataset = imported(client, "s3://cells/run 1/rna.h5ad")
         assert (dataset.state, dataset.name, dataset.cells) == ("ready", "rna.h5ad", 24)
+        seen = client.glance("s3://cells/run 1/rna.h5ad", model=MODEL)
+        assert (seen.summary["cells"], seen.name) == (24, "rna.h5ad")
+        assert seen.preflight is not None
+        assert seen.preflight.verdict != "refused"
     # It is ready before its scratch folder is gone; once closed, nothing but the copy is there.
     assert [path.suffix for path in traces(tmp_path)] == [".h5ad"]
 
@@ -200,6 +204,7 @@ def test_cells_come_from_the_web(tmp_path: Path, catalog: Path) -> None:
             refused = refusal_of(client, f"{base}/page?sig=hush")
             assert refused.code == "source-is-a-page"
             assert "hush" not in refused.model_dump_json()
+            assert "hush" not in "".join(each.model_dump_json() for each in client.datasets())
 
 
 def test_a_bucket_is_read_through_the_profile_that_serves_it(tmp_path: Path, catalog: Path, s3: S3Server) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -131,6 +132,22 @@ def test_a_server_that_cannot_go_on_is_asked_for_the_whole_again(lab: Site, into
     lab.pages["/cells.h5ad"] = replace(file, cuts=list(file.cuts))
     assert get(lab, into).sha256 == hashlib.sha256(DATA).hexdigest()
     assert len(lab.asked) == 2
+
+
+def test_a_server_that_says_the_size_only_of_parts_is_gone_on_with(lab: Site, into: Path) -> None:
+    file = File(DATA)
+
+    def respond(handler: BaseHTTPRequestHandler) -> None:
+        if len(lab.asked) > 1:
+            return file(handler)
+        handler.wfile.write(b'HTTP/1.1 200 OK\r\nETag: "v1"\r\nTransfer-Encoding: chunked\r\n\r\n')
+        handler.wfile.write(b"4E20\r\n" + DATA[:20_000] + b"\r\n")
+        handler.close_connection = True
+        return None
+
+    lab.pages["/cells.h5ad"] = respond
+    assert get(lab, into).sha256 == hashlib.sha256(DATA).hexdigest()
+    assert lab.asked[1][1]["range"] == "bytes=20000-"
 
 
 def test_two_versions_of_a_file_are_never_joined(lab: Site, into: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import BadSetting
-from jobs.fetching import read_profiles, s3_profiles, store_profile, without_query
+from jobs.fetching import file_name, read_profiles, s3_profiles, store_profile, without_query
 from jobs.settings import Settings
 from storage.s3 import profile_for
 
@@ -77,3 +77,14 @@ def test_the_query_of_an_address_is_not_kept() -> None:
         "https://drive.google.com/open?id=1AbCdEfGhIjKl",
     ):
         assert without_query(kept) == kept
+
+
+def test_a_file_is_called_by_its_path_alone() -> None:
+    for source, name in (
+        ("https://files.lab/a/my%20cells.h5ad?sig=hush", "my cells.h5ad"),
+        ("https://drive.google.com/file/d/1AbCdEfGhIjKl/view?usp=sharing", "Google Drive file"),
+        ("s3://bucket/a/cells.h5ad", "cells.h5ad"),
+        ("example:tiny/rna", "rna"),
+        ("cells.h5ad", "cells.h5ad"),
+    ):
+        assert file_name(source) == name

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -15,11 +13,8 @@ from jobs.reconcile.moves import MEMORY_STEPS
 from jobs.reconcile.reconciler import LEAVE_AFTER_S
 from jobs.reconcile.sweeper import LINGER_S
 from jobs.runners.base import RunnerState
-from jobs.scratch import own_folder, sweep
 from jobs.state import JobState
 from jobs.views import Failure
-from storage import partials
-from storage.artifacts import LocalStore
 from storage.tables import jobs as table
 from storage.tables.rows import utcnow
 from tests.unit.test_reconcile import Scene, scene, succeeded
@@ -213,31 +208,3 @@ def test_the_log_stays_when_the_runner_has_forgotten_it_and_without_secrets(
     assert kept.startswith("reading")
     assert "abcdefgh12345678" not in kept
     assert logs.read(scene.store, scene.runner, scene.row(), tail=1) == "done"
-
-
-def test_scratch_of_a_dead_process_is_swept_and_that_of_a_live_one_is_not(tmp_path: Path) -> None:
-    for name in ("1-dead", "2-being-made"):
-        (tmp_path / name).mkdir()
-    os.utime(tmp_path / "1-dead", (0, 0))
-    with own_folder(tmp_path) as mine:
-        assert list(mine.iterdir()) == []
-        os.utime(mine, (0, 0))
-        assert sweep(tmp_path) == 0
-        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["2-being-made", mine.name])
-    assert not mine.exists()
-
-
-def test_a_half_written_file_of_a_dead_writer_goes_and_that_of_a_live_one_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(partials, "BEING_MADE_S", -1.0)
-    store = LocalStore(tmp_path)
-    folder = tmp_path / partials.FOLDER
-    (folder / "dead.partial").write_bytes(b"half")
-    with store._writing("a/b") as (partial, file):
-        file.write(b"whole")
-        file.close()
-        assert partials.sweep(tmp_path) == 1
-        assert [path.name for path in folder.iterdir()] == [partial.name]
-    store.put_bytes("a/b", b"whole")
-    assert (store.get_bytes("a/b"), list(folder.iterdir())) == (b"whole", [])
