@@ -12,7 +12,7 @@ from typing import Any
 from engine.intake.canonical import canonicalise
 from engine.intake.limits import Limits, as_problem
 from engine.intake.look import Layout
-from engine.intake.sandbox import allow_memory, allow_steps, confine, open_pages, restrict
+from engine.intake.sandbox import allow_memory, allow_steps, confine, end_steps, open_pages, restrict
 from engine.types import Modality
 
 
@@ -57,5 +57,7 @@ def serve(request: Mapping[str, Any], answers: int) -> int:
         problem = as_problem(error, limits)
         answer({"error": {"code": problem.code, "message": problem.message, "hint": problem.hint}})
         return 2
+    finally:
+        end_steps()
     answer({"summary": summary.to_json()})
     return 0
