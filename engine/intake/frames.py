@@ -212,17 +212,18 @@ def _labels(file: Any, layout: Layout, path: str, *, cells: int) -> Labels | Non
         return None
     frame, _, name = path.rpartition("/")
     old_categories = f"{frame}/__categories/{name}"  # anndata 0.7
+    coded = entry.type == "int" and layout.get(old_categories) is not None
+    if not (entry.is_group or entry.type == "text" or coded):
+        return None
     values = _values_entry(layout, path)
     if values is not None and values.shape != (cells,):  # before anything is read: it could be any length
         raise CorruptMatrix(f"{path} has {values.shape} values for {cells} cells.", hint="Write the file again.")
     if entry.is_group:
         labels = _encoded(file, layout, path)
-    elif entry.type == "int" and layout.get(old_categories) is not None:
+    elif coded:
         labels = _from_codes(_texts(file, layout, old_categories), file[entry.path][:], path)
-    elif entry.type == "text":
-        labels = _gathered(_texts(file, layout, path))
     else:
-        return None
+        labels = _gathered(_texts(file, layout, path))
     return labels
 
 

@@ -74,7 +74,8 @@ def as_problem(error: BaseException, limits: Limits) -> CrossViewError:
 
 def tidy(problem: CrossViewError) -> None:
     """Its words on one line without control characters: they may quote what the file says."""
-    problem.message = clean(problem.message, longest=LONGEST_MESSAGE)
+    message = clean(problem.message, longest=LONGEST_MESSAGE)
+    problem.message = message if len(message) < LONGEST_MESSAGE else f"{message[:-3]} …."
     problem.args = (problem.message,)
 
 
@@ -94,6 +95,6 @@ class Problems:
         first, *rest = self.found
         message = first.message
         if rest:
-            more = f" (and {len(rest) - shown} more)" if len(rest) > shown else ""
+            more = f" And {len(rest) - shown} more." if len(rest) > shown else ""
             message += " Also: " + " ".join(problem.message for problem in rest[:shown]) + more
         raise type(first)(message, hint=first.hint)

@@ -14,7 +14,7 @@ from engine.intake.limits import Limits, as_problem
 from engine.intake.look import Layout
 from engine.intake.mends import Mends
 from engine.intake.opening import kind_of
-from engine.intake.sandbox import allow_memory, allow_steps, confine, open_pages, restrict
+from engine.intake.sandbox import allow_memory, allow_steps, confine, end_steps, open_pages, restrict
 from engine.types import Modality
 
 Answer = Callable[[Mapping[str, Any]], None]
@@ -40,6 +40,8 @@ def serve(request: Mapping[str, Any], answers: int) -> int:
         problem = as_problem(error, limits)
         answer({"error": {"code": problem.code, "message": problem.message, "hint": problem.hint}})
         return 2
+    finally:
+        end_steps()
     return 0
 
 

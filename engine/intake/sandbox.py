@@ -88,6 +88,13 @@ def allow_steps(limits: Limits) -> None:
     signal.setitimer(signal.ITIMER_PROF, 1.0, 1.0)
 
 
+def end_steps() -> None:
+    """No more asking: Python forgets its handlers before it ends, and the next signal would kill it."""
+    import signal
+
+    signal.setitimer(signal.ITIMER_PROF, 0.0)
+
+
 def open_pages() -> IO[bytes] | None:
     """Where the kernel says how much this process holds; opened before /proc is out of reach. None elsewhere."""
     try:

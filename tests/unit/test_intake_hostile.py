@@ -11,6 +11,7 @@ import pytest
 
 from engine.errors import BadInput, NotHDF5, TooLarge, UnsafeFile
 from engine.intake import CanonicalCells, Limits, canonicalise, look, run_in_child
+from engine.intake.corpus.kit import canary_of
 from tests.hostile import HOSTILE, MARKUP, counts_of, good, markup_in_labels, skeleton, write_csr
 
 
@@ -82,7 +83,7 @@ def test_links_that_go_round_in_circles_are_refused(tmp_path: Path) -> None:
 
 def test_looking_reads_no_values_and_opens_no_other_file(tmp_path: Path) -> None:
     HOSTILE["virtual_dataset"][0](tmp_path / "a.h5ad")
-    victim = tmp_path / "victim.h5"
+    victim = canary_of(tmp_path / "a.h5ad")
     victim.unlink()
     os.mkfifo(victim)  # opening it would wait for ever
     ended = threading.Event()
