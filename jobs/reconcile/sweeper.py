@@ -91,8 +91,18 @@ class Sweeper:
         if ended:
             self._remove(row)
         changes = {"logged": last, **({"swept": last} if ended else {})}
-        self.database.write_now(lambda conn: table.change(conn, id, attempt=row.attempt, keep_time=True, **changes))
+        if not self.database.write_now(
+            lambda conn: table.change(conn, id, attempt=row.attempt, keep_time=True, **changes)
+        ):
+            self._remove_deleted(id)
         return set()
+
+    def _remove_deleted(self, id: str) -> None:
+        """A job that was deleted while its log was being kept leaves nothing either."""
+        with self.database.read() as conn:
+            gone = table.get(conn, id) is None
+        if gone:
+            self.store.delete_prefix(layout.job_prefix(id))
 
     def _runs(self, submission: str) -> bool:
         return self.runner.status(submission).state in STILL_THERE

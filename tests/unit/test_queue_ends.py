@@ -208,3 +208,17 @@ def test_the_log_stays_when_the_runner_has_forgotten_it_and_without_secrets(
     assert kept.startswith("reading")
     assert "abcdefgh12345678" not in kept
     assert logs.read(scene.store, scene.runner, scene.row(), tail=1) == "done"
+
+
+def test_a_job_deleted_while_its_log_is_kept_leaves_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.running()
+    fail(scene, "bad-bundle")
+
+    def deleted_meanwhile(submission: str) -> str:
+        scene.store.delete_prefix(layout.job_prefix("job-1"))
+        scene.database.write_now(lambda conn: table.delete(conn, "job-1"))
+        return "a line"
+
+    monkeypatch.setattr(scene.runner, "logs", deleted_meanwhile)
+    over(scene, RunnerState.FAILED)
+    assert scene.store.list(layout.job_prefix("job-1")) == []
