@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--store", choices=("s3", "local"), default="s3")
     parser.add_argument("--at-once", type=int, default=6, help="jobs that have not ended, at most")
-    parser.add_argument("--gap", type=float, default=6.0, help="seconds between two faults, on average")
+    parser.add_argument("--gap", type=float, default=12.0, help="seconds between two faults, on average")
     parser.add_argument("--hours", type=float, default=6.0, help="for the jobs at most")
     parser.add_argument("--faults", default="", help=f"only these, each once, by commas: {', '.join(FAULTS)}")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "figures", help="folder of the figures")

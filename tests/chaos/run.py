@@ -26,7 +26,7 @@ BOTH = tuple(Direction)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """faults: names in order, each once, and then no more; empty: at random until the jobs have ended.
+    """faults: names in order, each once, and then no more; empty: at random, as many as jobs at most, so that it ends.
 
     gap_s: between two faults on average. hours: for the stream of jobs at most. ways: as the Stream's.
     at_once: jobs that have not ended. jobs_at_once: of them in Ray's hands.
@@ -37,7 +37,7 @@ class Plan:
     s3: bool = True
     at_once: int = 6
     specs: int = 4
-    gap_s: float = 6.0
+    gap_s: float = 12.0
     hours: float = 6.0
     faults: tuple[str, ...] = ()
     twice: float = 0.08
@@ -73,6 +73,8 @@ class Storm:
         """A fault that finds nothing to hit is tried for a while where the plan names it, and passed over otherwise."""
         end = time.monotonic() + (60.0 if self.plan.faults else 0.0)
         while not self._enough.wait(self.rng.expovariate(1 / self.plan.gap_s)):
+            if not self.plan.faults and self.hits.total() >= self.plan.jobs:
+                return False
             try:
                 hit = FAULTS[name][0](self.site, self.rng)
             except Exception as error:  # the fault's own trouble is no finding, and is told
