@@ -164,7 +164,7 @@ def test_a_connection_that_breaks_for_good_is_given_up(s3: S3Server, into: Path)
 @pytest.mark.parametrize(
     "uri",
     [
-        "", "cells/x", "https://cells/x", "s3:/cells/x", "s3://", "s3://cells", "s3://cells/", "s3://cells/folder/",
+        "", "cells/x", "ftp://cells/x", "s3:/cells/x", "s3://", "s3://cells", "s3://cells/", "s3://cells/folder/",
         "s3://UPPER/x", "s3://127.0.0.1:9000/x", "s3://key:secret@cells/x", "s3://a..b/x", "s3://cells/a\nb",
     ],
 )  # fmt: skip
