@@ -59,7 +59,7 @@ def zip_archive(path: Path) -> None:
         archive.writestr("a.h5ad", "x")
 
 
-@attack("not-hdf5")
+@attack("unsafe-file")
 def zip_that_leaves_its_folder(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("../outside/canary.h5", "overwritten")
@@ -71,7 +71,7 @@ def zip_bomb(path: Path) -> None:
         archive.writestr("a.h5ad", bytes(32 << 20))
 
 
-@attack("not-hdf5")
+@attack("unsafe-file")
 def tar_with_a_device(path: Path) -> None:
     with tarfile.open(path, "w") as archive:
         device = tarfile.TarInfo("x.h5ad")
@@ -105,7 +105,7 @@ def signature_and_noise(path: Path) -> None:
     path.write_bytes(b"\x89HDF\r\n\x1a\n" + np.random.default_rng(0).bytes(4_096))
 
 
-@attack("unsafe-file")
+@attack("not-hdf5")
 def zip_before_the_hdf5(path: Path) -> None:
     _beside_a_user_block(path, _small_zip())
 
