@@ -72,8 +72,6 @@ class Walk:
 
     def run(self, file_id: Any) -> None:
         self.file_bytes = file_id.get_filesize()
-        if before := file_id.get_create_plist().get_userblock():
-            self._unsafe(f"The file begins with {before:,} bytes that are no HDF5, as two files in one do.")
         root = h5py.h5g.open(file_id, b"/")
         self._group("/", root)
         stack = [("/", root, 0)]
