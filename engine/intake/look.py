@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,8 @@ from engine.intake.chunks import unpacks_beyond
 from engine.intake.limits import Limits, human
 from engine.intake.walk import Entry, Walk
 
+SIGNATURE, USER_BLOCK = b"\x89HDF\r\n\x1a\n", 512
+MUDATA_MARK = re.compile(rb"MuData \([\w.;=+ -]*\)\x00*")  # what mudata writes before the HDF5 part of .h5mu
 MAGIC = (
     (b"\x1f\x8b", "a gzip archive", "Unpack it first (gunzip), then give the .h5ad inside."),
     (b"PK\x03\x04", "a zip archive", "Unpack it first, then give the .h5ad inside."),
@@ -26,8 +29,6 @@ MAGIC = (
     (b"RDX", "an R data file", "Write it as .h5ad from R, for example with anndataR."),
     (b"%PDF", "a PDF", "Give the .h5ad file itself."),
 )
-
-MUDATA_BLOCK = 512  # bytes before the HDF5 of every .h5mu, where muon writes its name
 
 
 @dataclass(frozen=True)
@@ -156,9 +157,21 @@ def require_hdf5(path: Path, *, called: str | None = None) -> None:
     if not os.access(path, os.R_OK):
         raise BadInput(f"{name} may not be read by this account.", hint="Change its rights (chmod +r).")
     if h5py.is_hdf5(path):
-        return
+        return _require_one_file(path, name)
     what, hint = _sniff(path)
     raise NotHDF5(f"{name} is not an HDF5 file: it looks like {what}.", hint=hint)
+
+
+def _require_one_file(path: Path, name: str) -> None:
+    """Raises UnsafeFile where something else stands before the HDF5 part; mudata's own mark may."""
+    with path.open("rb") as stream:
+        head = stream.read(USER_BLOCK + len(SIGNATURE))
+    if head.startswith(SIGNATURE) or (MUDATA_MARK.fullmatch(head[:USER_BLOCK]) and head.endswith(SIGNATURE)):
+        return
+    raise UnsafeFile(
+        f"{name} begins with bytes that are no HDF5, as two files in one do.",
+        hint="Load it where it was made and write it again with adata.write_h5ad.",
+    )
 
 
 def _sniff(path: Path) -> tuple[str, str]:
@@ -218,11 +231,6 @@ def _after(walk: Walk, layout: Layout) -> Iterator[BadInput]:
                 f"{path} is a soft link to {target!r}, which is not in this file.",
                 hint="Write the file again with AnnData, which stores values instead of links.",
             )
-    if walk.user_block and not (layout.is_mudata and walk.user_block <= MUDATA_BLOCK):
-        yield UnsafeFile(
-            f"The file begins with {walk.user_block:,} bytes that are no HDF5, as two files in one do.",
-            hint="Load it where it was made and write it again with adata.write_h5ad.",
-        )
     if not walk.afar and walk.stored_bytes > walk.file_bytes:
         yield CorruptMatrix(
             f"The data sets claim {human(walk.stored_bytes)} of a file of {human(walk.file_bytes)}.",

@@ -68,12 +68,11 @@ class Walk:
         self.soft: dict[str, str] = {}
         self.seen: dict[tuple[Any, Any], str] = {}
         self.large_chunks: dict[str, tuple[int, list[tuple[int, ...]]]] = {}
-        self.visited = self.attributes = self.user_block = 0
+        self.visited = self.attributes = 0
         self.declared_bytes = self.stored_bytes = self.file_bytes = 0
 
     def run(self, file_id: Any) -> None:
         self.file_bytes = 0 if self.afar else file_id.get_filesize()
-        self.user_block = file_id.get_create_plist().get_userblock()
         root = h5py.h5g.open(file_id, b"/")
         self._group("/", root)
         stack = [("/", root, 0)]

@@ -168,8 +168,8 @@ def good_loom(path: Path, **replaced: Any) -> None:
 
 
 def good_mudata(path: Path) -> None:
-    """A MuData file of one modality, with a label in the outer table."""
-    with h5py.File(path, "w") as file:
+    """A MuData file of one modality, with a label in the outer table, and the mark that mudata puts before it."""
+    with h5py.File(path, "w", userblock_size=512) as file:
         write_frame(file, "obs", cell_names(6))
         write_frame(file, "var", gene_names(5))
         write_texts(file, "obs/donor", ["d1", "d2"] * 3)
@@ -177,6 +177,8 @@ def good_mudata(path: Path) -> None:
         write_frame(inner, "obs", cell_names(6))
         write_frame(inner, "var", gene_names(5))
         write_csr(inner, "X", counts_of())
+    with path.open("rb+") as stream:
+        stream.write(b"MuData (format-version=0.1.0;creator=mudata;creator-version=0.3.2)")
 
 
 SOUND: dict[str, Writer] = {
