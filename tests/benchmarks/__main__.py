@@ -42,7 +42,7 @@ def main() -> int:
     losses = [found[0].ours.result, *(one.theirs.result for one in found[:2])]
     same = all(abs(loss - losses[0]) < 1e-4 * abs(losses[0]) for loss in losses)
     print(f"loss of that epoch: {', '.join(f'{loss:.6f}' for loss in losses)} ({'equal' if same else 'NOT EQUAL'})")
-    return 0 if same and waiting.good else 1
+    return 0 if same and not waiting.lost else 1
 
 
 if __name__ == "__main__":

@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobs.queue.order import Priority, line_up
 from jobs.queue.wait import ends
+
+unhurried = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ def ids(line: Sequence[Job]) -> list[str]:
     return [each.id for each in line]
 
 
+@unhurried
 @given(jobs, loads, hours)
 def test_every_job_stands_in_the_line_once_whatever_order_they_are_read_in(
     waiting: list[Job], running: dict[str, int], used: dict[str, float]
@@ -45,6 +48,7 @@ def test_every_job_stands_in_the_line_once_whatever_order_they_are_read_in(
     assert ids(line_up(waiting[::-1], running=running, used_hours=used)) == ids(line)
 
 
+@unhurried
 @given(jobs, loads, hours)
 def test_of_one_user_higher_priority_comes_first_and_then_the_older(
     waiting: list[Job], running: dict[str, int], used: dict[str, float]
@@ -56,6 +60,7 @@ def test_of_one_user_higher_priority_comes_first_and_then_the_older(
         assert own == sorted(own)
 
 
+@unhurried
 @given(jobs)
 def test_users_who_used_as_much_get_as_many_places(waiting: list[Job]) -> None:
     line = line_up(waiting, running={}, used_hours={})
@@ -67,6 +72,7 @@ def test_users_who_used_as_much_get_as_many_places(waiting: list[Job]) -> None:
         left[each.owner] -= 1
 
 
+@unhurried
 @given(jobs, loads, hours, st.data())
 def test_a_higher_priority_never_moves_a_job_back(
     waiting: list[Job], running: dict[str, int], used: dict[str, float], data: st.DataObject
@@ -77,6 +83,7 @@ def test_a_higher_priority_never_moves_a_job_back(
     assert ids(line_up(raised, running=running, used_hours=used)).index(chosen.id) <= before
 
 
+@unhurried
 @given(jobs, loads, hours)
 def test_the_line_without_its_first_is_the_line_after_that_one_started(
     waiting: list[Job], running: dict[str, int], used: dict[str, float]
@@ -97,6 +104,7 @@ seconds = st.tuples(st.integers(1, 500), st.integers(0, 500)).map(lambda s: (flo
 lines = st.lists(st.one_of(st.none(), seconds), max_size=20)
 
 
+@unhurried
 @given(lines, lines, st.integers(1, 5))
 def test_an_end_is_never_before_its_own_work_nor_before_a_place_is_free(
     line: list[tuple[float, float] | None], running: list[tuple[float, float] | None], places: int
