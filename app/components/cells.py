@@ -43,14 +43,15 @@ def _choose(param: str, label: str) -> None:
     way = st.segmented_control(
         f"Where the {label} are", ways, default=UPLOAD, required=True, key=f"{param}-way", label_visibility="collapsed"
     )
-    st.session_state[f"{param}-mends"] = mends(param) if way != BEFORE else None
-    if way == ADDRESS:
-        _from_address(param)
-    elif way == BEFORE:
+    if way == BEFORE:
         _from_before(param, before)
-    else:
-        done = upload(f"Upload {label}", key=f"{param}-upload")
-        if done:
+        return
+    source = st.container()  # seen above what may be asked of it, which it needs to know
+    st.session_state[f"{param}-mends"] = mends(param)
+    with source:
+        if way == ADDRESS:
+            _from_address(param)
+        elif done := upload(f"Upload {label}", key=f"{param}-upload"):
             _bring(param, f"upload:{done.id}", name=done.name)
 
 

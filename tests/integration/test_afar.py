@@ -133,7 +133,7 @@ def test_a_look_says_what_the_whole_file_says(tmp_path: Path, kind: str) -> None
     write(path)
     whole = canonicalise(path, tmp_path / "clean.h5ad", modality=modality)
     with path.open("rb", buffering=0) as stream:
-        seen, names = afar.glance_at(stream, wanted=modality, limits=afar.Limits(), source=name)
+        seen, names = afar.glance_at(stream, tmp_path, wanted=modality, limits=afar.Limits(), source=name)
     with CanonicalCells.open(tmp_path / "clean.h5ad") as clean:
         assert list(names) == list(clean.names)
     for what in ("cells", "features", "modality", "genome", "counts_from", "labels"):
