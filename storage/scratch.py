@@ -38,7 +38,7 @@ def private_tmp() -> Path:
 
 @contextmanager
 def own_folder(base: Path) -> Iterator[Path]:
-    """A folder under `base` while the context lasts; nobody sweeps it before this process ends."""
+    """An empty folder under `base` while the context lasts; nobody sweeps it before this process ends."""
     base.mkdir(parents=True, exist_ok=True, mode=0o700)
     sweep(base)
     while True:
@@ -47,7 +47,9 @@ def own_folder(base: Path) -> Iterator[Path]:
         if descriptor is not None:
             break
     try:
-        yield folder
+        files = folder / "files"  # beside the lock: who lists it finds only what was put there
+        files.mkdir(mode=0o700)
+        yield files
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(descriptor)

@@ -43,7 +43,8 @@ def test_a_killed_process_leaves_nothing_for_long(tmp_path: Path) -> None:
         assert partial.exists()
         holder.kill()
     with own_folder(base) as mine:
-        assert list(base.iterdir()) == [mine]
+        assert list(base.iterdir()) == [mine.parent]
+        assert list(mine.iterdir()) == []
     assert sweep_files(partial.parent) == 0  # too young to judge without a lock
     assert sweep_files(partial.parent, older_s=0) == 1
     assert not partial.exists()
