@@ -34,13 +34,9 @@ up: setup
 demo: setup
 	$(BIN)/crossview demo
 
-# Tests that start a cluster or a browser mostly wait: the others run beside them, so that both cores are busy.
-LOUD = cluster or browser
-
+# A file of tests is run whole by one of two processes, so that both cores are busy.
 test: setup
-	@said=$$(mktemp) && { $(BIN)/python -m pytest -m "not ($(LOUD))" >$$said 2>&1 & quiet=$$!; \
-	$(BIN)/python -m pytest -m "$(LOUD)"; loud=$$?; \
-	wait $$quiet; quiet=$$?; cat $$said; rm -f $$said; [ $$loud -eq 0 ] && [ $$quiet -eq 0 ]; }
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Kills, freezes and fills what it started itself, and counts what is left of the promises.
 chaos: setup

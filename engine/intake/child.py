@@ -87,7 +87,7 @@ def run_in_child(
             answer = talk(process, request, progress or (lambda done, of: None))
             cpu, peak = _wait(process)
             if cost is not None:
-                cost(Cost(time.monotonic() - began, cpu, peak))
+                cost(Cost(time.monotonic() - began, cpu, int((answer or {}).get("peak_bytes") or peak)))
             late = timed_out.is_set()
             summary = judge(answer, process.returncode, late, limits, source or path.name, tail(stderr))
         settle(work / "clean.h5ad", out)
@@ -117,7 +117,10 @@ def request_for(
 
 
 def _wait(process: subprocess.Popen[str]) -> tuple[float, int]:
-    """The child ended and collected; returns its seconds of computing and most bytes held (0 where not known)."""
+    """The child ended and collected; returns its seconds of computing and most bytes held (0 where not known).
+
+    Of a child that ended without a word, what its parent held may count.
+    """
     try:
         _, status, used = os.wait4(process.pid, 0)
     except ChildProcessError:  # the timer was first

@@ -14,7 +14,16 @@ from engine.intake.limits import Limits, as_problem
 from engine.intake.look import Layout
 from engine.intake.mends import Mends
 from engine.intake.opening import kind_of
-from engine.intake.sandbox import allow_memory, allow_steps, confine, end_steps, open_pages, restrict
+from engine.intake.sandbox import (
+    allow_memory,
+    allow_steps,
+    confine,
+    end_steps,
+    most_held,
+    open_pages,
+    open_status,
+    restrict,
+)
 from engine.types import Modality
 
 Answer = Callable[[Mapping[str, Any]], None]
@@ -25,7 +34,7 @@ def serve(request: Mapping[str, Any], answers: int) -> int:
 
     request: as `engine.intake.child.request_for` or `engine.intake.afar.glance_in_child` makes it; only the folder of
     `out` or `scratch` may be written to. answers: an open file descriptor. Lines: {"missing": …} where a fence could
-    not be put up, {"progress": …}, and last {"summary": …} or {"error": …}.
+    not be put up, {"progress": …}, and last {"summary": …} or {"error": …} with the most bytes held.
     """
     limits = Limits(**request["limits"])
     stream = os.fdopen(answers, "w", encoding="utf-8")
@@ -34,11 +43,14 @@ def serve(request: Mapping[str, Any], answers: int) -> int:
         stream.write(json.dumps(message) + "\n")
         stream.flush()
 
+    status = open_status()
     try:
-        answer((_glance if "remote" in request else _copy)(request, limits, answer))
+        found = (_glance if "remote" in request else _copy)(request, limits, answer)
+        answer({**found, "peak_bytes": most_held(status)})
     except Exception as error:
         problem = as_problem(error, limits)
-        answer({"error": {"code": problem.code, "message": problem.message, "hint": problem.hint}})
+        told = {"code": problem.code, "message": problem.message, "hint": problem.hint}
+        answer({"error": told, "peak_bytes": most_held(status)})
         return 2
     finally:
         end_steps()

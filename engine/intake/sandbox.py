@@ -103,6 +103,20 @@ def open_pages() -> IO[bytes] | None:
         return None
 
 
+def open_status() -> IO[bytes] | None:
+    """Where the kernel says the most this process held; likewise."""
+    try:
+        return open("/proc/self/status", "rb", buffering=0)
+    except OSError:
+        return None
+
+
+def most_held(status: IO[bytes] | None) -> int:
+    """Bytes, since this program began; 0 where not known. What its parent held does not count, as in rusage it may."""
+    text = os.pread(status.fileno(), 1 << 16, 0) if status is not None else b""
+    return next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith(b"VmHWM:")), 0)
+
+
 def allow_memory(limits: Limits, pages: IO[bytes] | None, *, file_bytes: int, chunk_bytes: int = 0) -> None:
     """Bound the address space of this process by what such a file can need.
 
