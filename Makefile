@@ -34,9 +34,9 @@ up: setup
 demo: setup
 	$(BIN)/crossview demo
 
-# A file of tests is run whole by one of two processes, so that both cores are busy.
+# Three processes share the files of tests: on two cores, one of them mostly waits for a job, a browser or a server.
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 # Kills, freezes and fills what it started itself, and counts what is left of the promises.
 chaos: setup

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from engine.bundle import read_manifest
-from engine.types import PairedCells, as_names
+from engine.types import Modality, PairedCells, as_names
 from jobs.cli import main
 from jobs.commands import analyse_run
 from tests.builders import write_h5ad
@@ -74,7 +74,8 @@ def _read_once(lab: Lab, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
         return
 
     chosen = {str(lab.rna): lab.pair.rna, str(lab.atac): lab.pair.atac}
-    monkeypatch.setattr(analyse_run, "taken", lambda source, **_: nullcontext(SimpleNamespace(path=source)))
+    given = {Modality.RNA: SimpleNamespace(path=lab.rna), Modality.ATAC: SimpleNamespace(path=lab.atac)}
+    monkeypatch.setattr(analyse_run, "both_taken", lambda **_: nullcontext(given))
     monkeypatch.setattr(analyse_run, "_cells", lambda path, genome: chosen[str(path)])
 
 
