@@ -58,7 +58,7 @@ def _choose(param: str, label: str) -> None:
 def _from_address(param: str) -> None:
     with st.form(f"{param}-address", border=False):
         given = st.text_input(
-            "Link, S3 address, or path on the server, of an .h5ad file",
+            "Link, S3 address, or path on the server",
             placeholder="https://… or s3://bucket/folder/cells.h5ad",
             help="A direct https:// link or a Google Drive share link (Anyone with the link). S3 is read with the "
             "profiles of this server; paths, in folders its operator opened. The original is never changed.",

@@ -29,7 +29,10 @@ def page() -> None:
         _joint()
     _example(models, primary=not begun)
     st.subheader("1 · Your cells")
-    st.caption("One .h5ad file with raw counts: RNA (genes) or ATAC (peaks). It is recognised by itself.")
+    st.caption(
+        "One file with raw counts, of RNA (genes) or ATAC (peaks), which is recognised by itself: .h5ad, .loom, a 10x "
+        "matrix folder as an archive, or ATAC fragments."
+    )
     first = slot("cells", "your cells")
     if first is None:
         return
