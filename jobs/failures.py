@@ -21,6 +21,7 @@ INTERNAL = "internal-error"
 DETAIL_LIMIT = 8_000  # characters of a traceback worth keeping in a row  # ours
 _HIDDEN = "•••"
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+_HDF5_NO_SPACE = re.compile("errno = (?:" + "|".join(map(str, sorted(_NO_SPACE))) + r")\b")
 _SECRET_NAME = re.compile(r"SECRET|TOKEN$|PASSWORD|PASSWD|ACCESS_KEY|API_KEY|CREDENTIAL", re.IGNORECASE)
 _PATTERNS = (
     re.compile(r"(?i)(?<=bearer )[\w\-.~+/]+=*"),
@@ -101,7 +102,7 @@ def _known(error: BaseException) -> Failure | None:
             hint="Run it on a node with more memory; a translation also with smaller chunks (chunk_cells).",
             detail=_trace(error),
         )
-    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+    if _no_space(error):
         return Failure(
             code="disk-full",
             message="There is no space left where the files are kept.",
@@ -119,6 +120,13 @@ def _known(error: BaseException) -> Failure | None:
     if isinstance(error, IllegalMove):
         return Failure(code="conflict", message=str(error), hint="Look at the job again: it has moved on.")
     return None
+
+
+def _no_space(error: BaseException) -> bool:
+    """HDF5 tells a full disk by a number, or when it flushes only by its words in a RuntimeError."""
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        return True
+    return isinstance(error, (OSError, RuntimeError)) and bool(_HDF5_NO_SPACE.search(str(error)))
 
 
 def _internal(error: BaseException) -> Failure:

@@ -89,10 +89,15 @@ def audit_api(
         of=len(done),
     )
     figures.numbers["attempts"] = dict(sorted(Counter(known[id].attempt for id in told if id in known).items()))
-    failures = [known[id].failure for id in told if id in known and known[id].state is JobState.FAILED]
-    figures.numbers["failures by code"] = dict(Counter(failure.code for failure in failures if failure is not None))
+    failures = {id: known[id].failure for id in told if id in known and known[id].state is JobState.FAILED}
+    figures.numbers["failures by code"] = dict(Counter(f.code for f in failures.values() if f is not None))
     figures.check(
-        "failures of our own making", (f.message for f in failures if f is None or f.code == "internal-error")
+        "failures of our own making",
+        (
+            f"{id}: {f.message}\n{f.detail}" if f else f"{id}: failed and says nothing"
+            for id, f in failures.items()
+            if f is None or f.code == "internal-error"
+        ),
     )
     told_events = sum(len(each.events) for each in told.values())
     figures.check("acknowledged events lost or changed", _lost_events(client, told), of=told_events)

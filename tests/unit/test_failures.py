@@ -37,6 +37,8 @@ def test_our_own_errors_keep_code_message_and_hint() -> None:
         (MemoryError(), "out-of-memory"),
         (OSError(errno.ENOSPC, "No space left on device"), "disk-full"),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "disk-full"),
+        (RuntimeError("Unable to flush raw data (file write failed: errno = 28, error message = '…')"), "disk-full"),
+        (RuntimeError("Unable to flush raw data (file write failed: errno = 281)"), "internal-error"),
         (RunnerUnreachable("http://127.0.0.1:8265"), "unreachable"),
         (IllegalMove("A job that is LOST cannot become RUNNING."), "conflict"),
         (FileNotFoundError(errno.ENOENT, "No such file"), INTERNAL),

@@ -15,7 +15,7 @@ from ray.exceptions import (
 
 from jobs.driver import Stopped
 from jobs.runners.base import Task
-from jobs.runners.ray.driver import receipt_of
+from jobs.runners.ray.driver import ray_there, receipt_of
 
 TASK = Task("translate", {}, label="cells 1–8")
 
@@ -38,3 +38,9 @@ def test_a_ray_that_goes_is_no_failure_of_the_job(error: RayError) -> None:
 def test_a_full_disk_of_ray_is_said_as_it_is() -> None:
     with pytest.raises(OutOfDiskError):
         receipt_of(OutOfDiskError("full"), TASK)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("GCS is gone"), ConnectionError("refused"), RaySystemError("no reply")])
+def test_a_ray_that_does_not_take_a_call_is_no_failure_of_the_job(error: Exception) -> None:
+    with pytest.raises(Stopped), ray_there():
+        raise error

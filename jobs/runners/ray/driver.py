@@ -7,6 +7,7 @@ import logging
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +39,9 @@ class RayExecutor:
     def run(self, tasks: Sequence[Task]) -> Iterator[Receipt]:
         import ray
 
-        places, gpus, widest = _places()
-        memory = {"memory": _memory(self.memory_step)} if self.memory_step else {}
+        with ray_there():
+            places, gpus, widest = _places()
+            memory = {"memory": _memory(self.memory_step)} if self.memory_step else {}
         remote = _remote_run()
         waiting, flying = list(enumerate(tasks)), dict[Any, int]()
         try:
@@ -50,8 +52,10 @@ class RayExecutor:
                     cpus = max(1, min(int(task.arguments.get("threads", 1)), widest))
                     options = remote.options(num_cpus=cpus, num_gpus=gpu, max_retries=TRIES, name=task.kind, **memory)
                     device = "cuda" if gpu else "cpu"
-                    flying[options.remote(self.store_uri, asdict(task), device)] = index
-                done, _ = ray.wait(list(flying), num_returns=1, timeout=0.2)
+                    with ray_there():
+                        flying[options.remote(self.store_uri, asdict(task), device)] = index
+                with ray_there():
+                    done, _ = ray.wait(list(flying), num_returns=1, timeout=0.2)
                 if self._stopped.is_set():
                     raise Stopped
                 for reference in done:
@@ -66,6 +70,16 @@ class RayExecutor:
     def roomier(self, step: int) -> None:
         """Fewer tasks then share a node: Ray counts what each asks for."""
         self.memory_step = step
+
+
+@contextmanager
+def ray_there() -> Iterator[None]:
+    """For calls of Ray itself: whatever they raise tells that it goes, never that the work failed. Raises Stopped."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("Ray does not answer any more: %s", _first_line(error))
+        raise Stopped from error
 
 
 def _places() -> tuple[int, int, int]:
