@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -13,7 +12,7 @@ import pytest
 from storage.drive import Shared, parse_link
 from storage.errors import AccessRefused, BadUri, DriveQuota, ObjectMissing, StorageError, WebPage
 from storage.sources import Limits, fetch
-from tests.webserver import File, Respond, Site, page, redirect, server_tls, site, web_to
+from tests.webserver import File, Respond, Site, page, redirect, web_to
 
 ID = "1AbCdEfGhIjKlMnOpQrStUvWxYz012345"
 LINK = f"https://drive.google.com/file/d/{ID}/view?usp=sharing"
@@ -34,26 +33,12 @@ MISSING = "<html><body><p>Sorry, the file you have requested does not exist.</p>
 ACTION = "https://drive.usercontent.google.com/download"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site(tls=server_tls(tmp_path_factory.mktemp("tls"))) as here:
-        yield here
-
-
-@pytest.fixture
-def drive(server: Site) -> Site:
-    server.pages.clear()
-    server.asked.clear()
-    return server
-
-
-@pytest.fixture
-def into(tmp_path: Path) -> Path:
-    return tmp_path / "in" / "cells.h5ad"
-
-
-def get(drive: Site, into: Path, link: str = LINK) -> str:
-    places = {"drive.google.com": drive.place, "drive.usercontent.google.com": drive.place, "files.lab": drive.place}
+def get(web_site: Site, into: Path, link: str = LINK) -> str:
+    places = {
+        "drive.google.com": web_site.place,
+        "drive.usercontent.google.com": web_site.place,
+        "files.lab": web_site.place,
+    }
     return fetch(link, into, profiles={}, web=web_to(places), limits=LIMITS).name
 
 
@@ -114,26 +99,26 @@ def test_other_hosts_are_not_drive(link: str) -> None:
     assert parse_link(link) is None
 
 
-def test_a_small_file_comes_at_once(drive: Site, into: Path) -> None:
-    drive.pages["/download"] = File(DATA, headers={"Content-Disposition": 'attachment; filename="pbmc.h5ad"'})
-    assert get(drive, into) == "pbmc.h5ad"
+def test_a_small_file_comes_at_once(web_site: Site, into: Path) -> None:
+    web_site.pages["/download"] = File(DATA, headers={"Content-Disposition": 'attachment; filename="pbmc.h5ad"'})
+    assert get(web_site, into) == "pbmc.h5ad"
     assert into.read_bytes() == DATA
-    assert drive.paths == [f"/download?id={ID}&export=download"]
+    assert web_site.paths == [f"/download?id={ID}&export=download"]
 
 
-def test_a_large_file_comes_past_the_virus_warning_and_goes_on_after_a_cut(drive: Site, into: Path) -> None:
+def test_a_large_file_comes_past_the_virus_warning_and_goes_on_after_a_cut(web_site: Site, into: Path) -> None:
     file = File(DATA, cuts=[100_000], headers={"Content-Disposition": 'attachment; filename="pbmc.h5ad"'})
-    drive.pages["/download"] = after_confirmation(file)
-    assert get(drive, into) == "pbmc.h5ad"
+    web_site.pages["/download"] = after_confirmation(file)
+    assert get(web_site, into) == "pbmc.h5ad"
     assert into.read_bytes() == DATA
-    assert (len(drive.asked), file.sent) == (4, len(DATA))
+    assert (len(web_site.asked), file.sent) == (4, len(DATA))
 
 
-def test_a_form_that_leads_to_another_host_is_not_answered(drive: Site, into: Path) -> None:
-    drive.pages["/download"] = after_confirmation(File(DATA), action="https://files.lab/download")
+def test_a_form_that_leads_to_another_host_is_not_answered(web_site: Site, into: Path) -> None:
+    web_site.pages["/download"] = after_confirmation(File(DATA), action="https://files.lab/download")
     with pytest.raises(WebPage):
-        get(drive, into)
-    assert len(drive.asked) == 1
+        get(web_site, into)
+    assert len(web_site.asked) == 1
 
 
 @pytest.mark.parametrize(
@@ -150,19 +135,19 @@ def test_a_form_that_leads_to_another_host_is_not_answered(drive: Site, into: Pa
     ids=["quota", "quota-403", "not-shared", "not-shared-403", "missing", "unknown", "warned-twice"],
 )
 def test_what_drive_refuses_is_said_with_its_mend(
-    drive: Site, into: Path, respond: Respond, error: type[StorageError], hint: str
+    web_site: Site, into: Path, respond: Respond, error: type[StorageError], hint: str
 ) -> None:
-    drive.pages["/download"] = respond
+    web_site.pages["/download"] = respond
     with pytest.raises(error) as refusal:
-        get(drive, into)
+        get(web_site, into)
     assert type(refusal.value) is error
     assert hint in refusal.value.hint
     assert not [path for path in into.parent.rglob("*") if path.is_file()]
 
 
-def test_a_page_to_log_in_means_that_the_file_is_not_shared(drive: Site, into: Path) -> None:
-    drive.pages["/download"] = redirect("https://accounts.google.com/ServiceLogin?continue=x")
-    drive.pages["/ServiceLogin"] = page("<html>Sign in</html>")
-    places = {"drive.usercontent.google.com": drive.place, "accounts.google.com": drive.place}
+def test_a_page_to_log_in_means_that_the_file_is_not_shared(web_site: Site, into: Path) -> None:
+    web_site.pages["/download"] = redirect("https://accounts.google.com/ServiceLogin?continue=x")
+    web_site.pages["/ServiceLogin"] = page("<html>Sign in</html>")
+    places = {"drive.usercontent.google.com": web_site.place, "accounts.google.com": web_site.place}
     with pytest.raises(AccessRefused, match="not shared"):
         fetch(LINK, into, profiles={}, web=web_to(places), limits=LIMITS)

@@ -40,7 +40,6 @@ from tests.webserver import (
     page,
     redirect,
     send,
-    server_tls,
     site,
     web_to,
 )
@@ -50,45 +49,27 @@ URL = "https://files.lab/cells.h5ad"
 LIMITS = Limits(backoff_s=0.001, retries=3, keep_free=0)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site(tls=server_tls(tmp_path_factory.mktemp("tls"))) as here:
-        yield here
-
-
-@pytest.fixture
-def lab(server: Site) -> Site:
-    server.pages.clear()
-    server.asked.clear()
-    return server
-
-
-@pytest.fixture
-def into(tmp_path: Path) -> Path:
-    return tmp_path / "in" / "cells.h5ad"
-
-
 def traces(into: Path) -> list[Path]:
     return [path for path in into.parent.rglob("*") if path.is_file()]
 
 
-def get(lab: Site, into: Path, url: str = URL, *, web: Web | None = None, limits: Limits = LIMITS) -> Fetched:
-    return fetch(url, into, profiles={}, web=web or web_to({"files.lab": lab.place}), limits=limits)
+def get(web_site: Site, into: Path, url: str = URL, *, web: Web | None = None, limits: Limits = LIMITS) -> Fetched:
+    return fetch(url, into, profiles={}, web=web or web_to({"files.lab": web_site.place}), limits=limits)
 
 
-def test_a_file_arrives_whole_over_tls_with_its_name_and_its_hash(lab: Site, into: Path) -> None:
+def test_a_file_arrives_whole_over_tls_with_its_name_and_its_hash(web_site: Site, into: Path) -> None:
     steps: list[tuple[int, int]] = []
-    lab.pages["/cells.h5ad"] = File(
+    web_site.pages["/cells.h5ad"] = File(
         DATA, headers={"Content-Disposition": "attachment; filename*=UTF-8''m%C3%BCll.h5ad"}
     )
     got = fetch(
-        URL + "?sig=secret", into, profiles={}, web=web_to({"files.lab": lab.place}), limits=LIMITS,
+        URL + "?sig=secret", into, profiles={}, web=web_to({"files.lab": web_site.place}), limits=LIMITS,
         progress=lambda *step: steps.append(step),
     )  # fmt: skip
     assert into.read_bytes() == DATA
     assert got == Fetched(len(DATA), hashlib.sha256(DATA).hexdigest(), "v1", "müll.h5ad")
     assert steps[-1] == (len(DATA), len(DATA))
-    path, headers = lab.asked[0]
+    path, headers = web_site.asked[0]
     assert (path, headers["host"], headers["accept-encoding"]) == ("/cells.h5ad?sig=secret", "files.lab", "identity")
     assert "cookie" not in headers
 
@@ -105,76 +86,76 @@ def test_a_file_arrives_whole_over_tls_with_its_name_and_its_hash(lab: Site, int
     ],
 )
 def test_the_servers_name_of_a_file_is_shown_and_never_a_path(
-    lab: Site, into: Path, disposition: str, name: str
+    web_site: Site, into: Path, disposition: str, name: str
 ) -> None:
     sent = {"Content-Disposition": disposition.encode("utf-8").decode("latin-1")} if disposition else {}
-    lab.pages["/cells.h5ad"] = File(b"x", headers=sent)
-    assert get(lab, into).name == name
+    web_site.pages["/cells.h5ad"] = File(b"x", headers=sent)
+    assert get(web_site, into).name == name
     assert traces(into) == [into]
 
 
-def test_a_connection_that_breaks_goes_on_where_it_broke(lab: Site, into: Path) -> None:
-    file = lab.pages["/cells.h5ad"] = File(DATA, cuts=[200_000, 100_000, 1])
-    assert get(lab, into).sha256 == hashlib.sha256(DATA).hexdigest()
+def test_a_connection_that_breaks_goes_on_where_it_broke(web_site: Site, into: Path) -> None:
+    file = web_site.pages["/cells.h5ad"] = File(DATA, cuts=[200_000, 100_000, 1])
+    assert get(web_site, into).sha256 == hashlib.sha256(DATA).hexdigest()
     assert isinstance(file, File)
     assert file.sent == len(DATA)  # nothing came twice
-    assert [headers.get("range") for _, headers in lab.asked] == [
+    assert [headers.get("range") for _, headers in web_site.asked] == [
         None,
         "bytes=200000-",
         "bytes=300000-",
         "bytes=300001-",
     ]
-    assert lab.asked[1][1]["if-range"] == '"v1"'
+    assert web_site.asked[1][1]["if-range"] == '"v1"'
 
 
 @pytest.mark.parametrize("file", [File(DATA, etag="", cuts=[9_000]), File(DATA, ranges=False, cuts=[9_000])])
-def test_a_server_that_cannot_go_on_is_asked_for_the_whole_again(lab: Site, into: Path, file: File) -> None:
-    lab.pages["/cells.h5ad"] = replace(file, cuts=list(file.cuts))
-    assert get(lab, into).sha256 == hashlib.sha256(DATA).hexdigest()
-    assert len(lab.asked) == 2
+def test_a_server_that_cannot_go_on_is_asked_for_the_whole_again(web_site: Site, into: Path, file: File) -> None:
+    web_site.pages["/cells.h5ad"] = replace(file, cuts=list(file.cuts))
+    assert get(web_site, into).sha256 == hashlib.sha256(DATA).hexdigest()
+    assert len(web_site.asked) == 2
 
 
-def test_a_server_that_says_the_size_only_of_parts_is_gone_on_with(lab: Site, into: Path) -> None:
+def test_a_server_that_says_the_size_only_of_parts_is_gone_on_with(web_site: Site, into: Path) -> None:
     file = File(DATA)
 
     def respond(handler: BaseHTTPRequestHandler) -> None:
-        if len(lab.asked) > 1:
+        if len(web_site.asked) > 1:
             return file(handler)
         handler.wfile.write(b'HTTP/1.1 200 OK\r\nETag: "v1"\r\nTransfer-Encoding: chunked\r\n\r\n')
         handler.wfile.write(b"4E20\r\n" + DATA[:20_000] + b"\r\n")
         handler.close_connection = True
         return None
 
-    lab.pages["/cells.h5ad"] = respond
-    assert get(lab, into).sha256 == hashlib.sha256(DATA).hexdigest()
-    assert lab.asked[1][1]["range"] == "bytes=20000-"
+    web_site.pages["/cells.h5ad"] = respond
+    assert get(web_site, into).sha256 == hashlib.sha256(DATA).hexdigest()
+    assert web_site.asked[1][1]["range"] == "bytes=20000-"
 
 
-def test_two_versions_of_a_file_are_never_joined(lab: Site, into: Path) -> None:
+def test_two_versions_of_a_file_are_never_joined(web_site: Site, into: Path) -> None:
     first, second = File(DATA, cuts=[100_000]), File(DATA[::-1], etag='"v2"')
-    lab.pages["/cells.h5ad"] = lambda handler: (first if len(lab.asked) == 1 else second)(handler)
+    web_site.pages["/cells.h5ad"] = lambda handler: (first if len(web_site.asked) == 1 else second)(handler)
     with pytest.raises(SourceChanged):
-        get(lab, into)
+        get(web_site, into)
     assert traces(into) == []
 
 
-def test_a_part_that_is_not_the_one_asked_for_is_refused(lab: Site, into: Path) -> None:
+def test_a_part_that_is_not_the_one_asked_for_is_refused(web_site: Site, into: Path) -> None:
     head = {"ETag": '"v1"', "Content-Range": f"bytes 5-{len(DATA) - 1}/{len(DATA)}"}
     first = File(DATA, cuts=[100_000])
-    lab.pages["/cells.h5ad"] = lambda handler: (
-        first(handler) if len(lab.asked) == 1 else send(handler, 206, head, DATA[5:])
+    web_site.pages["/cells.h5ad"] = lambda handler: (
+        first(handler) if len(web_site.asked) == 1 else send(handler, 206, head, DATA[5:])
     )
     with pytest.raises(SourceChanged, match="another part"):
-        get(lab, into)
+        get(web_site, into)
     assert traces(into) == []
 
 
 @pytest.mark.parametrize("cuts", [[0] * 9, [1_000] * 30])
-def test_a_connection_that_breaks_for_good_is_given_up(lab: Site, into: Path, cuts: list[int]) -> None:
-    lab.pages["/cells.h5ad"] = File(DATA, cuts=cuts)
+def test_a_connection_that_breaks_for_good_is_given_up(web_site: Site, into: Path, cuts: list[int]) -> None:
+    web_site.pages["/cells.h5ad"] = File(DATA, cuts=cuts)
     with pytest.raises(Unreachable, match=r"files\.lab"):
-        get(lab, into)
-    assert (traces(into), len(lab.asked)) == ([], LIMITS.retries + 1)
+        get(web_site, into)
+    assert (traces(into), len(web_site.asked)) == ([], LIMITS.retries + 1)
 
 
 @pytest.mark.parametrize(
@@ -193,94 +174,94 @@ def test_a_connection_that_breaks_for_good_is_given_up(lab: Site, into: Path, cu
     ids=["missing", "gone", "login", "forbidden", "busy", "teapot", "page", "compressed", "not-http"],
 )
 def test_an_answer_that_is_no_file_is_said_and_leaves_nothing(
-    lab: Site, into: Path, respond: Respond, error: type[StorageError]
+    web_site: Site, into: Path, respond: Respond, error: type[StorageError]
 ) -> None:
-    lab.pages["/cells.h5ad"] = respond
+    web_site.pages["/cells.h5ad"] = respond
     with pytest.raises(error) as refusal:
-        get(lab, into, URL + "?sig=secret")
+        get(web_site, into, URL + "?sig=secret")
     assert type(refusal.value) is error
     assert "secret" not in str(refusal.value)
     assert traces(into) == []
 
 
-def test_a_gz_file_that_is_called_compressed_is_kept_as_it_lies(lab: Site, into: Path) -> None:
-    lab.pages["/fragments.tsv.gz"] = File(b"\x1f\x8b as sent", headers={"Content-Encoding": "gzip"})
-    get(lab, into, "https://files.lab/fragments.tsv.gz")
+def test_a_gz_file_that_is_called_compressed_is_kept_as_it_lies(web_site: Site, into: Path) -> None:
+    web_site.pages["/fragments.tsv.gz"] = File(b"\x1f\x8b as sent", headers={"Content-Encoding": "gzip"})
+    get(web_site, into, "https://files.lab/fragments.tsv.gz")
     assert into.read_bytes() == b"\x1f\x8b as sent"
 
 
-def test_caps_on_bytes_hold_whatever_the_server_announces(lab: Site, into: Path) -> None:
+def test_caps_on_bytes_hold_whatever_the_server_announces(web_site: Site, into: Path) -> None:
     def chunked(handler: object) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")  # type: ignore[attr-defined]
-        while not lab.over.is_set():
+        while not web_site.over.is_set():
             handler.wfile.write(b"10000\r\n" + bytes(65_536) + b"\r\n")  # type: ignore[attr-defined]
 
     small = replace(LIMITS, max_bytes=100_000)
-    lab.pages["/cells.h5ad"], lab.pages["/endless"] = File(DATA), chunked
-    lab.pages["/liar"] = lambda handler: send(handler, 200, {"Content-Length": "10"}, DATA)
+    web_site.pages["/cells.h5ad"], web_site.pages["/endless"] = File(DATA), chunked
+    web_site.pages["/liar"] = lambda handler: send(handler, 200, {"Content-Length": "10"}, DATA)
     for path in ("/cells.h5ad", "/endless"):
         with pytest.raises(TooLarge, match=r"at most 97\.7 KiB"):
-            get(lab, into, f"https://files.lab{path}", limits=small)
+            get(web_site, into, f"https://files.lab{path}", limits=small)
         assert traces(into) == []
-    assert get(lab, into, "https://files.lab/liar", limits=small).bytes == 10  # what was announced, and no more
+    assert get(web_site, into, "https://files.lab/liar", limits=small).bytes == 10  # what was announced, and no more
     with pytest.raises(StoreFull):
-        get(lab, into, limits=replace(LIMITS, keep_free=1 << 60))
+        get(web_site, into, limits=replace(LIMITS, keep_free=1 << 60))
 
 
 @pytest.mark.parametrize("head", [True, False])
-def test_bytes_that_drip_are_not_waited_for(lab: Site, into: Path, head: bool) -> None:
+def test_bytes_that_drip_are_not_waited_for(web_site: Site, into: Path, head: bool) -> None:
     over = threading.Event()
-    lab.pages["/cells.h5ad"] = drip(over, head=head)
-    web = web_to({"files.lab": lab.place})
+    web_site.pages["/cells.h5ad"] = drip(over, head=head)
+    web = web_to({"files.lab": web_site.place})
     web.patience = Patience(connect_s=0.3, head_s=0.3, stall_s=0.3)
     try:
         with pytest.raises(Unreachable):
-            get(lab, into, web=web, limits=replace(LIMITS, retries=0))
+            get(web_site, into, web=web, limits=replace(LIMITS, retries=0))
     finally:
         over.set()
     assert traces(into) == []
 
 
-def test_the_time_for_everything_is_limited(lab: Site, into: Path) -> None:
+def test_the_time_for_everything_is_limited(web_site: Site, into: Path) -> None:
     over = threading.Event()
-    lab.pages["/cells.h5ad"] = drip(over, head=False)
-    web = web_to({"files.lab": lab.place})
+    web_site.pages["/cells.h5ad"] = drip(over, head=False)
+    web = web_to({"files.lab": web_site.place})
     web.patience = replace(QUICK, total_s=0.3)
     try:
         with pytest.raises(Unreachable, match="took longer than"):
-            get(lab, into, web=web, limits=replace(LIMITS, retries=1_000_000))
+            get(web_site, into, web=web, limits=replace(LIMITS, retries=1_000_000))
     finally:
         over.set()
 
 
-def test_stopping_half_way_leaves_nothing(lab: Site, into: Path) -> None:
-    lab.pages["/cells.h5ad"] = File(DATA)
+def test_stopping_half_way_leaves_nothing(web_site: Site, into: Path) -> None:
+    web_site.pages["/cells.h5ad"] = File(DATA)
 
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fetch(URL, into, profiles={}, web=web_to({"files.lab": lab.place}), limits=LIMITS, progress=stop)
+        fetch(URL, into, profiles={}, web=web_to({"files.lab": web_site.place}), limits=LIMITS, progress=stop)
     assert traces(into) == []
 
 
-def test_a_certificate_of_another_host_or_authority_is_refused(lab: Site, into: Path) -> None:
-    lab.pages["/cells.h5ad"] = File(DATA)
-    known = {"files.lab": lab.place, "other.lab": lab.place}
+def test_a_certificate_of_another_host_or_authority_is_refused(web_site: Site, into: Path) -> None:
+    web_site.pages["/cells.h5ad"] = File(DATA)
+    known = {"files.lab": web_site.place, "other.lab": web_site.place}
     with pytest.raises(Unreachable, match="certificate"):
-        get(lab, into, "https://other.lab/cells.h5ad", web=web_to(known))
+        get(web_site, into, "https://other.lab/cells.h5ad", web=web_to(known))
     stranger = Web(web_to(known).rules, resolve=names(known), patience=QUICK)  # trusts the usual authorities
     with pytest.raises(Unreachable, match="certificate"):
-        get(lab, into, web=stranger)
-    assert lab.asked == []
+        get(web_site, into, web=stranger)
+    assert web_site.asked == []
 
 
-def test_no_proxy_of_the_environment_is_used(lab: Site, into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab.pages["/cells.h5ad"] = File(DATA)
+def test_no_proxy_of_the_environment_is_used(web_site: Site, into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    web_site.pages["/cells.h5ad"] = File(DATA)
     with site() as proxy:
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
             monkeypatch.setenv(name, f"http://{HERE}:{proxy.port}")
-        assert get(lab, into).bytes == len(DATA)
+        assert get(web_site, into).bytes == len(DATA)
         assert proxy.asked == []
 
 
@@ -336,12 +317,12 @@ def test_a_redirect_that_leads_inside_or_nowhere_is_refused(
     assert (inside.asked, traces(into)) == ([], [])
 
 
-def test_a_redirect_from_https_down_to_http_is_refused(lab: Site, outside: Site, into: Path) -> None:
-    lab.pages["/cells.h5ad"] = redirect("http://plain.lab/cells.h5ad")
+def test_a_redirect_from_https_down_to_http_is_refused(web_site: Site, outside: Site, into: Path) -> None:
+    web_site.pages["/cells.h5ad"] = redirect("http://plain.lab/cells.h5ad")
     outside.pages["/cells.h5ad"] = File(DATA)
     outside.asked.clear()
     with pytest.raises(FetchRefused, match="not encrypted"):
-        get(lab, into, web=web_to({"files.lab": lab.place, "plain.lab": outside.place}))
+        get(web_site, into, web=web_to({"files.lab": web_site.place, "plain.lab": outside.place}))
     assert outside.asked == []
 
 
