@@ -75,6 +75,10 @@ class ArtifactStore(Protocol):
         """How many objects went."""
         ...
 
+    def sweep_unfinished(self) -> int:
+        """How many writes that their writers did not end went; what may still be written stays."""
+        ...
+
     def uri(self, key: str = "") -> str: ...
 
     def presigned(self, key: str, *, seconds: int, name: str, media_type: str) -> str | None:
@@ -234,6 +238,9 @@ class LocalStore:
         count = sum(1 for _ in self._files(grave))
         shutil.rmtree(grave, ignore_errors=True)  # what stays is out of sight, and swept
         return count
+
+    def sweep_unfinished(self) -> int:
+        return sweep_files(self._partial)
 
     def uri(self, key: str = "") -> str:
         return (self._path(key) if key else self.root).as_uri()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from storage.files import room_for
 from storage.s3 import S3Profile, S3Uri
 from storage.scratch import own_folder, private_tmp
 
+UNFINISHED = timedelta(days=1)  # after which no upload in parts goes on: each part is tried for minutes at most  # ours
 _TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 
 
@@ -139,6 +141,21 @@ class S3Store:
             with s3.explained(where, self._profile):
                 self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": names, "Quiet": True})
         return len(keys)
+
+    def sweep_unfinished(self) -> int:
+        if not self.prefix:
+            return 0  # others may keep theirs in the same bucket; a lifecycle rule of the bucket does it there
+        base, cut, swept = f"{self.prefix}/", datetime.now(UTC) - UNFINISHED, 0
+        where = S3Uri(self.bucket, base)
+        with s3.explained(where, self._profile):
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=base)
+            for upload in [upload for page in pages for upload in page.get("Uploads", ())]:
+                if upload["Initiated"] < cut:
+                    self._client.abort_multipart_upload(
+                        Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                    )
+                    swept += 1
+        return swept
 
     def uri(self, key: str = "") -> str:
         full = self._full(check_key(key) if key else "")

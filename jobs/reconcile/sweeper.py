@@ -12,17 +12,13 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from jobs import layout
 from jobs.failures import scrub
 from jobs.reconcile.moves import state_of
 from jobs.runners.base import Runner, RunnerState, RunnerUnreachable
 from jobs.state import TERMINAL, JobState
-from storage import scratch
-from storage.artifacts import PARTIALS
 from storage.tables import jobs as table
 from storage.tables import queue as queue_table
 from storage.tables.rows import utcnow
@@ -35,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AT_ONCE = 20  # jobs in one look, so that others do not wait long  # ours
-FILES_EVERY_S = 60.0  # between two looks at half-written files  # ours
+FILES_EVERY_S = 60.0  # between two looks at what was left half-written  # ours
 LINGER_S = 5.0  # for a process to end by itself after its last word  # ours
 STILL_THERE = frozenset({RunnerState.PENDING, RunnerState.RUNNING})
 READ_AGAIN = ("checkpoints/", "bundle/", "entries/")  # of a training, by its next attempt alone
@@ -55,7 +51,10 @@ class Sweeper:
     def sweep(self) -> None:
         if self.clock() >= self._files_at:
             self._files_at = self.clock() + FILES_EVERY_S
-            self._sweep_files()
+            try:
+                self.store.sweep_unfinished()
+            except Exception:
+                log.exception("Unfinished writes could not be swept; trying again.")
         with self.database.read() as conn:
             ids = queue_table.untidied(conn, terminal=sorted(TERMINAL), limit=AT_ONCE)
         still: set[str] = set()
@@ -67,12 +66,6 @@ class Sweeper:
             except Exception:
                 log.exception("What job %s left could not be tidied up; trying again.", id)
         self.lingering = frozenset(still)
-
-    def _sweep_files(self) -> None:
-        """What killed writers left half-written in a local store; S3 keeps nothing half-written in sight."""
-        place = urlsplit(self.store.uri())
-        if place.scheme == "file":
-            scratch.sweep_files(Path(unquote(place.path)) / PARTIALS)
 
     def _tidy(self, id: str) -> set[str]:
         """Submissions of this job that were told to end and have not."""

@@ -9,6 +9,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -19,6 +20,7 @@ from jobs.client_local import LocalClient
 from jobs.keeping.restore import restore
 from jobs.results.shelf import Shelf
 from jobs.settings import S3Settings
+from storage import artifacts_s3
 from storage.artifacts import ArtifactStore, LocalStore, check_key, store_from_uri
 from storage.artifacts_s3 import S3Store
 from storage.errors import (
@@ -332,3 +334,27 @@ class TestWhatIsReadIsWhatWasWritten:
             assert LocalStore(tmp_path / "to-disk" / "store").get_bytes(key) == b"of the lab"
         finally:
             service.close()
+
+
+def test_an_upload_in_parts_that_nobody_ends_is_swept_once_it_is_old(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = (S3Store("store", f"lab/{uuid.uuid4().hex}", profile=s3.profile) for _ in range(2))
+    client = s3.profile.client()
+
+    def begun(of: S3Store) -> str:
+        key = f"{of.prefix}/results/part"
+        upload = client.create_multipart_upload(Bucket="store", Key=key)["UploadId"]
+        client.upload_part(Bucket="store", Key=key, UploadId=upload, PartNumber=1, Body=b"x" * 100)
+        return str(upload)
+
+    def there(of: S3Store) -> list[str]:
+        found = client.list_multipart_uploads(Bucket="store", Prefix=of.prefix).get("Uploads", [])
+        return [upload["UploadId"] for upload in found]
+
+    mine, theirs = begun(store), begun(other)
+    assert store.sweep_unfinished() == 0
+    assert there(store) == [mine]
+    monkeypatch.setattr(artifacts_s3, "UNFINISHED", timedelta(seconds=-60))
+    assert store.sweep_unfinished() == 1
+    assert (there(store), there(other)) == ([], [theirs])
