@@ -85,7 +85,7 @@ def _train(a: Arguments) -> int:
     document = fit.train(
         rna=a.rna, atac=a.atac, pair=a.pair, model=a.model, out=a.out, split=a.split, hold_out=a.hold_out,
         seed=a.seed, device=a.device, settings=settings, genome=a.genome, id=a.id, licence=a.licence,
-        split_by=a.split_by, fresh=a.fresh,
+        split_by=a.split_by, fresh=a.fresh, wishes=wishes_of(a),
     )  # fmt: skip
     if a.json:
         _print(document)

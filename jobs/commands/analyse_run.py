@@ -18,6 +18,7 @@ from jobs.analysis.report import carry_out
 from jobs.analysis.sight import Sight, held_out, paired
 from jobs.catalog import resolve
 from jobs.commands.both import both_taken
+from jobs.commands.mends import wishes_of
 from jobs.commands.offline import Say, to_stderr, write_json
 
 Arguments = argparse.Namespace
@@ -101,7 +102,8 @@ def _sight(a: Arguments, asked: Asked, say: Say) -> Sight:
     from engine.training import pick_device
 
     bundle = load_bundle(resolve(a.model), device=str(pick_device(a.device))) if a.model else None
-    with both_taken(rna=a.rna, atac=a.atac, pair=a.pair, say=say) as both:
+    given = both_taken(rna=a.rna, atac=a.atac, pair=a.pair, model=a.model, wishes=wishes_of(a), say=say)
+    with given as both:
         cells = {m: _cells(each.path, a.genome) for m, each in both.items()}
         pair = paired(cells[Modality.RNA], cells[Modality.ATAC], say)
     return Sight(asked, held_out(pair, bundle, say) if asked.held_out else pair, bundle, a.out, say)

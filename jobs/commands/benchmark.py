@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import BadInput, BadSetting
 from engine.types import Modality
+from jobs.commands.both import both_taken
 from jobs.commands.entries import Cohort, Order
-from jobs.commands.offline import make_split, taken, to_stderr, write_json
+from jobs.commands.mends import wishes_of
+from jobs.commands.offline import make_split, to_stderr, write_json
 
 if TYPE_CHECKING:
     from engine.benchmark.entry import Contender
@@ -58,11 +60,10 @@ def run(a: argparse.Namespace) -> int:
         from jobs.commands.benchmark_paper import run as run_paper
 
         return run_paper(a)
-    for name in ("rna", "atac", "out"):
-        if not getattr(a, name):
-            raise BadInput(
-                f"A benchmark needs --{name}.", hint="crossview benchmark --rna R --atac A --models … --out DIR"
-            )
+    if not a.out:
+        raise BadInput("A benchmark needs --out.", hint="crossview benchmark --rna R --atac A --models … --out DIR")
+    if a.split is not None and a.hold_out:
+        raise BadSetting("--split and --hold-out both say which cells are kept apart.", hint="Give one of them.")
     asked = Asked(
         contenders=contenders_of(a.models, a.contenders, a.set or []),
         seeds=seeds_of(a.seeds),
@@ -136,8 +137,8 @@ def seeds_of(text: str) -> tuple[int, ...]:
 def cohort(a: argparse.Namespace, *, say: Say = to_stderr) -> Iterator[Cohort]:
     """Both files taken in, and the split written beside their clean copies; gone when the block ends."""
     with ExitStack() as stack:
-        rna = stack.enter_context(taken(a.rna, modality=Modality.RNA, say=say))
-        atac = stack.enter_context(taken(a.atac, modality=Modality.ATAC, say=say))
+        both = stack.enter_context(both_taken(rna=a.rna, atac=a.atac, pair=a.pair, wishes=wishes_of(a), say=say))
+        rna, atac = both[Modality.RNA], both[Modality.ATAC]
         path = a.split
         if path is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crossview-")))

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jobs.commands.both import add_both
+
 
 def _run(a: argparse.Namespace) -> int:
     from jobs.commands.benchmark import run
@@ -25,8 +27,7 @@ def add_benchmark(commands: Any, command: Callable[..., Any]) -> None:
     parser.add_argument("--list", action="store_true", help="paper: name the data sets")
     parser.add_argument("--rna-atac", nargs="+", metavar="FILTERED.h5", help="paper: 10x multiome files, one a sample")
     parser.add_argument("--test-on", metavar="OTHER.h5", help="paper: also train on these and test on that one")
-    parser.add_argument("--rna", help="RNA counts of the cells")
-    parser.add_argument("--atac", help="ATAC counts of the same cells")
+    add_both(parser)
     parser.add_argument(
         "--models", default="", metavar="a,b,c", help="keys of models; nulls and ridge stand beside them"
     )

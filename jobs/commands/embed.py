@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from engine.joint.imputation import Imputation
     from engine.joint.reading import Coins
     from engine.preprocess.align import Alignment
+    from jobs.commands.mends import Wishes
 
 Opened = Mapping[Modality, CanonicalCells]
 
@@ -47,7 +48,7 @@ class Asked:
 
 def embed(
     asked: Asked, *, out: Path, rna: str | None = None, atac: str | None = None, pair: str | None = None,
-    say: Say = to_stderr,
+    wishes: Wishes | None = None, say: Say = to_stderr,
 ) -> dict[str, Any]:  # fmt: skip
     """Write joint.h5ad; returns its report. Give rna and atac, or one file as pair.
 
@@ -60,20 +61,15 @@ def embed(
 
     bundle = load_bundle(resolve(asked.model), device=device_of(asked.device))
     require_both(bundle.manifest)
-    with _opened(rna, atac, pair, say) as cells:
+    given = both_taken(rna=rna, atac=atac, pair=pair, model=asked.model, wishes=wishes, say=say)
+    with given as found, ExitStack() as stack:
+        cells = {m: stack.enter_context(CanonicalCells.open(each.path)) for m, each in found.items()}
         return _embed(bundle, cells, asked, out, _sources(rna, atac, pair), say)
 
 
 def _sources(rna: str | None, atac: str | None, pair: str | None) -> dict[str, str]:
     given = {"rna": pair or rna or "", "atac": pair or atac or ""}
     return {name: file_name(source) for name, source in given.items()}
-
-
-@contextmanager
-def _opened(rna: str | None, atac: str | None, pair: str | None, say: Say) -> Iterator[Opened]:
-    """Both canonical copies, open, gone when the block ends."""
-    with both_taken(rna=rna, atac=atac, pair=pair, say=say) as found, ExitStack() as stack:
-        yield {m: stack.enter_context(CanonicalCells.open(each.path)) for m, each in found.items()}
 
 
 def _embed(

@@ -34,12 +34,13 @@ def add_embed(commands: Any, command: Callable[..., Any]) -> None:
 
 def _run(a: argparse.Namespace) -> int:
     from jobs.commands.embed import Asked, embed, lines
+    from jobs.commands.mends import wishes_of
     from jobs.commands.offline import write_json
 
     asked = Asked(
         a.model, a.label, a.clusters, a.resolution, not a.no_umap, a.chunk_cells, a.min_coverage, a.seed, a.device
     )
-    document = embed(asked, out=a.out, rna=a.rna, atac=a.atac, pair=a.pair)
+    document = embed(asked, out=a.out, rna=a.rna, atac=a.atac, pair=a.pair, wishes=wishes_of(a))
     if a.report is not None:
         write_json(a.report, document)
     if a.json:

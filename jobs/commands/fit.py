@@ -21,6 +21,7 @@ from jobs.version import code_version
 if TYPE_CHECKING:
     from engine.fitting import Prepared
     from engine.translators.base import Epoch, Hooks, Recipe
+    from jobs.commands.mends import Wishes
 
 ASKED, CURVE = "asked.json", "curve.json"
 
@@ -42,6 +43,7 @@ def train(
     id: str | None = None,
     licence: str = "",
     fresh: bool = False,
+    wishes: Wishes | None = None,
     say: Say = to_stderr,
 ) -> dict[str, Any]:
     """Fit a model on a pair (rna and atac, or one file of both) and save it as a bundle with its report and card.
@@ -57,7 +59,7 @@ def train(
     filters = filters_for(chosen, filters)
     if out.exists() and not (out / "bundle.json").is_file() and any(out.glob("*.safetensors")):
         raise BadSetting(f"{out} exists and is no model of ours.", hint="Choose another folder for --out.")
-    with both_taken(rna=rna, atac=atac, pair=pair, say=say) as both:
+    with both_taken(rna=rna, atac=atac, pair=pair, wishes=wishes, say=say) as both:
         part = _parting(split, hold_out, split_by, seed)
         cells = {m: _cells(each, genome) for m, each in both.items()}
         found = prepare(cells[Modality.RNA], cells[Modality.ATAC], part=part, filters=filters, by=split_by)

@@ -12,14 +12,18 @@ import anndata as ad
 import numpy as np
 import pytest
 
+from engine.errors import NeedsPeaks
 from engine.genome.genes import chromosome_sizes
 from engine.genome.peaks import parse_peaks
 from engine.intake import canonicalise
+from engine.intake.canonical import CanonicalCells
 from engine.types import Cells, Direction, FeatureSpace, Modality, PairedCells, as_names
 from jobs.bootstrap import opened
 from jobs.cli import main
 from jobs.client import Client
 from jobs.commands import offline, submission
+from jobs.commands.both import both_taken
+from jobs.commands.mends import Wishes
 from jobs.mending import MendOptions
 from jobs.spec import TranslateSpec
 from jobs.state import JobState
@@ -159,6 +163,29 @@ def test_peaks_are_lifted_with_the_operators_chain_file(
     said(capsys, "translate", "--model", MODEL, "--input", str(path), "--direction", "atac-to-rna", "--lift", "hg19",
          "--out", str(tmp_path / "out.h5ad"))  # fmt: skip
     assert json.loads(ad.read_h5ad(tmp_path / "out.h5ad").uns["crossview"]["mends"])[0]["what"] == "lift"
+
+
+def test_a_pair_for_training_is_mended_each_modality_by_its_own_wishes(
+    lab: Path, pair: PairedCells, tmp_path: Path
+) -> None:
+    lognormal = replace(pair.rna, counts=pair.rna.counts.log1p())
+    rna = write_h5ad(lognormal, tmp_path / "rna.h5ad", layers={"umi": pair.rna.counts})
+    atac = write_h5ad(old_build(pair.atac), tmp_path / "old.h5ad", layers={"umi": pair.atac.counts})
+    wishes = Wishes(MendOptions(layer="umi", lift="hg19"))
+    with both_taken(rna=str(rna), atac=str(atac), wishes=wishes, say=offline.to_stderr) as both:
+        found = {m: CanonicalCells.open(each.path) for m, each in both.items()}
+        with found[Modality.RNA] as of_rna, found[Modality.ATAC] as of_atac:
+            assert (of_rna.all().counts != pair.rna.counts).nnz == 0
+            assert set(of_atac.names) == set(pair.atac.space.names)
+
+
+def test_fragments_stand_beside_rna_where_a_model_says_its_peaks(lab: Path, pair: PairedCells) -> None:
+    given = {"rna": str(lab / "rna.loom"), "atac": str(lab / "fragments.tsv.gz")}
+    wishes = Wishes(MendOptions(min_fragments=1))
+    with both_taken(**given, model=MODEL, wishes=wishes, say=offline.to_stderr) as both:
+        assert both[Modality.ATAC].summary.features == 90
+    with pytest.raises(NeedsPeaks), both_taken(**given, wishes=wishes, say=offline.to_stderr):
+        pass
 
 
 def test_a_lift_without_its_chain_file_says_where_to_put_it(
