@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,16 +17,34 @@ from starlette.middleware import Middleware
 
 from app.api import create_routes
 from app.api.guard import HostGuard
-from jobs.bootstrap import current_client, running
+from app.auth import doors
+from app.auth.gate import Gate
+from app.auth.listening import require_lawful
+from jobs.bootstrap import current_accounts, current_client, running
+from jobs.errors import CrossViewError
 from jobs.settings import Settings
 
 MAIN = Path(__file__).resolve().parent / "main.py"
 
 
+def _settings() -> Settings:
+    """As they must be before anything listens; the process ends here where they cannot be used."""
+    try:
+        settings = Settings.from_env()
+        require_lawful(settings)
+    except CrossViewError as error:
+        print(f"crossview: {error.message}\n  → {error.hint}", file=sys.stderr)
+        raise SystemExit(2) from None
+    return settings
+
+
+SETTINGS = _settings()
+
+
 @asynccontextmanager
 async def lifespan(_: Any) -> AsyncIterator[None]:
     """The service starts before the first request and ends after the last."""
-    service = running(Settings.from_env())
+    service = running(SETTINGS)
     await run_in_threadpool(service.__enter__)
     try:
         yield
@@ -35,7 +54,10 @@ async def lifespan(_: Any) -> AsyncIterator[None]:
 
 app = st.App(
     MAIN,
-    routes=create_routes(current_client),
+    routes=[*doors(SETTINGS, current_accounts), *create_routes(current_client)],
     lifespan=lifespan,
-    middleware=[Middleware(HostGuard, allowed=Settings.from_env().allowed_hosts)],
+    middleware=[
+        Middleware(HostGuard, allowed=SETTINGS.names, beyond=SETTINGS.auth.on),
+        Middleware(Gate, rules=SETTINGS.auth, source=current_accounts, public_url=SETTINGS.notify.public_url),
+    ],
 )

@@ -2,41 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from jobs.accounts import access
+from jobs.accounts.bound import bound
+from jobs.accounts.errors import NotSignedIn
+from jobs.accounts.principal import ONE, Principal
 from jobs.client import Client
 from jobs.errors import NotReady
+from jobs.keeping.actor import acting
 from jobs.runners.base import Runner
 from jobs.settings import Settings
 
 if TYPE_CHECKING:
+    from jobs.accounts.service import Accounts
     from jobs.service import JobService
     from storage.artifacts import ArtifactStore
     from storage.s3 import S3Profile
 
 _current: Client | None = None
+_people = False  # whether several may sign in
+_who: Callable[[], Principal | None] = access.me
 
 
 def current_client() -> Client:
-    """The client of this process. Pages and routes run where the server runs, and ask here."""
+    """The client of this process, in the name of whoever asks. Pages and routes run where the server runs.
+
+    Raises NotReady; NotSignedIn where people sign in and nobody has.
+    """
     if _current is None:
         raise NotReady("The server is still starting.", hint="Try again in a moment.")
-    return _current
+    who = (access.me() or _who()) if _people else ONE
+    if who is None or (_people and who is ONE):  # the one user of single-user mode is nobody where people sign in
+        raise NotSignedIn("You are not signed in, or not any more.", hint="Sign in again: /auth/sign-in.")
+    return bound(_current, who, via=acting().via)
+
+
+def ask_who(find: Callable[[], Principal | None]) -> None:
+    """find: says who looks at the page that is drawn in this thread."""
+    global _who
+    _who = find
 
 
 @contextmanager
 def running(settings: Settings) -> Iterator[Client]:
     """A started client that `current_client` gives while the context lasts."""
-    global _current
+    global _current, _people
     with opened(settings) as client:
-        _current = client
+        _current, _people = client, settings.auth.on
         try:
             yield client
         finally:
-            _current = None
+            _current, _people = None, False
+
+
+def current_accounts() -> Accounts | None:
+    """Who may come in, for the doors of this process; None where it asks a server elsewhere, or is not ready."""
+    from jobs.client_local import LocalClient
+
+    return _current.service.accounts if isinstance(_current, LocalClient) else None
 
 
 @contextmanager
@@ -48,7 +75,7 @@ def opened(settings: Settings, *, runner: Runner | None = None) -> Iterator[Clie
     if settings.api_url is not None:
         from jobs.client_http import HttpClient
 
-        with HttpClient(settings.api_url) as client:
+        with HttpClient(settings.api_url, settings.token) as client:
             yield client
         return
     from jobs.client_local import LocalClient
@@ -66,7 +93,7 @@ def build_client(settings: Settings) -> Client:
     if settings.api_url is not None:
         from jobs.client_http import HttpClient
 
-        return HttpClient(settings.api_url)
+        return HttpClient(settings.api_url, settings.token)
     from jobs.client_local import LocalClient
 
     return LocalClient(build_service(settings))

@@ -29,6 +29,7 @@ class CatalogEntry:
     words: Path | None = None  # folder of card and report, where that is not the bundle's
     job: str = ""  # that trained it here
     datasets: tuple[str, ...] = ()
+    owner: str = ""  # of a model trained here; those of the catalog are everybody's
 
 
 def load_catalog(pretrained: Path | None = None, added: Path | None = None) -> dict[str, CatalogEntry]:

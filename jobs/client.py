@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, Unpack
 
 from engine.types import Direction, Modality
+from jobs.accounts.client import AccountsClient
 from jobs.keeping.client import KeepingClient
 from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
@@ -40,6 +41,11 @@ class Client(Protocol):
     @property
     def keeping(self) -> KeepingClient:
         """Usage and quotas, clocks, receipts, the audit log, backups."""
+        ...
+
+    @property
+    def accounts(self) -> AccountsClient:
+        """Who asks, tokens and sessions, sharing; of operators, users and everybody's queue."""
         ...
 
     def health(self) -> Health: ...

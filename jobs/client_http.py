@@ -16,6 +16,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from engine.types import Direction, Modality
+from jobs.accounts.client import AccountsClient, HttpAccounts
 from jobs.errors import ChecksumMismatch, Unreachable
 from jobs.failures import error_of
 from jobs.keeping.client import HttpKeeping, KeepingClient
@@ -73,6 +74,10 @@ class HttpClient:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def accounts(self) -> AccountsClient:
+        return HttpAccounts(get=self._get, send=self._document)
 
     @property
     def keeping(self) -> KeepingClient:
@@ -326,6 +331,11 @@ class HttpClient:
 
     def _post(self, path: str, document: dict[str, Any]) -> Any:
         return self._send("POST", path, json=document).json()
+
+    def _document(self, method: str, path: str, document: dict[str, Any] | None = None) -> Any:
+        """A JSON answer, or None where there is none."""
+        answer = self._send(method, path, json=document)
+        return answer.json() if answer.content else None
 
     def _send(self, method: str, path: str, **how: Any) -> httpx.Response:
         try:

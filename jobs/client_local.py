@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from engine.types import Direction, Modality
+from jobs.accounts.client import AccountsClient, LocalAccounts
 from jobs.failures import typed_errors
 from jobs.keeping.client import KeepingClient, LocalKeeping
 from jobs.keeping.views import ReceiptView
@@ -43,6 +44,15 @@ class LocalClient:
 
     def __init__(self, service: JobService) -> None:
         self._service = service
+
+    @property
+    def service(self) -> JobService:
+        """Behind it, for the doors of this process."""
+        return self._service
+
+    @property
+    def accounts(self) -> AccountsClient:
+        return LocalAccounts(self._service.accounts)
 
     @property
     def keeping(self) -> KeepingClient:

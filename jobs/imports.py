@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from engine.types import Modality
 from jobs import layout
+from jobs.accounts import access
 from jobs.errors import BadSource, NotReady
 from jobs.failures import failure_of
 from jobs.fetching import source_name, web_of, without_query
 from jobs.keeping.audit import refusals
 from jobs.keeping.gate import Gate
 from jobs.keeping.quota import Quota
-from jobs.mending import ASKED, MendOptions, for_import
+from jobs.mending import ASKED, MendOptions, for_import, require_seen
 from jobs.models import Models
 from jobs.notify.record import import_changed
 from jobs.settings import Settings
@@ -106,6 +107,7 @@ class Importer:
         return rna, atac
 
     def _begin(self, rows: Sequence[DatasetRow], origin: Origin) -> None:
+        require_seen(rows[0].summary.get(ASKED, {}), self.database, self.models)
         elsewhere = origin.path is not None and origin.upload is None
         size = origin.path.stat().st_size if origin.path is not None and elsewhere else 0
         with refusals(self.database, "dataset.import", rows[0].id):
@@ -115,7 +117,7 @@ class Importer:
     def _of(self, source: str) -> list[DatasetRow]:
         """What was brought in from there, or is about to be; of an upload that is still there, what it goes with."""
         with self.database.read() as conn:
-            return [row for row in table.find(conn, limit=10_000) if row.origin == source]
+            return [row for row in table.find(conn, owner=access.only(), limit=10_000) if row.origin == source]
 
     def resume(self) -> None:
         """Starts again the imports that an earlier process left unfinished."""
@@ -161,7 +163,7 @@ class Importer:
         return self._path(source)
 
     def _upload(self, id: str) -> Origin:
-        upload = self.uploads.get(id)
+        upload = self.uploads.get(id, owner=access.only())
         if not upload.finished:
             raise NotReady(f"{upload.received:,} bytes of {upload.name} have arrived so far.", hint="Finish it first.")
         return Origin(name=upload.name, path=self.uploads.finish(id).path, upload=id)
@@ -347,6 +349,7 @@ def _row(source: str, *, name: str, modality: Modality | None, mends: MendOption
     asked = mends.asked() if mends is not None else {}
     return DatasetRow(
         id=f"ds-{secrets.token_hex(6)}",
+        owner=access.owner(),
         name=name,
         state="importing",
         stage="waiting",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Genome = Literal["", "hg38", "hg19", "mm10", "mm9"]
 OTHER: Mapping[str, Genome] = {"hg19": "hg38", "hg38": "hg19", "mm9": "mm10", "mm10": "mm9"}
+NO_CELLS = "Name the dataset of the RNA of the same cells."
 ASKED = "asked"  # where a dataset's summary keeps the wishes until the import has ended
 
 
@@ -120,6 +121,27 @@ def for_import(
     return resolved(options, modality=modality, chains=chains, bundle=bundle, cells=cells)
 
 
+def require_seen(asked: Mapping[str, Any], database: Database, models: Models) -> None:
+    """While somebody asks: that what the wishes name is theirs to use. The import itself runs for nobody.
+
+    Raises NotFound, UnknownModel.
+    """
+    from jobs.accounts import access
+    from jobs.errors import NotFound
+    from storage.tables import datasets as table
+
+    if access.me() is None:
+        return
+    options = MendOptions(**asked)
+    if options.model:
+        models.folder(options.model)
+    if options.cells:
+        with database.read() as conn:
+            row = table.get(conn, options.cells)
+        if row is None or row.deleted_at is not None or not access.mine(row.owner):
+            raise NotFound(f"There is no dataset {options.cells[:80]}.", hint=NO_CELLS)
+
+
 def _cells_of(id: str, database: Database, store: ArtifactStore, into: Path) -> Path:
     from jobs import layout
     from jobs.errors import NotFound, NotReady
@@ -128,7 +150,7 @@ def _cells_of(id: str, database: Database, store: ArtifactStore, into: Path) -> 
     with database.read() as conn:
         row = table.get(conn, id)
     if row is None or row.deleted_at is not None:
-        raise NotFound(f"There is no dataset {id[:80]}.", hint="Name the dataset of the RNA of the same cells.")
+        raise NotFound(f"There is no dataset {id[:80]}.", hint=NO_CELLS)
     if row.digest is None:
         raise NotReady(f"{row.name} is not ready.", hint="Bring it in first.")
     with store.open_local(layout.dataset(row.digest)) as path:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import UnknownModel
 from engine.translators.registry import JOINT
 from engine.types import Direction, Modality
+from jobs.accounts import access
 from jobs.predictability import has_predictability, predictability
 from jobs.views import ModelView, PredictabilityView
 
@@ -82,6 +83,7 @@ class Models:
         from engine.bundle import read_manifest
 
         manifest = read_manifest(entry.folder)
+        mine = not entry.owner or access.mine(entry.owner)
         return ModelView(
             id=entry.id,
             title=entry.title,
@@ -97,8 +99,9 @@ class Models:
             card=_text((entry.words or entry.folder) / "CARD.md"),
             report=_document((entry.words or entry.folder) / "report.json"),
             origin="trained" if entry.job else "catalog",
-            job=entry.job,
-            datasets=entry.datasets,
+            job=entry.job if mine else "",
+            datasets=entry.datasets if mine else (),
+            shared=not mine,
             holds_cells=manifest.contains_cells,
             joint=manifest.translator in JOINT,
             example_cells=_cells(entry.folder / EXAMPLE),

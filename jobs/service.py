@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from engine.types import Modality
 from jobs import layout, logs
+from jobs.accounts import access
+from jobs.accounts.service import Accounts
 from jobs.errors import BadRequest, Conflict
 from jobs.failures import scrub
 from jobs.imports import Importer
@@ -35,7 +37,7 @@ from jobs.runners.base import Runner, RunnerUnreachable
 from jobs.settings import Settings
 from jobs.shown import dataset_view, event_view, upload_view
 from jobs.state import TERMINAL, JobState
-from jobs.submitting import OWNER, Desk, dataset_row, ready_inputs, row_of
+from jobs.submitting import Desk, dataset_row, ready_inputs, row_of
 from jobs.training.checkpoints import read_or_none
 from jobs.training.curve import read_curve
 from jobs.version import code_version
@@ -73,6 +75,7 @@ class JobService:
     _health: tuple[float, Health] | None = None
 
     def start(self) -> None:
+        self.accounts.prepare()
         self.importer.resume()
         self.reconciler.start()
         self.keeping.start()
@@ -93,10 +96,15 @@ class JobService:
         """What finished analyses say."""
         return AnalysisResults(self.results)
 
-    @cached_property
+    @property
     def inbox(self) -> Inbox:
-        """What people were told."""
-        return Inbox(self.database, OWNER)
+        """What whoever asks was told."""
+        return Inbox(self.database, access.owner())
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        """Who may use this CrossView, and what each lets others see."""
+        return Accounts(self.settings, self.database, self.keeping.quota)
 
     @cached_property
     def deliverer(self) -> Deliverer:
@@ -107,6 +115,7 @@ class JobService:
     def close(self) -> None:
         """Attempts go on: the next process reads what they said meanwhile."""
         self.keeping.close()
+        self.accounts.close()
         self.reconciler.stop()
         self.importer.close()
         self.deliverer.stop()
@@ -146,13 +155,13 @@ class JobService:
             raise BadRequest(f"The size is {size}.", hint="Give the file's bytes, or leave it out.")
         self.uploads.sweep(UPLOAD_IDLE)
         self.keeping.quota.require_upload(size)
-        return self.upload(self.uploads.create(name, size))
+        return self.upload(self.uploads.create(name, size, owner=access.owner()))
 
     def upload(self, id: str) -> UploadView:
-        return upload_view(self.uploads.get(id))
+        return upload_view(self.uploads.get(id, owner=access.only()))
 
     def append_upload(self, id: str, *, offset: int, chunks: Iterable[bytes], sha256: str | None = None) -> UploadView:
-        if self.uploads.get(id).size is None:  # not announced: looked at slice by slice
+        if self.uploads.get(id, owner=access.only()).size is None:  # not announced: looked at slice by slice
             self.keeping.quota.require_upload(None)
         self.uploads.append(id, offset, chunks, sha256=sha256)
         return self.upload(id)
@@ -161,6 +170,7 @@ class JobService:
         if sha256 is not None and not SHA256.fullmatch(sha256):
             # A slip of the sender's: what arrived is as good as before.
             raise BadRequest("This is not a SHA-256.", hint="Send 64 hexadecimal digits, or leave it out.")
+        self.uploads.get(id, owner=access.only())
         self.uploads.finish(id, sha256)
         return self.upload(id)
 
@@ -181,7 +191,7 @@ class JobService:
 
     def datasets(self) -> list[DatasetView]:
         with self.database.read() as conn:
-            rows = dataset_table.find(conn, limit=10_000)
+            rows = dataset_table.find(conn, owner=access.only(), limit=10_000)
         return self.keeping.dated(rows)
 
     def delete_dataset(self, id: str, *, cascade: bool = False) -> ReceiptView:
@@ -201,29 +211,34 @@ class JobService:
     # -- jobs ----------------------------------------------------------------------------------------------------
 
     def jobs(self, *, limit: int = 200) -> list[JobView]:
+        """Mine and those shared with me, the newest first."""
         with self.database.read() as conn:
-            return self.desk.standing(conn).views(job_table.find(conn, limit=limit))
+            rows = job_table.find(conn, owner=access.only(), limit=limit)
+            others = (job_table.get(conn, id) for id in access.shared_with_me(conn, "job"))
+            rows += [row for row in others if row is not None and not access.mine(row.owner)]
+            rows.sort(key=lambda row: (-row.submitted_at.timestamp(), row.id))
+            return self.desk.standing(conn).views(rows[:limit])
 
     def job(self, id: str) -> JobView:
         with self.database.read() as conn:
-            return self.desk.standing(conn).view(row_of(conn, id))
+            return self.desk.standing(conn).view(row_of(conn, id, shared=True))
 
     def events(self, id: str, *, after: int = 0) -> list[EventView]:
         with self.database.read() as conn:
-            row_of(conn, id)
+            row_of(conn, id, shared=True)
             return [event_view(event) for event in job_table.events(conn, id, after=after)]
 
     def logs(self, id: str, *, tail: int = 200) -> str:
         """What the attempts' processes said; where nothing is kept of that, the lines they reported."""
         with self.database.read() as conn:
-            row = row_of(conn, id)
+            row = row_of(conn, id, shared=True)
             said = [str(e.detail.get("line", "")) for e in job_table.events(conn, id) if e.kind == "log"]
         return logs.read(self.store, self.runner, row, tail=tail) or scrub("\n".join(said[-tail:]))
 
     def training(self, id: str) -> TrainingView:
         """The curve as the attempt last left it; an empty one before its first epoch. Raises NotFound, Conflict."""
         with self.database.read() as conn:
-            row = row_of(conn, id)
+            row = row_of(conn, id, shared=True)
         if row.kind != "train":
             raise Conflict(f"{id} is no training: it is a {row.kind}.", hint="Look at its report.")
         return read_curve(read_or_none(self.store, layout.training(row.id, row.spec_digest, "curve.json")))
@@ -231,7 +246,7 @@ class JobService:
     def benchmark(self, id: str) -> dict[str, Any]:
         """benchmark.json of a finished benchmark. Raises NotFound, NotReady, Conflict."""
         with self.database.read() as conn:
-            row = row_of(conn, id)
+            row = row_of(conn, id, shared=True)
         if row.kind != "benchmark":
             raise Conflict(f"{id} is no benchmark: it is a {row.kind}.", hint="Look at its report.")
         return self.results.document(id, "benchmark.json")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal, cast
 from urllib.parse import urlsplit
 
 from engine.errors import BadSetting
+from jobs.accounts.settings import AuthSettings
 from jobs.fetching import web_rules
 from jobs.notify.settings import NotifySettings
 from jobs.queue.rules import Rules
@@ -65,13 +66,31 @@ class Settings:
     retention_days: int | None = None  # of new datasets; None: until somebody deletes them
     result_days: int | None = None  # of finished jobs, from their end on
     notify: NotifySettings = field(default_factory=NotifySettings)
+    auth: AuthSettings = field(default_factory=AuthSettings)
+    token: str | None = field(default=None, repr=False)  # that the command line shows to a server
 
     def __post_init__(self) -> None:
+        if not self.auth.on and not is_loopback(self.host):
+            raise BadSetting(
+                f"CROSSVIEW_HOST is {self.host}: listening beyond this machine needs a login, and none is set up.",
+                hint="Set CROSSVIEW_AUTH (local, oidc or proxy), or use 127.0.0.1 and reach it through an SSH tunnel.",
+            )
+        if self.auth.on and self.api_url is not None:
+            raise BadSetting(
+                "CROSSVIEW_AUTH and CROSSVIEW_API_URL are both set: people sign in where the database is.",
+                hint="Leave CROSSVIEW_AUTH out here; CROSSVIEW_TOKEN says who asks the server elsewhere.",
+            )
         if self.runner == "ray" and not self.store_is_remote and not is_loopback(urlsplit(self.ray_address).hostname):
             raise BadSetting(
                 f"Ray at {self.ray_address} is another machine, but the store is the local folder {self.store}.",
                 hint="Set CROSSVIEW_STORE to an s3:// address that every node can reach.",
             )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Further `host:port` a browser may use: those allowed, and that of the public address."""
+        public = urlsplit(self.notify.public_url).netloc
+        return (*self.allowed_hosts, *([public] if public else []))
 
     @property
     def store_is_remote(self) -> bool:
@@ -110,6 +129,7 @@ class Settings:
         home = Path(environ.get("CROSSVIEW_HOME") or REPOSITORY / "var").expanduser().absolute()
         token = environ.get("CROSSVIEW_RAY_TOKEN_PATH")
         quota = environ.get("CROSSVIEW_QUOTA_GB")
+        auth = AuthSettings.from_env(environ)
         return cls(
             home=home,
             store=environ.get("CROSSVIEW_STORE") or str(home / "store"),
@@ -117,7 +137,7 @@ class Settings:
             ray_address=environ.get("CROSSVIEW_RAY_ADDRESS") or "http://127.0.0.1:8265",
             ray_token_path=Path(token) if token else None,
             api_url=environ.get("CROSSVIEW_API_URL") or None,
-            host=_host(environ.get("CROSSVIEW_HOST") or "127.0.0.1"),
+            host=(environ.get("CROSSVIEW_HOST") or "127.0.0.1").strip(),
             port=_port(environ.get("CROSSVIEW_PORT") or "8501"),
             allowed_hosts=_words(environ.get("CROSSVIEW_ALLOWED_HOSTS", "")),
             import_roots=tuple(
@@ -146,7 +166,9 @@ class Settings:
             quota_datasets=_bound(environ, "CROSSVIEW_QUOTA_DATASETS", "datasets", most=1_000_000),
             retention_days=_bound(environ, "CROSSVIEW_RETENTION_DAYS", "days", most=36_500),
             result_days=_bound(environ, "CROSSVIEW_RESULT_DAYS", "days", most=36_500),
-            notify=NotifySettings.from_env(environ),
+            notify=_notify(environ, auth),
+            auth=auth,
+            token=environ.get("CROSSVIEW_TOKEN") or None,
         )
 
 
@@ -168,13 +190,10 @@ def _runner(value: str) -> RunnerName:
     return cast(RunnerName, value)
 
 
-def _host(value: str) -> str:
-    if not is_loopback(value):
-        raise BadSetting(
-            f"CROSSVIEW_HOST is {value}: listening beyond this machine needs a login, and none is set up.",
-            hint="Use 127.0.0.1 and reach it through an SSH tunnel.",
-        )
-    return value
+def _notify(environ: Mapping[str, str], auth: AuthSettings) -> NotifySettings:
+    """Addresses of the whole lab learn no names of one user's jobs unless the operator says so."""
+    its = NotifySettings.from_env(environ)
+    return replace(its, titles=False) if auth.on and not environ.get("CROSSVIEW_NOTIFY_TITLES") else its
 
 
 def _port(value: str) -> int:

@@ -46,6 +46,7 @@ def job_view(
     position: int | None = None,
     eta_s: tuple[float, float] | None = None,
     from_cache: bool = False,
+    shared_by: str = "",
 ) -> JobView:
     spec = read_spec(row.spec)
     known: dict[str, Any] = dict(row.result or {})
@@ -73,6 +74,7 @@ def job_view(
         spec=spec.model_dump(mode="json"),
         input_names=known.get("input_names", {}),
         from_cache=from_cache,
+        shared_by=shared_by,
         submitted_at=row.submitted_at,
         started_at=row.started_at,
         finished_at=row.finished_at,

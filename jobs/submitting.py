@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import WrongDirection, WrongModality
 from engine.types import Direction, Modality
 from jobs import estimate, layout, preflight
+from jobs.accounts import access
+from jobs.accounts.errors import NotAllowed
 from jobs.errors import BadRequest, Conflict, NotFound, NotReady
 from jobs.failures import error_of
 from jobs.imports import Importer
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
 
     from storage.database import Database
 
-OWNER = "local"  # single-user mode
 EXAMPLE_WAIT_S = 120.0  # for the example's import, seconds on an idle machine  # ours
 LOOKED = 256  # pre-flights remembered  # ours
 ANALYSES: Mapping[str, str] = {
@@ -152,7 +153,6 @@ class Desk:
         fresh: bool = False,
         priority: Priority = Priority.NORMAL,
         time_limit_s: float | None = None,
-        owner: str = OWNER,
     ) -> JobView:
         """Refuses what cannot work, returns what is known or under way already, queues the rest.
 
@@ -170,7 +170,7 @@ class Desk:
             spec=spec.model_dump(mode="json"),
             spec_digest=spec.digest,
             cache_key=cache_key(spec, {m: str(each.digest) for m, each in inputs.items()}),
-            owner=owner,
+            owner=access.owner(),
             title=one_line(title) or _title(spec, inputs),
             priority=priority.value,
             time_limit_s=time_limit_s,
@@ -257,10 +257,13 @@ class Desk:
         if (there := self.room.ask()) is not None:
             capacity.require(there, runner=self.runner.name, memory_mb=memory_mb, gpu=gpu)
 
+    def _own(self, conn: DuckDBPyConnection) -> list[DatasetRow]:
+        return dataset_table.find(conn, owner=access.owner(), limit=10_000)
+
     def _example(self, source: str, modality: Modality) -> str:
         """The id of a ready dataset of this example."""
         with self.database.read() as conn:
-            known = [row for row in dataset_table.find(conn, limit=10_000) if row.origin == source]
+            known = [row for row in self._own(conn) if row.origin == source]
         row = next((row for row in known if row.state in ("ready", "importing")), None)
         if row is None:
             row = self.importer.begin(source, modality=modality, name="")
@@ -297,15 +300,18 @@ def ready_inputs(database: Database, *, rna: str | None = None, atac: str | None
 def dataset_row(database: Database, id: str) -> DatasetRow:
     with database.read() as conn:
         row = dataset_table.get(conn, id)
-    if row is None or row.deleted_at is not None:
+    if row is None or row.deleted_at is not None or not access.mine(row.owner):
         raise NotFound(f"There is no dataset {id[:80]!r}.", hint="It may have been deleted: bring it in again.")
     return row
 
 
-def row_of(conn: DuckDBPyConnection, id: str) -> JobRow:
+def row_of(conn: DuckDBPyConnection, id: str, *, shared: bool = False) -> JobRow:
+    """A job of whoever asks; shared: or one they were let see. Raises NotFound, NotAllowed."""
     row = job_table.get(conn, id)
-    if row is None:
+    if row is None or not access.may_see(conn, "job", id, row.owner):
         raise NotFound(f"There is no job {id[:80]!r}.", hint="It may have been deleted.")
+    if not shared and not access.mine(row.owner):
+        raise NotAllowed("This job is shared with you to look at.", hint="Whoever it belongs to can change it.")
     return row
 
 

@@ -60,6 +60,7 @@ class ModelView(View):
     datasets: tuple[str, ...] = ()  # ids of what it was trained on
     holds_cells: bool = False  # its files carry training cells: those datasets stay until the model is deleted
     joint: bool = False  # whether its view of a cell is made of both modalities where both are given
+    shared: bool = False  # another user's, who lets me use it
     predictability: bool = False  # whether it can be asked how well each gene and peak is predicted
 
 
@@ -196,6 +197,7 @@ class JobView(View):
     failure: Failure | None = None
     spec: dict[str, Any] = {}
     input_names: dict[str, str] = {}  # dataset names by modality
+    shared_by: str = ""  # whose it is, where another user lets me look at it
     from_cache: bool = False  # the answer to a request that was made before: finished, or under way
     submitted_at: datetime
     started_at: datetime | None = None

@@ -54,6 +54,7 @@ class Attempt:
     bundle_prefix: str
     datasets: Mapping[str, Mapping[str, str]]
     memory_step: int = 0  # how often the memory of each task was doubled; changes no result
+    whose: str = ""  # stands for the owner in names of what it makes; empty in single-user mode
 
     @property
     def store(self) -> ArtifactStore:
@@ -157,6 +158,7 @@ def read_attempt(store: ArtifactStore, store_uri: str, job: str, number: int) ->
         bundle_prefix=order["bundle_prefix"],
         datasets=order["datasets"],
         memory_step=int(order.get("memory_step", 0)),
+        whose=str(order.get("whose", "")),
     )
 
 

@@ -46,6 +46,7 @@ class Upload:
     updated_at: datetime
     finished: bool
     sha256: str | None
+    owner: str = "local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class _Meta:
     size: int | None
     created_at: str
     sha256: str | None = None
+    owner: str = "local"
 
 
 @dataclass(slots=True)
@@ -89,7 +91,7 @@ class UploadArea:
         self._busy: set[str] = set()
         self._tallies: dict[str, _Tally] = {}
 
-    def create(self, name: str, size: int | None = None) -> str:
+    def create(self, name: str, size: int | None = None, *, owner: str = "local") -> str:
         """A new upload's id. Raises TooLarge and StoreFull before a byte is sent."""
         if size is not None:
             self._check_size(size)
@@ -99,13 +101,15 @@ class UploadArea:
         with room_for("a new upload", self.root):
             folder.mkdir(mode=0o700)
             (folder / "data.partial").touch(mode=0o600)
-            self._save(_Meta(id, display_name(name), size, datetime.now(UTC).isoformat()))
+            self._save(_Meta(id, display_name(name), size, datetime.now(UTC).isoformat(), owner=owner))
         sync_folder(self.root)
         return id
 
-    def get(self, id: str) -> Upload:
-        """Raises UploadMissing."""
+    def get(self, id: str, *, owner: str | None = None) -> Upload:
+        """owner: of whom it must be. Raises UploadMissing, also for another's."""
         meta = self._load(id)
+        if owner is not None and meta.owner != owner:
+            raise _missing(id)
         with self._still_there(id):
             state = self._stat(meta)
         return Upload(
@@ -117,6 +121,7 @@ class UploadArea:
             updated_at=datetime.fromtimestamp(state.st_mtime, UTC),
             finished=meta.sha256 is not None,
             sha256=meta.sha256,
+            owner=meta.owner,
         )
 
     def list(self) -> list[Upload]:
@@ -273,7 +278,7 @@ class UploadArea:
                 f"{meta.name!r} arrived with SHA-256 {found}, not {sha256.lower()} as announced.",
                 hint="It was altered on the way: upload it again.",
             )
-        closed = _Meta(meta.id, meta.name, meta.size, meta.created_at, found)
+        closed = _Meta(meta.id, meta.name, meta.size, meta.created_at, found, meta.owner)
         publish(self._data(meta), self._data(closed))
         self._save(closed)
         self._tallies.pop(meta.id, None)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from app.api import datasets, health, jobs, keeping, models, notifications, uploads
+from app.api import accounts, datasets, health, jobs, keeping, models, notifications, uploads
 from app.api.guard import HostGuard
 from app.api.kit import PREFIX, ClientSource, problem
 from app.api.openapi import document
@@ -25,6 +25,7 @@ OPERATIONS = (
     *jobs.OPERATIONS,
     *keeping.OPERATIONS,
     *notifications.OPERATIONS,
+    *accounts.OPERATIONS,
 )
 
 

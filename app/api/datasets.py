@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from app.api.kit import Call, Document, Operation
+from jobs.accounts.principal import Scope
 from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
 from jobs.names import Direction, Modality
@@ -138,6 +139,7 @@ OPERATIONS = (
         preflight,
         body=PreflightRequest,
         returns=PreflightView,
+        scope=Scope.READ,
     ),
     Operation(
         "POST",
@@ -146,5 +148,6 @@ OPERATIONS = (
         pair_preflight,
         body=PairPreflightRequest,
         returns=PreflightView,
+        scope=Scope.READ,
     ),
 )

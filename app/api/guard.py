@@ -1,4 +1,4 @@
-"""Who may speak to a server without a login: this machine's own names, and pages that came from it.
+"""By which names the server is spoken to, and from which pages: this machine's own, and those an operator allows.
 
 Host is checked against DNS rebinding, Origin against other sites' forms, scripts and websockets.
 """
@@ -6,6 +6,7 @@ Host is checked against DNS rebinding, Origin against other sites' forms, script
 from __future__ import annotations
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -19,10 +20,13 @@ _DEFAULT_PORT = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
 class HostGuard:
-    """ASGI middleware over every route and websocket. allowed: further `host:port` an operator trusts."""
+    """ASGI middleware over every route and websocket. allowed: further `host:port` an operator trusts.
 
-    def __init__(self, app: ASGIApp, *, allowed: Sequence[str] = ()) -> None:
-        self._app = app
+    beyond: whether it may be reached from beyond this machine, because people sign in.
+    """
+
+    def __init__(self, app: ASGIApp, *, allowed: Sequence[str] = (), beyond: bool = False) -> None:
+        self._app, self._beyond = app, beyond
         self._allowed = frozenset(name.lower() for name in allowed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -40,6 +44,8 @@ class HostGuard:
 
     def refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
+        if not self._beyond and not _is_here(scope):
+            return _refuse("This server listens beyond its machine, and nobody signs in here.", LOOPBACK)
         names = self._names(scope)
         host = headers.get("host", "").lower()
         if host not in names:
@@ -58,6 +64,16 @@ class HostGuard:
         if port == _DEFAULT_PORT.get(scope.get("scheme", "http")):
             names.update(LOOPBACK)
         return self._allowed | names
+
+
+def _is_here(scope: Scope) -> bool:
+    """Whether the address it was reached at is this machine's own; of a name or a Unix socket nothing is known."""
+    server = scope.get("server")
+    try:
+        address = ip_address(server[0] if server else "")
+    except ValueError:
+        return True
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _authority(origin: str) -> str:

@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 
 from app.api.kit import Call, Document, Operation, direction_of, json_response, modality_of
+from jobs.accounts.principal import Scope
 from jobs.keeping.views import ReceiptView
 from jobs.layout import download_name
 from jobs.names import Direction, Modality
@@ -274,7 +275,15 @@ OPERATIONS = (
         returns=list[FeatureHit],
         query=("query", "limit"),
     ),
-    Operation("POST", "/jobs/{id}/values", "Predicted and true values", values, body=ValuesRequest, returns=Values),
+    Operation(
+        "POST",
+        "/jobs/{id}/values",
+        "Predicted and true values",
+        values,
+        body=ValuesRequest,
+        returns=Values,
+        scope=Scope.READ,
+    ),
     Operation(
         "GET",
         "/jobs/{id}/joint/tables/{name}",
@@ -297,6 +306,7 @@ OPERATIONS = (
         joint_values,
         body=JointValuesRequest,
         returns=Values,
+        scope=Scope.READ,
     ),
     Operation(
         "GET",

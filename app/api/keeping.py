@@ -9,6 +9,7 @@ from starlette.concurrency import iterate_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from app.api.kit import Call, Document, Operation
+from jobs.accounts.principal import Scope
 from jobs.errors import BadRequest
 from jobs.keeping.views import AuditCheck, AuditView, HoldingView, ReceiptView, UsageView
 
@@ -103,13 +104,20 @@ OPERATIONS = (
         query=("since", "object", "limit"),
     ),
     Operation(
-        "GET", "/audit/check", "Whether the log is as it was written", check, returns=AuditCheck, query=("head",)
+        "GET",
+        "/audit/check",
+        "Whether the log is as it was written",
+        check,
+        returns=AuditCheck,
+        query=("head",),
+        scope=Scope.ADMIN,
     ),
     Operation(
         "POST",
         "/admin/backup",
         "Database and store as one tar file",
         backup,
+        scope=Scope.ADMIN,
         query=("reference",),
         media_type="application/x-tar",
     ),

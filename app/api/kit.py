@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,14 +14,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from jobs.accounts.access import asking, require_scope
+from jobs.accounts.errors import NotSignedIn
+from jobs.accounts.principal import ONE, Principal, Scope
 from jobs.client import Client
 from jobs.errors import BadRequest
 from jobs.failures import INTERNAL, failure_of
-from jobs.keeping.actor import PERSON, acting_as
 from jobs.names import Direction, Modality
 from jobs.views import Failure
 
 PREFIX = "/api/v1"
+WHO = "crossview.who"  # where the gate leaves the principal of a request
 BODY_LIMIT = 64 * 2**20  # bytes of JSON; a million barcodes fit  # ours
 STATUS = {
     "not-found": 404,
@@ -35,6 +39,11 @@ STATUS = {
     "wrong-host": 403,
     "no-capacity": 422,
     "bad-request": 422,
+    "not-signed-in": 401,
+    "wrong-sign-in": 401,
+    "not-allowed": 403,
+    "link-used-up": 410,
+    "too-many-tries": 429,
     "unreachable": 503,
     "source-unreachable": 503,
     "upload-not-found": 404,
@@ -119,7 +128,7 @@ def modality_of(text: str) -> Modality:
 class Operation:
     """One method on one path, with what the OpenAPI document says of it.
 
-    handle: blocking; returns a view, plain JSON, None, or a Response of its own.
+    handle: blocking; returns a view, plain JSON, None, or a Response of its own. scope: of a token, see `needs`.
     """
 
     method: str
@@ -131,6 +140,12 @@ class Operation:
     query: tuple[str, ...] = ()
     status: int = 200
     media_type: str = "application/json"
+    scope: Scope | None = None
+
+    @property
+    def needs(self) -> Scope:
+        """The scope of a token: to read for what only reads, to submit for everything else that says nothing."""
+        return self.scope or (Scope.READ if self.method == "GET" else Scope.SUBMIT)
 
     def route(self, client: ClientSource) -> Route:
         return Route(PREFIX + self.path, endpoint(self, client), methods=[self.method])
@@ -142,13 +157,25 @@ def endpoint(operation: Operation, source: ClientSource) -> Callable[[Request], 
     async def run(request: Request) -> Response:
         try:
             body = await read_body(request) if operation.body is not None else b""
-            call = Call(source(), request.path_params, dict(request.query_params), body)
-            with acting_as(PERSON, f"api {request.client.host if request.client else ''}".strip()):
+            with caller(request):
+                require_scope(operation.needs)
+                call = Call(source(), request.path_params, dict(request.query_params), body)
                 return await run_in_threadpool(answer, operation, call)
         except Exception as error:
             return problem(failure_of(error))
 
     return run
+
+
+def caller(request: Request) -> AbstractContextManager[None]:
+    """Inside, it is whoever the gate let in with this request; the only one there is where there is no gate.
+
+    Raises NotSignedIn.
+    """
+    who: Principal | None = request.scope.get(WHO, ONE)
+    if who is None:
+        raise NotSignedIn("Nobody is signed in.", hint="Sign in, or show a token of yours as a bearer token.")
+    return asking(who, f"api {request.client.host if request.client else ''}".strip())
 
 
 def answer(operation: Operation, call: Call) -> Response:

@@ -11,7 +11,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.api.kit import PREFIX, Call, ClientSource, Document, Operation, json_response, problem
+from app.api.kit import PREFIX, Call, ClientSource, Document, Operation, caller, json_response, problem
+from jobs.accounts.access import require_scope
+from jobs.accounts.principal import Scope
 from jobs.errors import BadRequest
 from jobs.failures import failure_of
 from jobs.views import UploadView
@@ -56,13 +58,15 @@ def append(source: ClientSource) -> Callable[[Request], Awaitable[Response]]:
     async def run(request: Request) -> Response:
         try:
             offset, digest = _offset(request), _digest(request)
-            view = await run_in_threadpool(
-                source().append_upload,
-                request.path_params["id"],
-                offset=offset,
-                chunks=blocks(request),
-                sha256=digest,
-            )
+            with caller(request):
+                require_scope(Scope.SUBMIT)
+                view = await run_in_threadpool(
+                    source().append_upload,
+                    request.path_params["id"],
+                    offset=offset,
+                    chunks=blocks(request),
+                    sha256=digest,
+                )
             return json_response(view)
         except ClientDisconnect:
             return Response(status_code=499)  # nobody reads this; what arrived is kept and can be resumed

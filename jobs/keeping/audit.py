@@ -87,11 +87,17 @@ def note_added_models(database: Database, folder: Path) -> None:
 
 
 def listing(
-    database: Database, *, since: datetime | None = None, object: str | None = None, limit: int = 200
+    database: Database,
+    *,
+    since: datetime | None = None,
+    object: str | None = None,
+    who: str | None = None,
+    limit: int = 200,
 ) -> list[AuditView]:
-    """Newest first."""
+    """Newest first. who: whose acts alone."""
+    most = min(limit, MOST_ENTRIES)
     with database.read() as conn:
-        return [view_of(row) for row in table.find(conn, since=since, object=object, limit=min(limit, MOST_ENTRIES))]
+        return [view_of(row) for row in table.find(conn, since=since, object=object, who=who, limit=most)]
 
 
 def check(database: Database, *, head: str = "") -> AuditCheck:

@@ -7,12 +7,13 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jobs import layout
+from jobs.accounts import access
 from jobs.catalog import CatalogEntry
 from jobs.errors import Conflict, NotFound
 from jobs.keeping.actor import acting
@@ -30,6 +31,7 @@ from storage.tables import jobs as job_table
 from storage.tables import models as model_table
 from storage.tables import receipts as receipt_table
 from storage.tables import retention as retention_table
+from storage.tables import shares as share_table
 from storage.tables.receipts import ReceiptRow
 from storage.tables.rows import utcnow
 
@@ -139,13 +141,14 @@ class Deleter:
         def forget(conn: DuckDBPyConnection) -> ReceiptRow:
             self._require_still()
             row = job_table.get(conn, id)
-            if row is None:
+            if row is None or not access.mine(row.owner):
                 raise NotFound(f"There is no job {id[:80]!r}.", hint="It may have been deleted.")
             if JobState(row.state) not in TERMINAL:
                 raise Conflict("The job has not ended.", hint="Cancel it first.")
             files = [file for n in range(1, row.attempt + 1) for file in artifact_table.find(conn, job=id, attempt=n)]
             job_table.delete(conn, id)
             retention_table.forget(conn, id)
+            share_table.forget(conn, id)
             return _insert(
                 conn,
                 "job",
@@ -177,13 +180,16 @@ class Deleter:
                 raise Conflict(
                     f"{id} comes with the catalog.", hint="Only models that were trained here can be deleted."
                 )
-            if row is None:
+            if row is None or not access.mine(row.owner):
                 raise NotFound(f"There is no model {id[:80]!r}.", hint="It may have been deleted.")
-            busy = [job.id for job in job_table.find(conn, states=ACTIVE, limit=ALL) if job.spec.get("model") == id]
+            busy = [job for job in job_table.find(conn, states=ACTIVE, limit=ALL) if job.spec.get("model") == id]
             if busy:
-                raise Conflict(f"{id} is used by job {busy[0]}.", hint="Cancel the job first, or wait for its end.")
+                which = _named((job.id, job.owner) for job in busy[:1])
+                raise Conflict(f"{id} is used by job {which}.", hint="Cancel the job first, or wait for its end.")
             model_table.mark_deleted(conn, id)
-            shared = [each.id for each in model_table.find(conn) if each.digest == row.digest]
+            share_table.forget(conn, id)
+            same = [(each.id, each.owner) for each in model_table.find(conn) if each.digest == row.digest]
+            shared = _named(same, owner=row.owner)
             return _insert(
                 conn,
                 "model",
@@ -196,7 +202,7 @@ class Deleter:
                     "datasets": list(row.datasets),
                     "held_cells": [id] if row.holds_cells else [],
                     "prefixes": [layout.model(id), *([] if shared else [layout.bundle(row.digest)])],
-                    "kept": [{"key": layout.bundle(row.digest), "why": f"also {', '.join(shared)}"}] if shared else [],
+                    "kept": [{"key": layout.bundle(row.digest), "why": f"also {shared}"}] if shared else [],
                 },
             )
 
@@ -267,7 +273,8 @@ class Deleter:
                 digest = row.document["digest"]
                 same = dataset_table.find(conn, digest=digest, limit=ALL) if digest else []
             if same:
-                return [{"key": key, "why": f"also {', '.join(each.id for each in same)}"} for key in prefixes]
+                why = f"also {_named(((each.id, each.owner) for each in same), owner=row.owner)}"
+                return [{"key": key, "why": why} for key in prefixes]
             self._empty(row, prefixes)
             return []
 
@@ -309,7 +316,7 @@ def _insert(conn: DuckDBPyConnection, kind: str, object: str, owner: str, docume
 
 def _live_dataset(conn: DuckDBPyConnection, id: str) -> dataset_table.DatasetRow:
     row = dataset_table.get(conn, id)
-    if row is None or row.deleted_at is not None:
+    if row is None or row.deleted_at is not None or not access.mine(row.owner):
         raise NotFound(f"There is no dataset {id[:80]!r}.", hint="It may have been deleted: bring it in again.")
     if row.state == "importing":
         raise Conflict(f"{row.name} is still being brought in.", hint="Wait until it is ready or has failed.")
@@ -320,6 +327,17 @@ def _require_unused(conn: DuckDBPyConnection, id: str, name: str) -> None:
     busy = [job.id for job in job_table.find(conn, states=ACTIVE, limit=ALL) if id in inputs_of(job)]
     if busy:
         raise Conflict(f"{name} is used by job {busy[0]}.", hint="Cancel the job first, or wait for its end.")
+
+
+def _named(things: Iterable[tuple[str, str]], *, owner: str = "") -> str:
+    """Ids of what belongs to this owner, or to whoever asks; of others', only that there is such a thing."""
+    own, others = [], False
+    for id, whose in things:
+        if whose == owner or (not owner and access.mine(whose)):
+            own.append(id)
+        else:
+            others = True
+    return ", ".join([*own, *(["of another user"] if others else [])])
 
 
 def _held(held: Sequence[str], name: str) -> Conflict:

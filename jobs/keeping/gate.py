@@ -36,7 +36,7 @@ class Gate:
 
         Raises OverQuota.
         """
-        uploads = 0 if self.quota.unlimited else self.quota.uploads_bytes()
+        uploads = 0 if self.quota.unlimited else self.quota.uploads_bytes(rows[0].owner)
         days = self.quota.settings.retention_days
         entries = [entry("dataset.import", row.id, source=source_kind(row.origin)) for row in rows]
 
@@ -53,7 +53,7 @@ class Gate:
 
     def job(self, row: JobRow) -> Act[None]:
         """Adds the job, if its cells were not deleted since they were looked at. Raises NotFound, OverQuota."""
-        uploads = 0 if self.quota.unlimited else self.quota.uploads_bytes()
+        uploads = 0 if self.quota.unlimited else self.quota.uploads_bytes(row.owner)
         write = entry("job.submit", row.id, kind=row.kind, spec=row.spec_digest[:16])
 
         def add(conn: DuckDBPyConnection) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from jobs.accounts import access
 from jobs.keeping.deleting import ALL
 from jobs.keeping.gate import inputs_of
 from jobs.keeping.views import HoldingView
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
 
 
 def holdings(database: Database, store: ArtifactStore) -> list[HoldingView]:
-    """Newest first."""
+    """Of whoever asks, newest first."""
     with database.read() as conn:
-        rows = dataset_table.find(conn, limit=ALL)
+        rows = dataset_table.find(conn, owner=access.only(), limit=ALL)
         clocks = retention_table.all_of(conn)
         jobs: dict[str, list[tuple[str, JobState]]] = defaultdict(list)
         trained = set()
-        for job in job_table.find(conn, limit=ALL):
+        for job in job_table.find(conn, owner=access.only(), limit=ALL):
             for id in inputs_of(job):
                 jobs[id].append((job.id, JobState(job.state)))
                 if job.kind == "train":

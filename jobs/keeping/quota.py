@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobs.keeping.actor import PERSON
+from jobs.accounts import access
 from jobs.keeping.errors import OverQuota
 from jobs.keeping.views import UsageView
 from storage.files import human_bytes
@@ -32,9 +32,11 @@ class Quota:
     def unlimited(self) -> bool:
         return self.settings.quota_bytes is None and self.settings.quota_datasets is None
 
-    def usage(self, owner: str = PERSON) -> UsageView:
+    def usage(self, owner: str | None = None) -> UsageView:
+        """Of whoever asks, unless another is named."""
+        owner = owner or access.owner()
         with self.database.read() as conn:
-            return self.usage_in(conn, owner, self.uploads_bytes())
+            return self.usage_in(conn, owner, self.uploads_bytes(owner))
 
     def usage_in(self, conn: DuckDBPyConnection, owner: str, uploads_bytes: int) -> UsageView:
         datasets = _numbers(
@@ -65,9 +67,9 @@ class Quota:
             result_days=self.settings.result_days,
         )
 
-    def uploads_bytes(self) -> int:
+    def uploads_bytes(self, owner: str) -> int:
         """Of files sent or being sent, by what was announced: two at once must not both fit into the last room."""
-        return sum(max(upload.size or 0, upload.received) for upload in self.uploads.list())
+        return sum(max(upload.size or 0, upload.received) for upload in self.uploads.list() if upload.owner == owner)
 
     def require_upload(self, size: int | None) -> None:
         """Raises OverQuota before a byte is sent."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from jobs.accounts import access
 from jobs.errors import BadRequest, Conflict, NotFound
 from jobs.keeping.actor import SERVICE, acting_as
 from jobs.keeping.audit import note_added_models, noted
@@ -42,8 +43,8 @@ def set_clock(database: Database, id: str, *, days: int | None) -> None:
 
     def change(conn: DuckDBPyConnection) -> None:
         row = dataset_table.get(conn, id)
-        if row is None or row.deleted_at is not None:
-            raise NotFound(f"There is no dataset {id[:80]!r}.", hint="It may have been deleted.")
+        if row is None or row.deleted_at is not None or not access.mine(row.owner):
+            raise NotFound(f"There is no dataset {id[:80]!r}.", hint="It may have been deleted: bring it in again.")
         table.put(conn, RetentionRow(object=id, until=until))
 
     database.write_now(noted("dataset.keep", id, change, until=until.isoformat() if until else "until deleted"))

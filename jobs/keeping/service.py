@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from jobs.accounts import access
 from jobs.errors import NotFound
 from jobs.keeping import audit
 from jobs.keeping.backup import Backup
@@ -79,22 +80,28 @@ class Keeping:
 
     def receipts(self, *, limit: int = 200) -> list[ReceiptView]:
         with self.database.read() as conn:
-            return [view_of(row) for row in receipt_table.find(conn, limit=limit)]
+            return [view_of(row) for row in receipt_table.find(conn, owner=access.only(), limit=limit)]
 
     def receipt(self, id: str) -> ReceiptView:
         """Raises NotFound."""
         with self.database.read() as conn:
             row = receipt_table.get(conn, id)
-        if row is None:
+        if row is None or not access.mine(row.owner):
             raise NotFound(f"There is no receipt {id[:80]!r}.", hint="`GET /api/v1/receipts` lists them.")
         return view_of(row)
 
     def audit(self, *, since: datetime | None = None, object: str | None = None, limit: int = 200) -> list[AuditView]:
-        return audit.listing(self.database, since=since, object=object, limit=limit)
+        """Of everybody for operators; for others, of what they did themselves."""
+        who = access.me()
+        own = None if who is None or who.operator else who.user
+        return audit.listing(self.database, since=since, object=object, who=own, limit=limit)
 
     def backup(self, *, reference: bool = False) -> Generator[bytes]:
-        """A tar of everything. Raises Conflict while another is made."""
+        """A tar of everything. Raises NotAllowed; Conflict while another is made."""
+        access.require_operator()
         return self._backup.stream(reference=reference)
 
     def verify_audit(self, *, head: str = "") -> AuditCheck:
+        """Raises NotAllowed."""
+        access.require_operator()
         return audit.check(self.database, head=head)

@@ -17,6 +17,7 @@ class Event(StrEnum):
     IMPORT_SUCCEEDED = "import.succeeded"
     IMPORT_FAILED = "import.failed"
     TEST = "crossview.test"
+    ACCOUNT = "crossview.account"  # to one person, about their account
 
 
 OF_JOB: Mapping[JobState, Event] = MappingProxyType(
@@ -29,7 +30,7 @@ OF_JOB: Mapping[JobState, Event] = MappingProxyType(
 )
 OF_IMPORT: Mapping[str, Event] = MappingProxyType({"ready": Event.IMPORT_SUCCEEDED, "failed": Event.IMPORT_FAILED})
 
-TELLABLE = frozenset(Event) - {Event.TEST}
+TELLABLE = frozenset(Event) - {Event.TEST, Event.ACCOUNT}
 USUAL = TELLABLE - {Event.JOB_CANCELLED}  # who cancels knows  # ours
 
 _KINDS = {

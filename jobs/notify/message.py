@@ -32,10 +32,11 @@ class Message:
     paragraphs: tuple[str, ...]
     link: str
     payload: bytes
+    why: str = WHY
 
     @property
     def text(self) -> str:
-        return "\n\n".join((*self.paragraphs, *filter(None, [self.link]), "-- \n" + WHY)) + "\n"
+        return "\n\n".join((*self.paragraphs, *filter(None, [self.link]), "-- \n" + self.why)) + "\n"
 
     @property
     def html(self) -> str:
@@ -43,7 +44,7 @@ class Message:
         if self.link:
             said.append(f'<a href="{html.escape(self.link)}">Open it in CrossView</a>')
         body = "".join(f"<p>{part}</p>" for part in said)
-        return f"<!doctype html><html><body>{body}<p><small>{html.escape(WHY)}</small></p></body></html>"
+        return f"<!doctype html><html><body>{body}<p><small>{html.escape(self.why)}</small></p></body></html>"
 
 
 def compose(row: NotificationRow, settings: NotifySettings) -> Message:

@@ -11,11 +11,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from jobs import estimate
+from jobs.accounts import access
 from jobs.queue import wait
 from jobs.queue.order import line_up
 from jobs.shown import job_view
 from jobs.state import JobState
 from storage.tables import queue as table
+from storage.tables import users as user_table
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -65,12 +67,18 @@ class Standing:
 
     def view(self, row: JobRow, *, from_cache: bool = False) -> JobView:
         """The job as it stands, with its place in the queue and what is left of its estimate."""
+        whose = "" if access.mine(row.owner) else self._name(row.owner)
         if row.state != JobState.QUEUED or row.id not in self.places:
-            return job_view(row, eta_s=estimate.of_row(row), from_cache=from_cache)
+            return job_view(row, eta_s=estimate.of_row(row), from_cache=from_cache, shared_by=whose)
         known = row.expected_high is not None
         return job_view(
-            row, position=self.places[row.id], eta_s=self.ends[row.id] if known else None, from_cache=from_cache
-        )
+            row, position=self.places[row.id], eta_s=self.ends[row.id] if known else None, from_cache=from_cache,
+            shared_by=whose,
+        )  # fmt: skip
+
+    def _name(self, owner: str) -> str:
+        user = user_table.get(self.conn, owner)
+        return user.name if user is not None else owner
 
     def views(self, rows: Iterable[JobRow]) -> list[JobView]:
         return [self.view(row) for row in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from engine.errors import UnknownModel
 from engine.types import Modality
 from jobs import layout
 from jobs.errors import NotFound
+from jobs.keeping.actor import PERSON
 from jobs.spec import model_digest, read_spec
 from jobs.version import code_version
 from storage.tables import datasets as dataset_table
@@ -47,6 +49,7 @@ def order_document(conn: DuckDBPyConnection, row: JobRow) -> dict[str, Any]:
         "spec_digest": row.spec_digest,
         "datasets": inputs,
         "memory_step": row.memory_step,
+        "whose": hashlib.sha256(row.owner.encode()).hexdigest()[:6] if row.owner != PERSON else "",
         "bundle_prefix": layout.bundle(bundle) if (bundle := model_digest(spec)) else "",
     }
 

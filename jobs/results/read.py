@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import CellsDoNotMatch, UnknownModel, WrongDirection
 from engine.types import Direction, Modality
 from jobs import layout
+from jobs.accounts import access
 from jobs.errors import BadRequest, NotFound, NotReady
 from jobs.results.measured import Measured
 from jobs.results.search import find_genes, find_peaks
@@ -207,7 +208,8 @@ class Results:
     def finished(self, id: str) -> JobRow:
         with self.database.read() as conn:
             row = job_table.get(conn, id)
-        if row is None:
+            seen = row is not None and access.may_see(conn, "job", id, row.owner)
+        if row is None or not seen:
             raise NotFound(f"There is no job {id[:80]!r}.", hint="It may have been deleted.")
         if row.state != JobState.SUCCEEDED:
             raise NotReady(f"The job has no result: it is {row.state.lower()}.", hint="Wait until it has succeeded.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.translators.registry import HOLDS_CELLS
 from jobs import layout
+from jobs.accounts import access
 from jobs.catalog import CatalogEntry
 from jobs.state import JobState
 from storage.errors import StorageError
@@ -28,11 +29,11 @@ Catalog = Mapping[str, CatalogEntry]
 
 
 def with_trained(catalog: Callable[[], Catalog], database: Database, shelf: Shelf) -> Callable[[], Catalog]:
-    """The catalog, and after it the models trained here, the newest first."""
+    """The catalog, and after it the models trained here that whoever asks may see, the newest first."""
 
     def load() -> Catalog:
         with database.read() as conn:
-            rows = model_table.find(conn)
+            rows = [row for row in model_table.find(conn) if access.may_see(conn, "model", row.id, row.owner)]
         entries = dict(catalog())
         for row in rows:
             try:
@@ -54,6 +55,7 @@ def entry_of(row: ModelRow, shelf: Shelf) -> CatalogEntry:
         words=shelf.folder(layout.model(row.id)),
         job=row.job,
         datasets=tuple(row.datasets),
+        owner=row.owner,
     )
 
 

@@ -140,7 +140,7 @@ def publish_model(attempt: Attempt, arguments: Arguments, device: str) -> dict[s
     report = report_document(bundle.digest, found, reports)
     curve = read_or_none(attempt.store, layout.training(attempt.job, attempt.spec_digest, "curve.json"))
     how = how_it_went(read_curve(curve))
-    id = model_id(attempt.train.name or attempt.train.model, bundle.digest)
+    id = model_id(attempt.train.name or attempt.train.model, bundle.digest, attempt.whose)
     files = {
         "report.json": (json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(),
         "curve.json": curve or b"{}",
@@ -163,10 +163,13 @@ def headlines(report: Mapping[str, Any]) -> dict[str, str]:
     return {direction: sentence for direction, sentence in found.items() if sentence}
 
 
-def model_id(name: str, digest: str) -> str:
-    """A name people gave, as an id, with enough of the digest to tell two models of one name apart."""
+def model_id(name: str, digest: str, whose: str = "") -> str:
+    """A name people gave, as an id, with enough of the digest to tell two models of one name apart.
+
+    whose: tells those of two users apart, who may train the same.
+    """
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or "model"
-    return f"{slug}-{digest[:8]}"
+    return f"{slug}-{digest[:8]}{whose and '-'}{whose}"
 
 
 def chosen_device(wanted: str, offered: str) -> str:

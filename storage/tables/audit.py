@@ -73,11 +73,16 @@ def head(conn: DuckDBPyConnection) -> tuple[int, str]:
 
 
 def find(
-    conn: DuckDBPyConnection, *, since: datetime | None = None, object: str | None = None, limit: int = 200
+    conn: DuckDBPyConnection,
+    *,
+    since: datetime | None = None,
+    object: str | None = None,
+    who: str | None = None,
+    limit: int = 200,
 ) -> list[AuditRow]:
     """Newest first."""
     conditions, values = ["true"], []
-    for condition, value in (("moment >= ?", since), ("object = ?", object)):
+    for condition, value in (("moment >= ?", since), ("object = ?", object), ("who = ?", who)):
         if value is not None:
             conditions.append(condition)
             values.append(value)

@@ -39,10 +39,17 @@ def get(conn: DuckDBPyConnection, id: str) -> ReceiptRow | None:
     return found[0] if found else None
 
 
-def find(conn: DuckDBPyConnection, *, state: str | None = None, limit: int = 200) -> list[ReceiptRow]:
+def find(
+    conn: DuckDBPyConnection, *, owner: str | None = None, state: str | None = None, limit: int = 200
+) -> list[ReceiptRow]:
     """Newest first."""
-    where, values = ("", []) if state is None else ("where state = ?", [state])
-    return rows.select(conn, ReceiptRow, f"{where} order by created_at desc, id limit ?", [*values, limit])
+    conditions, values = ["true"], []
+    for condition, value in (("owner = ?", owner), ("state = ?", state)):
+        if value is not None:
+            conditions.append(condition)
+            values.append(value)
+    tail = f"where {' and '.join(conditions)} order by created_at desc, id limit ?"
+    return rows.select(conn, ReceiptRow, tail, [*values, limit])
 
 
 def note(conn: DuckDBPyConnection, id: str, *, document: Mapping[str, Any]) -> bool:

@@ -1,0 +1,54 @@
+"""A client in one person's name: every call is made as theirs, whatever it is called and whichever thread it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from functools import wraps
+from typing import TYPE_CHECKING, Any, cast
+
+from jobs.accounts.access import asking
+from jobs.accounts.principal import Principal
+
+if TYPE_CHECKING:
+    from jobs.client import Client
+
+PARTS = ("keeping", "accounts")  # clients within the client
+
+
+class _Bound:
+    def __init__(self, client: object, principal: Principal, via: str) -> None:
+        self._client, self._principal, self._via = client, principal, via
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        found = getattr(self._client, name)
+        if name in PARTS:
+            return _Bound(found, self._principal, self._via)
+        return self._in_their_name(found) if callable(found) else found
+
+    def _in_their_name(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(call)
+        def run(*args: Any, **how: Any) -> Any:
+            with asking(self._principal, self._via):
+                answer = call(*args, **how)
+            return self._stepwise(answer) if isinstance(answer, Generator) else answer
+
+        return run
+
+    def _stepwise(self, blocks: Generator[Any]) -> Generator[Any]:
+        """What comes block by block is theirs in each step."""
+        try:
+            while True:
+                with asking(self._principal, self._via):
+                    try:
+                        block = next(blocks)
+                    except StopIteration:
+                        return
+                yield block
+        finally:
+            blocks.close()
+
+
+def bound(client: Client, principal: Principal, *, via: str = "page") -> Client:
+    return cast("Client", _Bound(client, principal, via))
