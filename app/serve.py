@@ -35,7 +35,7 @@ async def lifespan(_: Any) -> AsyncIterator[None]:
 
 app = st.App(
     MAIN,
-    routes=create_routes(current_client),
+    routes=create_routes(current_client, Settings.from_env().rate),
     lifespan=lifespan,
     middleware=[Middleware(HostGuard, allowed=Settings.from_env().allowed_hosts)],
 )

@@ -26,6 +26,8 @@ from jobs.notify.channels import channels_of
 from jobs.notify.delivery import Deliverer
 from jobs.notify.inbox import Inbox
 from jobs.notify.message import compose
+from jobs.once import Keys
+from jobs.paging import key_of
 from jobs.reconcile.moves import move, requeue, state_of
 from jobs.reconcile.reconciler import Reconciler
 from jobs.results.analysis import AnalysisResults
@@ -92,6 +94,11 @@ class JobService:
     def analysis(self) -> AnalysisResults:
         """What finished analyses say."""
         return AnalysisResults(self.results)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """Requests that carry a key of their sender's."""
+        return Keys(self.database)
 
     @cached_property
     def inbox(self) -> Inbox:
@@ -200,9 +207,11 @@ class JobService:
 
     # -- jobs ----------------------------------------------------------------------------------------------------
 
-    def jobs(self, *, limit: int = 200) -> list[JobView]:
+    def jobs(self, *, limit: int = 200, after: str = "") -> list[JobView]:
+        """after: where the page before ended. Raises BadRequest."""
+        behind = key_of(after, int, str)
         with self.database.read() as conn:
-            return self.desk.standing(conn).views(job_table.find(conn, limit=limit))
+            return self.desk.standing(conn).views(job_table.find(conn, limit=limit, behind=behind))
 
     def job(self, id: str) -> JobView:
         with self.database.read() as conn:

@@ -14,6 +14,7 @@ from engine.errors import BadSetting
 from jobs.fetching import web_rules
 from jobs.notify.settings import NotifySettings
 from jobs.queue.rules import Rules
+from jobs.rate import AT_ONCE, PER_MINUTE, Rate
 from storage.guard import WebRules
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -65,6 +66,7 @@ class Settings:
     retention_days: int | None = None  # of new datasets; None: until somebody deletes them
     result_days: int | None = None  # of finished jobs, from their end on
     notify: NotifySettings = field(default_factory=NotifySettings)
+    rate: Rate = field(default_factory=lambda: Rate(PER_MINUTE, AT_ONCE))  # of requests of one person
 
     def __post_init__(self) -> None:
         if self.runner == "ray" and not self.store_is_remote and not is_loopback(urlsplit(self.ray_address).hostname):
@@ -147,6 +149,7 @@ class Settings:
             retention_days=_bound(environ, "CROSSVIEW_RETENTION_DAYS", "days", most=36_500),
             result_days=_bound(environ, "CROSSVIEW_RESULT_DAYS", "days", most=36_500),
             notify=NotifySettings.from_env(environ),
+            rate=_rate(environ),
         )
 
 
@@ -221,6 +224,12 @@ def _limit(environ: Mapping[str, str], name: str, default: str, of: str, *, whol
         number = "a whole number" if whole else "a number"
         raise BadSetting(f"{name} is {value!r}.", hint=f"Use {number} of {of} up to 100000, or 0 for no limit.")
     return limit
+
+
+def _rate(environ: Mapping[str, str]) -> Rate:
+    per_minute = _limit(environ, "CROSSVIEW_REQUESTS", str(PER_MINUTE), "requests", whole=True)
+    at_once = _limit(environ, "CROSSVIEW_REQUESTS_AT_ONCE", str(AT_ONCE), "requests", whole=True)
+    return Rate(per_minute=int(per_minute), at_once=max(1, int(at_once)))
 
 
 def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:

@@ -16,6 +16,7 @@ from jobs.keeping.quota import Quota
 from jobs.keeping.receipt import view_of
 from jobs.keeping.retention import Sweeper, set_clock
 from jobs.keeping.views import AuditCheck, AuditView, HoldingView, ReceiptView, UsageView
+from jobs.paging import key_of
 from jobs.shown import dataset_view
 from jobs.views import DatasetView
 from storage.tables import receipts as receipt_table
@@ -77,9 +78,11 @@ class Keeping:
         set_clock(self.database, id, days=days)
         return self.holding(id)
 
-    def receipts(self, *, limit: int = 200) -> list[ReceiptView]:
+    def receipts(self, *, limit: int = 200, after: str = "") -> list[ReceiptView]:
+        """after: where the page before ended. Raises BadRequest."""
+        behind = key_of(after, int, str)
         with self.database.read() as conn:
-            return [view_of(row) for row in receipt_table.find(conn, limit=limit)]
+            return [view_of(row) for row in receipt_table.find(conn, limit=limit, behind=behind)]
 
     def receipt(self, id: str) -> ReceiptView:
         """Raises NotFound."""
@@ -89,8 +92,10 @@ class Keeping:
             raise NotFound(f"There is no receipt {id[:80]!r}.", hint="`GET /api/v1/receipts` lists them.")
         return view_of(row)
 
-    def audit(self, *, since: datetime | None = None, object: str | None = None, limit: int = 200) -> list[AuditView]:
-        return audit.listing(self.database, since=since, object=object, limit=limit)
+    def audit(
+        self, *, since: datetime | None = None, object: str | None = None, limit: int = 200, after: str = ""
+    ) -> list[AuditView]:
+        return audit.listing(self.database, since=since, object=object, limit=limit, after=after)
 
     def backup(self, *, reference: bool = False) -> Generator[bytes]:
         """A tar of everything. Raises Conflict while another is made."""

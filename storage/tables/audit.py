@@ -73,11 +73,16 @@ def head(conn: DuckDBPyConnection) -> tuple[int, str]:
 
 
 def find(
-    conn: DuckDBPyConnection, *, since: datetime | None = None, object: str | None = None, limit: int = 200
+    conn: DuckDBPyConnection,
+    *,
+    since: datetime | None = None,
+    object: str | None = None,
+    limit: int = 200,
+    before: int | None = None,
 ) -> list[AuditRow]:
-    """Newest first."""
+    """Newest first. before: the seq of the last entry of the page before."""
     conditions, values = ["true"], []
-    for condition, value in (("moment >= ?", since), ("object = ?", object)):
+    for condition, value in (("moment >= ?", since), ("object = ?", object), ("seq < ?", before)):
         if value is not None:
             conditions.append(condition)
             values.append(value)

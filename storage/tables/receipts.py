@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -39,10 +39,24 @@ def get(conn: DuckDBPyConnection, id: str) -> ReceiptRow | None:
     return found[0] if found else None
 
 
-def find(conn: DuckDBPyConnection, *, state: str | None = None, limit: int = 200) -> list[ReceiptRow]:
-    """Newest first."""
-    where, values = ("", []) if state is None else ("where state = ?", [state])
-    return rows.select(conn, ReceiptRow, f"{where} order by created_at desc, id limit ?", [*values, limit])
+def find(
+    conn: DuckDBPyConnection,
+    *,
+    state: str | None = None,
+    limit: int = 200,
+    behind: Sequence[int | str] | None = None,
+) -> list[ReceiptRow]:
+    """Newest first. behind: less microseconds, and id, of the last one of the page before."""
+    conditions, values = ["true"], list[Any]()
+    if state is not None:
+        conditions.append("state = ?")
+        values.append(state)
+    if behind is not None:
+        conditions.append("(-epoch_us(created_at), id) > (?, ?)")
+        values.extend(behind)
+    return rows.select(
+        conn, ReceiptRow, f"where {' and '.join(conditions)} order by created_at desc, id limit ?", [*values, limit]
+    )
 
 
 def note(conn: DuckDBPyConnection, id: str, *, document: Mapping[str, Any]) -> bool:
