@@ -17,7 +17,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from engine.types import Direction, Modality
-from jobs.errors import ChecksumMismatch, Unreachable
+from jobs.errors import ChecksumMismatch, NotFound, Unreachable
 from jobs.failures import error_of
 from jobs.keeping.client import HttpKeeping, KeepingClient
 from jobs.keeping.views import ReceiptView
@@ -282,10 +282,12 @@ class HttpClient:
 
     def open_artifact(self, id: str, name: str) -> Path:
         expected = {artifact.name: artifact.sha256 for artifact in self.artifacts(id)}
+        if name not in expected:  # nor would a name with `..` mean the same here and there
+            raise NotFound(f"The job {id[:80]} has no file {name[:80]!r}.", hint="List what it has.")
         target = self._folder() / id / name
         target.parent.mkdir(parents=True, exist_ok=True)
         digest = self._download(f"jobs/{_part(id)}/artifacts/{quote(name)}?direct=false", target)
-        if name in expected and digest != expected[name]:
+        if digest != expected[name]:
             target.unlink()
             raise ChecksumMismatch(
                 f"{name} arrived damaged: its SHA-256 is {digest[:12]}…, not {expected[name][:12]}….",

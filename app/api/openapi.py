@@ -20,7 +20,6 @@ KEY = Parameter(
     name="idempotency-key",
     what="any word of yours, such as a UUID: sent again within a day, the request is not done again",
 )
-KNOWN = Parameter(name="if-none-match", what="the etag of an answer you have: 304 where it is still the same")
 LINK = {"description": '`rel="next"`: the next page, where there is one (RFC 8288)', "schema": {"type": "string"}}
 RATE = {
     "ratelimit": {"description": "Requests left (r), and seconds until all are (t)", "schema": {"type": "string"}},
@@ -68,8 +67,6 @@ def parameters_of(operation: Operation) -> list[tuple[str, Parameter]]:
     found += [("header", each) for each in operation.headers]
     if operation.keyed is not None:
         found.append(("header", KEY))
-    if operation.method == "GET" and operation.media_type == "application/json":
-        found.append(("header", KNOWN))
     return found
 
 
@@ -137,7 +134,7 @@ def _also(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
         if 200 <= status < 300:
             found[str(status)] = {**_answer(operation, schemas), "description": words}
     if operation.method == "GET" and operation.media_type == "application/json":
-        found["304"] = {"description": "Still as you have it"}
+        found["304"] = {"description": "Still as the answer whose etag If-None-Match named"}
     return found
 
 
