@@ -54,7 +54,7 @@ async def lifespan(_: Any) -> AsyncIterator[None]:
 
 app = st.App(
     MAIN,
-    routes=[*doors(SETTINGS, current_accounts), *create_routes(current_client)],
+    routes=[*doors(SETTINGS, current_accounts), *create_routes(current_client, SETTINGS.rate)],
     lifespan=lifespan,
     middleware=[
         Middleware(HostGuard, allowed=SETTINGS.names, beyond=SETTINGS.auth.on),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import shutil
 import tempfile
 import weakref
@@ -17,11 +18,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from engine.types import Direction, Modality
 from jobs.accounts.client import AccountsClient, HttpAccounts
-from jobs.errors import ChecksumMismatch, Unreachable
+from jobs.errors import ChecksumMismatch, NotFound, Unreachable
 from jobs.failures import error_of
 from jobs.keeping.client import HttpKeeping, KeepingClient
 from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
+from jobs.patience import Repeatable, patiently
 from jobs.queue.order import Priority
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
@@ -83,6 +85,7 @@ class HttpClient:
     def keeping(self) -> KeepingClient:
         return HttpKeeping(
             get=self._get,
+            everything=self._everything,
             put=lambda path, document: self._send("PUT", path, json=document).json(),
             blocks=self._blocks,
         )
@@ -91,7 +94,7 @@ class HttpClient:
         return Health.model_validate(self._get("health"))
 
     def models(self) -> list[ModelView]:
-        return TypeAdapter(list[ModelView]).validate_python(self._get("models"))
+        return TypeAdapter(list[ModelView]).validate_python(self._everything("models"))
 
     def model(self, id: str) -> ModelView:
         return ModelView.model_validate(self._get(f"models/{_part(id)}"))
@@ -110,13 +113,13 @@ class HttpClient:
         return PredictabilityView.model_validate(self._get(f"models/{_part(id)}/predictability", **asked))
 
     def recipes(self) -> list[RecipeView]:
-        return TypeAdapter(list[RecipeView]).validate_python(self._get("recipes"))
+        return TypeAdapter(list[RecipeView]).validate_python(self._everything("recipes"))
 
     def delete_model(self, id: str) -> ReceiptView:
         return ReceiptView.model_validate(self._send("DELETE", f"models/{_part(id)}").json())
 
     def create_upload(self, *, name: str, size: int | None = None) -> UploadView:
-        return UploadView.model_validate(self._post("uploads", {"name": name, "size": size}))
+        return UploadView.model_validate(self._create("uploads", {"name": name, "size": size}))
 
     def upload(self, id: str) -> UploadView:
         return UploadView.model_validate(self._get(f"uploads/{_part(id)}"))
@@ -135,20 +138,20 @@ class HttpClient:
         self, source: str, *, modality: Modality | None = None, name: str = "", mends: MendOptions | None = None
     ) -> DatasetView:
         asked = {"source": source, "modality": modality, "name": name, **_mends(mends)}
-        return DatasetView.model_validate(self._post("datasets", asked))
+        return DatasetView.model_validate(self._create("datasets", asked))
 
     def import_pair(
         self, source: str, *, name: str = "", mends: MendOptions | None = None
     ) -> tuple[DatasetView, DatasetView]:
         asked = {"source": source, "name": name, **_mends(mends)}
-        rna, atac = (DatasetView.model_validate(each) for each in self._post("datasets/pair", asked))
+        rna, atac = (DatasetView.model_validate(each) for each in self._create("datasets/pair", asked))
         return rna, atac
 
     def dataset(self, id: str) -> DatasetView:
         return DatasetView.model_validate(self._get(f"datasets/{_part(id)}"))
 
     def datasets(self) -> list[DatasetView]:
-        return TypeAdapter(list[DatasetView]).validate_python(self._get("datasets"))
+        return TypeAdapter(list[DatasetView]).validate_python(self._everything("datasets"))
 
     def delete_dataset(self, id: str, *, cascade: bool = False) -> ReceiptView:
         asked = {"cascade": str(cascade).lower()}
@@ -178,22 +181,22 @@ class HttpClient:
     ) -> JobView:
         asked = {"spec": spec.model_dump(mode="json"), "title": title, "fresh": fresh}
         queue = {"priority": priority, "time_limit_s": time_limit_s}
-        return JobView.model_validate(self._post("jobs", {**asked, **queue}))
+        return JobView.model_validate(self._create("jobs", {**asked, **queue}))
 
     def prioritise(self, id: str, priority: Priority) -> JobView:
         return JobView.model_validate(self._post(f"jobs/{_part(id)}/priority", {"priority": priority}))
 
     def submit_example(self, model: str | None = None) -> JobView:
-        return JobView.model_validate(self._post("jobs/example", {"model": model}))
+        return JobView.model_validate(self._create("jobs/example", {"model": model}))
 
-    def jobs(self, *, limit: int = 200) -> list[JobView]:
-        return TypeAdapter(list[JobView]).validate_python(self._get("jobs", limit=limit))
+    def jobs(self, *, limit: int = 200, after: str = "") -> list[JobView]:
+        return TypeAdapter(list[JobView]).validate_python(self._get("jobs", limit=limit, after=after))
 
     def job(self, id: str) -> JobView:
         return JobView.model_validate(self._get(f"jobs/{_part(id)}"))
 
     def events(self, id: str, *, after: int = 0) -> list[EventView]:
-        return TypeAdapter(list[EventView]).validate_python(self._get(f"jobs/{_part(id)}/events", after=after))
+        return TypeAdapter(list[EventView]).validate_python(self._everything(f"jobs/{_part(id)}/events", after=after))
 
     def logs(self, id: str, *, tail: int = 200) -> str:
         return self._send("GET", f"jobs/{_part(id)}/logs", params={"tail": tail}).text
@@ -207,8 +210,8 @@ class HttpClient:
     def delete_job(self, id: str) -> ReceiptView:
         return ReceiptView.model_validate(self._send("DELETE", f"jobs/{_part(id)}").json())
 
-    def list_notifications(self, *, limit: int = 50, unread_only: bool = False) -> InboxView:
-        asked = {"limit": limit, "unread": str(unread_only).lower()}
+    def list_notifications(self, *, limit: int = 50, unread_only: bool = False, after: str = "") -> InboxView:
+        asked = {"limit": limit, "unread": str(unread_only).lower(), "after": after}
         return InboxView.model_validate(self._get("notifications", **asked))
 
     def mark_read(self, *, ids: Sequence[str] = (), through: str = "", subject: str = "") -> int:
@@ -277,17 +280,19 @@ class HttpClient:
         return GenomeView.model_validate(self._get(f"jobs/{_part(id)}/analysis/genome", place=place))
 
     def artifacts(self, id: str) -> list[ArtifactView]:
-        return TypeAdapter(list[ArtifactView]).validate_python(self._get(f"jobs/{_part(id)}/artifacts"))
+        return TypeAdapter(list[ArtifactView]).validate_python(self._everything(f"jobs/{_part(id)}/artifacts"))
 
     def artifact_link(self, id: str, name: str) -> str | None:
         return None  # the server decides, when the file itself is asked for
 
     def open_artifact(self, id: str, name: str) -> Path:
         expected = {artifact.name: artifact.sha256 for artifact in self.artifacts(id)}
+        if name not in expected:  # nor would a name with `..` mean the same here and there
+            raise NotFound(f"The job {id[:80]} has no file {name[:80]!r}.", hint="List what it has.")
         target = self._folder() / id / name
         target.parent.mkdir(parents=True, exist_ok=True)
         digest = self._download(f"jobs/{_part(id)}/artifacts/{quote(name)}?direct=false", target)
-        if name in expected and digest != expected[name]:
+        if digest != expected[name]:
             target.unlink()
             raise ChecksumMismatch(
                 f"{name} arrived damaged: its SHA-256 is {digest[:12]}…, not {expected[name][:12]}….",
@@ -337,9 +342,23 @@ class HttpClient:
         answer = self._send(method, path, json=document)
         return answer.json() if answer.content else None
 
+    def _create(self, path: str, document: dict[str, Any]) -> Any:
+        """A POST that is done once, also where its answer is lost on the way and it is sent again."""
+        return self._send("POST", path, json=document, headers={"idempotency-key": secrets.token_hex(16)}).json()
+
+    def _everything(self, path: str, **params: Any) -> list[Any]:
+        """All pages of a list."""
+        answer = self._send("GET", path, params=params)
+        found: list[Any] = answer.json()
+        while (following := answer.links.get("next")) is not None:
+            answer = self._send("GET", following["url"])
+            found += answer.json()
+        return found
+
     def _send(self, method: str, path: str, **how: Any) -> httpx.Response:
+        """With patience where the server asks for it (Retry-After), or where a request with a key broke off."""
         try:
-            answer = self._http.request(method, path, **how)
+            answer = patiently(lambda: self._http.request(method, path, **how), repeatable=_repeatable(how))
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
         self._check(answer)
@@ -362,6 +381,13 @@ class HttpClient:
             f"{self._base} does not answer ({type(error).__name__}).",
             hint="Start it with `crossview up`, or set CROSSVIEW_API_URL to where it runs.",
         )
+
+
+def _repeatable(how: dict[str, Any]) -> Repeatable:
+    """A stream is sent once; what carries a key may be sent again whatever became of it."""
+    if "content" in how:
+        return Repeatable.NEVER
+    return Repeatable.ALWAYS if "idempotency-key" in how.get("headers", {}) else Repeatable.UNREAD
 
 
 def _part(name: str) -> str:

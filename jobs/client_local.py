@@ -12,6 +12,7 @@ from jobs.failures import typed_errors
 from jobs.keeping.client import KeepingClient, LocalKeeping
 from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
+from jobs.once import Keys
 from jobs.queue.order import Priority
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
@@ -57,6 +58,11 @@ class LocalClient:
     @property
     def keeping(self) -> KeepingClient:
         return LocalKeeping(self._service.keeping)
+
+    @property
+    def keys(self) -> Keys:
+        """What was asked with a key, for the routes."""
+        return self._service.keys
 
     def health(self) -> Health:
         with typed_errors():
@@ -171,9 +177,9 @@ class LocalClient:
         with typed_errors():
             return self._service.desk.submit_example(model)
 
-    def jobs(self, *, limit: int = 200) -> list[JobView]:
+    def jobs(self, *, limit: int = 200, after: str = "") -> list[JobView]:
         with typed_errors():
-            return self._service.jobs(limit=limit)
+            return self._service.jobs(limit=limit, after=after)
 
     def job(self, id: str) -> JobView:
         with typed_errors():
@@ -199,9 +205,9 @@ class LocalClient:
         with typed_errors():
             return self._service.delete_job(id)
 
-    def list_notifications(self, *, limit: int = 50, unread_only: bool = False) -> InboxView:
+    def list_notifications(self, *, limit: int = 50, unread_only: bool = False, after: str = "") -> InboxView:
         with typed_errors():
-            return self._service.inbox.newest(limit=limit, unread_only=unread_only)
+            return self._service.inbox.newest(limit=limit, unread_only=unread_only, after=after)
 
     def mark_read(self, *, ids: Sequence[str] = (), through: str = "", subject: str = "") -> int:
         with typed_errors():

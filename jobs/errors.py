@@ -47,6 +47,30 @@ class QueueFull(CrossViewError):
     code = "queue-full"
 
 
+class KeyReused(BadInput):
+    """An Idempotency-Key was sent with another request before."""
+
+    code = "key-reused"
+
+
+class InProgress(CrossViewError):
+    """The first request of this Idempotency-Key is not answered yet."""
+
+    code = "in-progress"
+
+
+class TooManyRequests(CrossViewError):
+    """More requests than one person may send in a while."""
+
+    code = "too-many-requests"
+
+
+class WrongMediaType(BadInput):
+    """The body is not of the kind that is read here."""
+
+    code = "unsupported-media-type"
+
+
 class Unreachable(CrossViewError):
     """The server or the cluster does not answer."""
 
@@ -73,10 +97,14 @@ __all__ = [
     "ChecksumMismatch",
     "Conflict",
     "CrossViewError",
+    "InProgress",
+    "KeyReused",
     "NoCapacity",
     "NotFound",
     "NotReady",
     "QueueFull",
+    "TooManyRequests",
     "Unreachable",
     "WrongHost",
+    "WrongMediaType",
 ]

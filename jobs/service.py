@@ -28,6 +28,8 @@ from jobs.notify.channels import channels_of
 from jobs.notify.delivery import Deliverer
 from jobs.notify.inbox import Inbox
 from jobs.notify.message import compose
+from jobs.once import Keys
+from jobs.paging import key_of, newest_first, page
 from jobs.reconcile.moves import move, requeue, state_of
 from jobs.reconcile.reconciler import Reconciler
 from jobs.results.analysis import AnalysisResults
@@ -95,6 +97,11 @@ class JobService:
     def analysis(self) -> AnalysisResults:
         """What finished analyses say."""
         return AnalysisResults(self.results)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """Requests that carry a key of their sender's."""
+        return Keys(self.database)
 
     @property
     def inbox(self) -> Inbox:
@@ -210,14 +217,16 @@ class JobService:
 
     # -- jobs ----------------------------------------------------------------------------------------------------
 
-    def jobs(self, *, limit: int = 200) -> list[JobView]:
-        """Mine and those shared with me, the newest first."""
+    def jobs(self, *, limit: int = 200, after: str = "") -> list[JobView]:
+        """Mine and those shared with me, the newest first. after: where the page before ended. Raises BadRequest."""
+        behind = key_of(after, int, str)
         with self.database.read() as conn:
-            rows = job_table.find(conn, owner=access.only(), limit=limit)
+            rows = job_table.find(conn, owner=access.only(), limit=limit, behind=behind)
             others = (job_table.get(conn, id) for id in access.shared_with_me(conn, "job"))
             rows += [row for row in others if row is not None and not access.mine(row.owner)]
-            rows.sort(key=lambda row: (-row.submitted_at.timestamp(), row.id))
-            return self.desk.standing(conn).views(rows[:limit])
+            rows.sort(key=lambda row: newest_first(row.submitted_at, row.id))
+            listed, _ = page(rows, lambda row: newest_first(row.submitted_at, row.id), after=behind, limit=limit)
+            return self.desk.standing(conn).views(listed)
 
     def job(self, id: str) -> JobView:
         with self.database.read() as conn:

@@ -15,6 +15,7 @@ from jobs.accounts.settings import AuthSettings
 from jobs.fetching import web_rules
 from jobs.notify.settings import NotifySettings
 from jobs.queue.rules import Rules
+from jobs.rate import AT_ONCE, PER_MINUTE, Rate
 from storage.guard import WebRules
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -68,6 +69,7 @@ class Settings:
     notify: NotifySettings = field(default_factory=NotifySettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
     token: str | None = field(default=None, repr=False)  # that the command line shows to a server
+    rate: Rate = field(default_factory=lambda: Rate(PER_MINUTE, AT_ONCE))  # of requests of one person
 
     def __post_init__(self) -> None:
         if not self.auth.on and not is_loopback(self.host):
@@ -169,6 +171,7 @@ class Settings:
             notify=_notify(environ, auth),
             auth=auth,
             token=environ.get("CROSSVIEW_TOKEN") or None,
+            rate=_rate(environ),
         )
 
 
@@ -240,6 +243,12 @@ def _limit(environ: Mapping[str, str], name: str, default: str, of: str, *, whol
         number = "a whole number" if whole else "a number"
         raise BadSetting(f"{name} is {value!r}.", hint=f"Use {number} of {of} up to 100000, or 0 for no limit.")
     return limit
+
+
+def _rate(environ: Mapping[str, str]) -> Rate:
+    per_minute = _limit(environ, "CROSSVIEW_REQUESTS", str(PER_MINUTE), "requests", whole=True)
+    at_once = _limit(environ, "CROSSVIEW_REQUESTS_AT_ONCE", str(AT_ONCE), "requests", whole=True)
+    return Rate(per_minute=int(per_minute), at_once=max(1, int(at_once)))
 
 
 def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:

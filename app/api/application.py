@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
-from app.api import accounts, datasets, health, jobs, keeping, models, notifications, uploads
+from app.api import accounts, datasets, health, jobs, keeping, models, notifications, reference, uploads
+from app.api.dispatch import routes
 from app.api.guard import HostGuard
-from app.api.kit import PREFIX, ClientSource, problem
-from app.api.openapi import document
+from app.api.kit import ClientSource
+from app.api.rates import Buckets
 from jobs.client import Client
-from jobs.views import Failure
+from jobs.rate import Rate
 
-OPERATIONS = (
+NO_LIMIT = Rate()
+RESOURCES = (
     *health.OPERATIONS,
     *models.OPERATIONS,
     *uploads.OPERATIONS,
@@ -27,33 +27,17 @@ OPERATIONS = (
     *notifications.OPERATIONS,
     *accounts.OPERATIONS,
 )
+OPERATIONS = (*RESOURCES, *reference.operations(RESOURCES))
 
 
-def create_routes(source: ClientSource) -> list[BaseRoute]:
-    """The routes under /api/v1. source: gives the client at the time of a request."""
-    return [
-        *(operation.route(source) for operation in OPERATIONS),
-        uploads.append_route(source),
-        Route(f"{PREFIX}/openapi.json", _openapi),
-        Route(f"{PREFIX}/{{rest:path}}", _nothing_here, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
-    ]
+def create_routes(source: ClientSource, rate: Rate = NO_LIMIT) -> list[BaseRoute]:
+    """The routes under /api/v1. source: gives the client at the time of a request. rate: of requests of one person."""
+    return routes(OPERATIONS, source, Buckets(rate))
 
 
-def create_app(client: Client, *, allowed_hosts: Sequence[str] = ()) -> Starlette:
+def create_app(client: Client, *, allowed_hosts: Sequence[str] = (), rate: Rate = NO_LIMIT) -> Starlette:
     """The API alone, for tests and for deployments that split the dashboard off."""
     return Starlette(
-        routes=create_routes(lambda: client), middleware=[Middleware(HostGuard, allowed=tuple(allowed_hosts))]
+        routes=create_routes(lambda: client, rate),
+        middleware=[Middleware(HostGuard, allowed=tuple(allowed_hosts))],
     )
-
-
-async def _openapi(request: Request) -> Response:
-    return JSONResponse(document(OPERATIONS))
-
-
-async def _nothing_here(request: Request) -> Response:
-    failure = Failure(
-        code="not-found",
-        message=f"There is no {request.method} {request.url.path}.",
-        hint=f"{PREFIX}/openapi.json lists what there is.",
-    )
-    return problem(failure)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
 
 from app.api.kit import Call, Document, Operation
+from app.api.paging import MOST, Page, paged
+from app.api.parameters import AFTER, flag, limit
 from jobs.accounts.principal import Scope
 from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
 from jobs.names import Direction, Modality
+from jobs.paging import newest_first
 from jobs.spec import AnalysisSpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import DatasetView, GlanceView, PreflightView
 
@@ -69,8 +73,8 @@ def bring_in_pair(call: Call) -> list[DatasetView]:
     return list(call.client.import_pair(asked.source, name=asked.name, mends=asked.mends))
 
 
-def listing(call: Call) -> list[DatasetView]:
-    return call.client.datasets()
+def listing(call: Call) -> Page:
+    return paged(call, call.client.datasets(), lambda each: newest_first(each.created_at, each.id), int, str)
 
 
 def one(call: Call) -> DatasetView:
@@ -95,8 +99,23 @@ def pair_preflight(call: Call) -> PreflightView:
     return call.client.pair_preflight(call.document(PairPreflightRequest).spec)
 
 
+def _made(call: Call, ids: Sequence[str]) -> DatasetView | None:
+    return call.client.dataset(ids[0]) if ids else None
+
+
+def _made_pair(call: Call, ids: Sequence[str]) -> list[DatasetView] | None:
+    return [call.client.dataset(id) for id in ids] or None
+
+
 OPERATIONS = (
-    Operation("GET", "/datasets", "All datasets", listing, returns=list[DatasetView]),
+    Operation(
+        "GET",
+        "/datasets",
+        "Datasets, the newest first",
+        listing,
+        returns=list[DatasetView],
+        query=(limit(200, MOST), AFTER),
+    ),
     Operation(
         "POST",
         "/datasets",
@@ -105,6 +124,8 @@ OPERATIONS = (
         body=ImportRequest,
         returns=DatasetView,
         status=202,
+        keyed=_made,
+        located="/datasets/{id}",
     ),
     Operation(
         "POST",
@@ -114,6 +135,7 @@ OPERATIONS = (
         body=PairRequest,
         returns=list[DatasetView],
         status=202,
+        keyed=_made_pair,
     ),
     Operation(
         "POST",
@@ -130,7 +152,7 @@ OPERATIONS = (
         "Delete a dataset that no running job needs; cascade: with the models and jobs that carry its cells",
         remove,
         returns=ReceiptView,
-        query=("cascade",),
+        query=(flag("cascade", "with the models and jobs that carry its cells"),),
     ),
     Operation(
         "POST",

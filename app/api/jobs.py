@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 
-from app.api.kit import Call, Document, Operation, direction_of, json_response, modality_of
+from app.api.kit import PREFIX, Call, Document, Operation, direction_of, json_response, modality_of
+from app.api.paging import MOST, Page, behind, standing
+from app.api.parameters import AFTER, Parameter, flag, limit, number
 from jobs.accounts.principal import Scope
 from jobs.keeping.views import ReceiptView
 from jobs.layout import download_name
 from jobs.names import Direction, Modality
+from jobs.paging import newest_first
 from jobs.queue.order import Priority
 from jobs.results.tables import MOST_ROWS, PAGE_ROWS
 from jobs.spec import AnalysisSpec, BenchmarkSpec, JointSpec, TrainSpec, TranslateSpec
@@ -94,16 +98,18 @@ def submit_example(call: Call) -> Response:
     return _created(call.client.submit_example(call.document(ExampleRequest).model))
 
 
-def listing(call: Call) -> list[JobView]:
-    return call.client.jobs(limit=call.number("limit", 200, least=1, most=10_000))
+def listing(call: Call) -> Page:
+    return behind(call, call.client.jobs, lambda job: newest_first(job.submitted_at, job.id), most=MOST)
 
 
 def one(call: Call) -> JobView:
     return call.client.job(call.path["id"])
 
 
-def events(call: Call) -> list[EventView]:
-    return call.client.events(call.path["id"], after=call.number("after", 0))
+def events(call: Call) -> Page:
+    limit = call.number("limit", MOST, least=1, most=MOST)
+    found = call.client.events(call.path["id"], after=call.number("after", 0))
+    return Page(found[:limit], str(found[limit - 1].seq) if len(found) > limit else "")
 
 
 def logs(call: Call) -> Response:
@@ -190,8 +196,8 @@ def analysis_genome(call: Call) -> GenomeView:
     return call.client.analysis_genome(call.path["id"], call.query.get("place", ""))
 
 
-def artifacts(call: Call) -> list[ArtifactView]:
-    return call.client.artifacts(call.path["id"])
+def artifacts(call: Call) -> Page:
+    return standing(call, call.client.artifacts(call.path["id"]), lambda file: file.name, default=MOST)
 
 
 def artifact(call: Call) -> Response:
@@ -210,11 +216,22 @@ def artifact(call: Call) -> Response:
 
 
 def _created(job: JobView) -> Response:
-    return json_response(job, status=200 if job.from_cache else 201)
+    where = {"location": f"{PREFIX}/jobs/{job.id}"}
+    return json_response(job, status=200 if job.from_cache else 201, headers=where)
 
 
+def _made(call: Call, ids: Sequence[str]) -> Response | None:
+    jobs = [id for id in ids if id.startswith("job-")]
+    return _created(call.client.job(jobs[-1])) if jobs else None
+
+
+CREATES: Any = {"keyed": _made, "located": "/jobs/{id}", "also": {200: "The job that asked the same before"}}
+EVENTS = (number("after", "the seq of the last event you have", default=0), limit(MOST, MOST))
+QUERY = Parameter(name="query", what="a name or a part of one; of peaks also a region, or a gene near them")
 OPERATIONS = (
-    Operation("GET", "/jobs", "Jobs, the newest first", listing, returns=list[JobView], query=("limit",)),
+    Operation(
+        "GET", "/jobs", "Jobs, the newest first", listing, returns=list[JobView], query=(limit(200, MOST), AFTER)
+    ),
     Operation(
         "POST",
         "/jobs",
@@ -223,6 +240,7 @@ OPERATIONS = (
         body=SubmitRequest,
         returns=JobView,
         status=201,
+        **CREATES,
     ),
     Operation(
         "POST",
@@ -232,17 +250,21 @@ OPERATIONS = (
         body=ExampleRequest,
         returns=JobView,
         status=201,
+        **CREATES,
     ),
     Operation("GET", "/jobs/{id}", "One job", one, returns=JobView),
     Operation("DELETE", "/jobs/{id}", "Delete a finished job and its files", remove, returns=ReceiptView),
-    Operation("GET", "/jobs/{id}/events", "What happened to it", events, returns=list[EventView], query=("after",)),
+    Operation("GET", "/jobs/{id}/events", "What happened to it", events, returns=list[EventView], query=EVENTS),
     Operation(
         "GET",
         "/jobs/{id}/logs",
         "Its last log lines; download: as a file",
         logs,
         returns=str,
-        query=("tail", "download"),
+        query=(
+            number("tail", "lines", least=1, most=100_000, default=200),
+            flag("download", "as a file of its own name"),
+        ),
         media_type="text/plain",
     ),
     Operation(
@@ -273,7 +295,7 @@ OPERATIONS = (
         "Genes by name; peaks by region, name or nearness to a gene",
         search,
         returns=list[FeatureHit],
-        query=("query", "limit"),
+        query=(QUERY, limit(20, 1_000)),
     ),
     Operation(
         "POST",
@@ -297,7 +319,7 @@ OPERATIONS = (
         "Genes (rna) or peaks (atac) that a joint view can impute",
         joint_search,
         returns=list[FeatureHit],
-        query=("query", "limit"),
+        query=(QUERY, limit(20, 1_000)),
     ),
     Operation(
         "POST",
@@ -314,7 +336,14 @@ OPERATIONS = (
         "Of an analysis, a page of a table of its report by WHAT.TABLE; where: a JSON object of columns and values",
         analysis_table,
         returns=TableView,
-        query=("where", "query", "sort", "descending", "limit", "offset"),
+        query=(
+            Parameter(name="where", what="a JSON object of columns and their values, as text"),
+            Parameter(name="query", what="a part of any column of text"),
+            Parameter(name="sort", what="a column"),
+            flag("descending"),
+            limit(PAGE_ROWS, MOST_ROWS),
+            number("offset", "rows left out before", default=0),
+        ),
     ),
     Operation(
         "GET",
@@ -322,16 +351,24 @@ OPERATIONS = (
         "Of an analysis that links peaks: genes, peaks, coverage and links around a place, chr1:100-200 or a gene",
         analysis_genome,
         returns=GenomeView,
-        query=("place",),
+        query=(Parameter(name="place", what="chr1:100-200, or a gene", required=True),),
     ),
-    Operation("GET", "/jobs/{id}/artifacts", "The files of a finished job", artifacts, returns=list[ArtifactView]),
+    Operation(
+        "GET",
+        "/jobs/{id}/artifacts",
+        "The files of a finished job",
+        artifacts,
+        returns=list[ArtifactView],
+        query=(limit(MOST, MOST), AFTER),
+    ),
     Operation(
         "GET",
         "/jobs/{id}/artifacts/{name:path}",
         "Download one file",
         artifact,
         returns=bytes,
-        query=("direct",),
+        query=(Parameter(name="direct", what="false: through the server in any case", choices=("true", "false")),),
+        also={303: "It lies in S3, there"},
         media_type="application/octet-stream",
     ),
 )

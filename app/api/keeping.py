@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator
 from datetime import UTC, datetime
+from functools import partial
 
 from starlette.concurrency import iterate_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from app.api.kit import Call, Document, Operation
+from app.api.paging import MOST, Page, behind, paged
+from app.api.parameters import AFTER, Parameter, flag, limit
 from jobs.accounts.principal import Scope
 from jobs.errors import BadRequest
 from jobs.keeping.views import AuditCheck, AuditView, HoldingView, ReceiptView, UsageView
+from jobs.paging import newest_first
 
 
 class ClockRequest(Document):
@@ -24,8 +28,14 @@ def usage(call: Call) -> UsageView:
     return call.client.keeping.usage()
 
 
-def holdings(call: Call) -> list[HoldingView]:
-    return call.client.keeping.holdings()
+def holdings(call: Call) -> Page:
+    return paged(
+        call,
+        call.client.keeping.holdings(),
+        lambda each: newest_first(each.dataset.created_at, each.dataset.id),
+        int,
+        str,
+    )
 
 
 def holding(call: Call) -> HoldingView:
@@ -36,20 +46,21 @@ def clock(call: Call) -> HoldingView:
     return call.client.keeping.keep(call.path["id"], days=call.document(ClockRequest).days)
 
 
-def receipts(call: Call) -> list[ReceiptView]:
-    return call.client.keeping.receipts(limit=call.number("limit", 200, least=1, most=10_000))
+def receipts(call: Call) -> Page:
+    return behind(call, call.client.keeping.receipts, lambda each: newest_first(each.created_at, each.id), most=MOST)
 
 
 def receipt(call: Call) -> ReceiptView:
     return call.client.keeping.receipt(call.path["id"])
 
 
-def audit(call: Call) -> list[AuditView]:
-    return call.client.keeping.audit(
+def audit(call: Call) -> Page:
+    look = partial(
+        call.client.keeping.audit,
         since=_moment(call.query.get("since", "")),
         object=call.query.get("object") or None,
-        limit=call.number("limit", 200, least=1, most=10_000),
     )
+    return behind(call, look, lambda each: (-each.seq,), most=MOST)
 
 
 def check(call: Call) -> AuditCheck:
@@ -81,9 +92,19 @@ def _moment(text: str) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
+PAGE = (limit(200, MOST), AFTER)
+SINCE = Parameter(name="since", what="a moment, such as 2026-11-01T00:00:00Z")
+HEAD = Parameter(name="head", what="NUMBER:DIGEST of an entry noted earlier, which must still be there")
 OPERATIONS = (
     Operation("GET", "/usage", "What is kept, and how much is allowed", usage, returns=UsageView),
-    Operation("GET", "/holdings", "Datasets with size, clock and what needs them", holdings, returns=list[HoldingView]),
+    Operation(
+        "GET",
+        "/holdings",
+        "Datasets with size, clock and what needs them",
+        holdings,
+        returns=list[HoldingView],
+        query=PAGE,
+    ),
     Operation("GET", "/holdings/{id}", "One of them", holding, returns=HoldingView),
     Operation(
         "PUT",
@@ -93,7 +114,7 @@ OPERATIONS = (
         body=ClockRequest,
         returns=HoldingView,
     ),
-    Operation("GET", "/receipts", "Deletions, the newest first", receipts, returns=list[ReceiptView], query=("limit",)),
+    Operation("GET", "/receipts", "Deletions, the newest first", receipts, returns=list[ReceiptView], query=PAGE),
     Operation("GET", "/receipts/{id}", "One deletion", receipt, returns=ReceiptView),
     Operation(
         "GET",
@@ -101,7 +122,7 @@ OPERATIONS = (
         "Who did what, the newest first",
         audit,
         returns=list[AuditView],
-        query=("since", "object", "limit"),
+        query=(SINCE, Parameter(name="object", what="only of this id"), *PAGE),
     ),
     Operation(
         "GET",
@@ -109,7 +130,7 @@ OPERATIONS = (
         "Whether the log is as it was written",
         check,
         returns=AuditCheck,
-        query=("head",),
+        query=(HEAD,),
         scope=Scope.ADMIN,
     ),
     Operation(
@@ -118,7 +139,7 @@ OPERATIONS = (
         "Database and store as one tar file",
         backup,
         scope=Scope.ADMIN,
-        query=("reference",),
+        query=(flag("reference", "name the objects of an S3 store instead of holding them"),),
         media_type="application/x-tar",
     ),
 )

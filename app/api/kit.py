@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -12,18 +14,21 @@ from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
+from app.api import parameters
+from app.api.once import once
+from app.api.paging import PREFIX as PREFIX
+from app.api.paging import Page
+from app.api.parameters import Parameter
 from jobs.accounts.access import asking, require_scope
 from jobs.accounts.errors import NotSignedIn
 from jobs.accounts.principal import ONE, Principal, Scope
 from jobs.client import Client
-from jobs.errors import BadRequest
+from jobs.errors import BadRequest, WrongMediaType
 from jobs.failures import INTERNAL, failure_of
 from jobs.names import Direction, Modality
 from jobs.views import Failure
 
-PREFIX = "/api/v1"
 WHO = "crossview.who"  # where the gate leaves the principal of a request
 BODY_LIMIT = 64 * 2**20  # bytes of JSON; a million barcodes fit  # ours
 STATUS = {
@@ -44,6 +49,11 @@ STATUS = {
     "not-allowed": 403,
     "link-used-up": 410,
     "too-many-tries": 429,
+    "key-reused": 422,
+    "in-progress": 409,
+    "too-many-requests": 429,
+    "method-not-allowed": 405,
+    "unsupported-media-type": 415,
     "unreachable": 503,
     "source-unreachable": 503,
     "upload-not-found": 404,
@@ -78,10 +88,12 @@ class Call:
     path: dict[str, Any]
     query: dict[str, str]
     body: bytes
+    key: str | None = None  # Idempotency-Key
+    known: str = ""  # If-None-Match
 
     def document(self, kind: type[Body]) -> Body:
-        """The JSON body. Raises pydantic.ValidationError, which becomes `bad-request`."""
-        return kind.model_validate_json(self.body or b"{}")
+        """The JSON body; 1 is no truth and true no number. Raises pydantic.ValidationError: `bad-request`."""
+        return kind.model_validate_json(self.body or b"{}", strict=True)
 
     def number(self, name: str, default: int, *, least: int = 0, most: int = 2**53) -> int:
         text = self.query.get(name)
@@ -124,11 +136,17 @@ def modality_of(text: str) -> Modality:
         raise BadRequest(f"There is no modality {text[:40]!r}.", hint=f"Use {choices}.") from None
 
 
+Made = Callable[[Call, Sequence[str]], Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One method on one path, with what the OpenAPI document says of it.
 
-    handle: blocking; returns a view, plain JSON, None, or a Response of its own. scope: of a token, see `needs`.
+    handle: blocking; returns a view, a Page, plain JSON, None, or a Response of its own. query: names, or what they
+    take. also: further answers that are no problem, by status. keyed: takes an Idempotency-Key; from what a request
+    that was cut short had made, its answer, or None to do it. raw: handles the request itself, such as a stream of
+    `accepts`. located: the path of what it made. scope: of a token, see `needs`.
     """
 
     method: str
@@ -137,9 +155,15 @@ class Operation:
     handle: Callable[[Call], Any]
     body: type[BaseModel] | None = None
     returns: Any = None
-    query: tuple[str, ...] = ()
+    query: tuple[str | Parameter, ...] = ()
     status: int = 200
     media_type: str = "application/json"
+    also: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+    keyed: Made | None = None
+    located: str = ""
+    raw: Callable[[ClientSource], Callable[[Request], Awaitable[Response]]] | None = None
+    accepts: str = "application/json"
+    headers: tuple[Parameter, ...] = ()
     scope: Scope | None = None
 
     @property
@@ -147,19 +171,28 @@ class Operation:
         """The scope of a token: to read for what only reads, to submit for everything else that says nothing."""
         return self.scope or (Scope.READ if self.method == "GET" else Scope.SUBMIT)
 
-    def route(self, client: ClientSource) -> Route:
-        return Route(PREFIX + self.path, endpoint(self, client), methods=[self.method])
-
 
 def endpoint(operation: Operation, source: ClientSource) -> Callable[[Request], Awaitable[Response]]:
     """The operation as Starlette calls it: body read here, work done in a thread, errors turned to problems."""
+    known = parameters.declared(operation.query)
+    raw = operation.raw(source) if operation.raw is not None else None
 
     async def run(request: Request) -> Response:
         try:
-            body = await read_body(request) if operation.body is not None else b""
+            parameters.check(known, request.query_params, request.path_params)
             with caller(request):
                 require_scope(operation.needs)
-                call = Call(source(), request.path_params, dict(request.query_params), body)
+                if raw is not None:
+                    return await raw(request)
+                body = await read_body(request) if operation.body is not None else b""
+                call = Call(
+                    source(),
+                    request.path_params,
+                    dict(request.query_params),
+                    body,
+                    key=request.headers.get("idempotency-key") if operation.keyed else None,
+                    known=request.headers.get("if-none-match", ""),
+                )
                 return await run_in_threadpool(answer, operation, call)
         except Exception as error:
             return problem(failure_of(error))
@@ -179,16 +212,37 @@ def caller(request: Request) -> AbstractContextManager[None]:
 
 
 def answer(operation: Operation, call: Call) -> Response:
-    value = operation.handle(call)
+    if call.key is not None and operation.keyed is not None:
+        return once(call, operation, lambda value: response_of(operation, call, value))
+    return response_of(operation, call, operation.handle(call))
+
+
+def response_of(operation: Operation, call: Call, value: Any) -> Response:
+    """What the handler gave, as HTTP."""
     if isinstance(value, Response):
         return value
     if value is None:
         return Response(status_code=204)
-    return json_response(value, status=operation.status)
+    headers = {}
+    if isinstance(value, Page):
+        headers = value.link(PREFIX + operation.path.format(**call.path), call.query)
+        value = value.value
+    if operation.located:
+        headers["location"] = PREFIX + operation.located.format(id=value.id)
+    if operation.method != "GET":
+        return json_response(value, status=operation.status, headers=headers)
+    response = json_response(value, headers=headers)
+    response.headers["etag"] = f'"{hashlib.blake2b(response.body, digest_size=16).hexdigest()}"'
+    if response.headers["etag"] in call.known:
+        return Response(status_code=304, headers={**headers, "etag": response.headers["etag"]})
+    return response
 
 
 async def read_body(request: Request) -> bytes:
-    """The whole body, if it is small. Raises BadRequest past the limit."""
+    """The whole body, if it is small. Raises BadRequest past the limit, WrongMediaType for what is not JSON."""
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json" and request.headers.get("content-length") != "0":
+        raise WrongMediaType(f"The body is {kind[:80]!r}.", hint="Send JSON, with content-type: application/json.")
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
@@ -199,9 +253,10 @@ async def read_body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def json_response(value: Any, *, status: int = 200) -> Response:
+def json_response(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Views and plain values as strict JSON: what is not a finite number is null."""
-    return Response(to_json(value, inf_nan_mode="null"), status_code=status, media_type="application/json")
+    body = to_json(value, inf_nan_mode="null")
+    return Response(body, status_code=status, media_type="application/json", headers=dict(headers or {}))
 
 
 def problem(failure: Failure) -> Response:
@@ -213,4 +268,5 @@ def problem(failure: Failure) -> Response:
         "status": status,
         **failure.model_dump(),
     }
-    return Response(to_json(document), status_code=status, media_type="application/problem+json")
+    later = {"retry-after": "1"} if failure.code == "in-progress" else None
+    return Response(to_json(document), status_code=status, media_type="application/problem+json", headers=later)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from app.api.kit import Call, Operation, direction_of
+from app.api.paging import MOST, Page, standing
+from app.api.parameters import AFTER, IN_PATHS, Parameter, limit, number
 from jobs.keeping.views import ReceiptView
-from jobs.predictability import MOST_ROWS, PAGE_ROWS
+from jobs.predictability import MOST_ROWS, PAGE_ROWS, SORTS
 from jobs.views import ModelView, PredictabilityView, RecipeView
 
 
-def listing(call: Call) -> list[ModelView]:
-    return call.client.models()
+def listing(call: Call) -> Page:
+    return standing(call, call.client.models(), lambda model: model.id)
 
 
 def one(call: Call) -> ModelView:
@@ -31,12 +35,13 @@ def predictability(call: Call) -> PredictabilityView:
     )
 
 
-def recipes(call: Call) -> list[RecipeView]:
-    return call.client.recipes()
+def recipes(call: Call) -> Page:
+    return standing(call, call.client.recipes(), lambda recipe: recipe.key)
 
 
+PAGE = (limit(200, MOST), AFTER)
 OPERATIONS = (
-    Operation("GET", "/models", "All models of the catalog", listing, returns=list[ModelView]),
+    Operation("GET", "/models", "All models of the catalog", listing, returns=list[ModelView], query=PAGE),
     Operation("GET", "/models/{id}", "One model with its card and report", one, returns=ModelView),
     Operation(
         "GET",
@@ -44,8 +49,16 @@ OPERATIONS = (
         "How well each gene or peak is predicted on its held-out cells, a page of rows at a time",
         predictability,
         returns=PredictabilityView,
-        query=("direction", "query", "sort", "limit", "offset"),
+        query=(
+            replace(IN_PATHS["direction"], what="which side is predicted"),
+            Parameter(name="query", what="a name or a part of one; of peaks also a region, or a gene near them"),
+            Parameter(name="sort", choices=SORTS, default="gain_low"),
+            limit(PAGE_ROWS, MOST_ROWS),
+            number("offset", "rows left out before", default=0),
+        ),
     ),
     Operation("DELETE", "/models/{id}", "Delete a model that was trained here", remove, returns=ReceiptView),
-    Operation("GET", "/recipes", "What can be trained, with every setting", recipes, returns=list[RecipeView]),
+    Operation(
+        "GET", "/recipes", "What can be trained, with every setting", recipes, returns=list[RecipeView], query=PAGE
+    ),
 )

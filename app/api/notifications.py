@@ -7,6 +7,10 @@ from typing import Annotated
 from pydantic import Field
 
 from app.api.kit import Call, Document, Operation
+from app.api.paging import Page
+from app.api.parameters import AFTER, flag
+from app.api.parameters import limit as rows
+from jobs.paging import cursor, microseconds
 from jobs.views import InboxView
 
 
@@ -24,9 +28,14 @@ class Unread(Document):
     unread: int
 
 
-def listing(call: Call) -> InboxView:
+def listing(call: Call) -> Page:
     limit = call.number("limit", 50, least=1, most=1_000)
-    return call.client.list_notifications(limit=limit, unread_only=call.flag("unread"))
+    found = call.client.list_notifications(
+        limit=limit + 1, unread_only=call.flag("unread"), after=call.query.get("after", "")
+    )
+    told = found.notifications[:limit]
+    following = cursor((-microseconds(told[-1].moment), told[-1].id)) if len(found.notifications) > limit else ""
+    return Page(found.model_copy(update={"notifications": told}), following)
 
 
 def read(call: Call) -> Unread:
@@ -41,7 +50,7 @@ OPERATIONS = (
         "Ends of jobs and imports, newest first, and how many were not read",
         listing,
         returns=InboxView,
-        query=("limit", "unread"),
+        query=(rows(50, 1_000), flag("unread", "only what was not read"), AFTER),
     ),
     Operation("POST", "/notifications/read", "Mark some as read", read, body=ReadRequest, returns=Unread),
 )

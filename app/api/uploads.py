@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from anyio import from_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from app.api.kit import PREFIX, Call, ClientSource, Document, Operation, caller, json_response, problem
-from jobs.accounts.access import require_scope
-from jobs.accounts.principal import Scope
+from app.api.kit import Call, ClientSource, Document, Operation, json_response
+from app.api.parameters import Parameter, number
 from jobs.errors import BadRequest
-from jobs.failures import failure_of
 from jobs.views import UploadView
 
 BLOCK = 2**20  # bytes handed to the disk at once  # ours
@@ -48,30 +45,22 @@ def finish(call: Call) -> UploadView:
     return call.client.finish_upload(call.path["id"], sha256=call.document(FinishRequest).sha256)
 
 
-def append_route(source: ClientSource) -> Route:
-    return Route(f"{PREFIX}/uploads/{{id}}", append(source), methods=["PUT"])
-
-
 def append(source: ClientSource) -> Callable[[Request], Awaitable[Response]]:
     """PUT: one slice from `offset` (query, or header `upload-offset`) on; `x-slice-sha256` is checked if sent."""
 
     async def run(request: Request) -> Response:
+        offset, digest = _offset(request), _digest(request)
         try:
-            offset, digest = _offset(request), _digest(request)
-            with caller(request):
-                require_scope(Scope.SUBMIT)
-                view = await run_in_threadpool(
-                    source().append_upload,
-                    request.path_params["id"],
-                    offset=offset,
-                    chunks=blocks(request),
-                    sha256=digest,
-                )
-            return json_response(view)
+            view = await run_in_threadpool(
+                source().append_upload,
+                request.path_params["id"],
+                offset=offset,
+                chunks=blocks(request),
+                sha256=digest,
+            )
         except ClientDisconnect:
             return Response(status_code=499)  # nobody reads this; what arrived is kept and can be resumed
-        except Exception as error:
-            return problem(failure_of(error))
+        return json_response(view)
 
     return run
 
@@ -108,8 +97,34 @@ def _digest(request: Request) -> str | None:
     return text or None
 
 
+def _made(call: Call, ids: Sequence[str]) -> UploadView | None:
+    """An upload that nobody was told of is swept away: open another."""
+    return call.client.upload(ids[0]) if ids else None
+
+
 OPERATIONS = (
-    Operation("POST", "/uploads", "Open an upload", create, body=UploadRequest, returns=UploadView, status=201),
+    Operation(
+        "POST",
+        "/uploads",
+        "Open an upload",
+        create,
+        body=UploadRequest,
+        returns=UploadView,
+        status=201,
+        keyed=_made,
+        located="/uploads/{id}",
+    ),
     Operation("GET", "/uploads/{id}", "How much has arrived", one, returns=UploadView),
+    Operation(
+        "PUT",
+        "/uploads/{id}",
+        "Append one slice; where it stood before is the offset",
+        one,
+        returns=UploadView,
+        raw=append,
+        accepts="application/octet-stream",
+        query=(number("offset", "bytes received so far; or header `upload-offset`"),),
+        headers=(Parameter(name="x-slice-sha256", what="of this slice, which is then kept whole or not at all"),),
+    ),
     Operation("POST", "/uploads/{id}/finish", "Close an upload", finish, body=FinishRequest, returns=UploadView),
 )

@@ -17,6 +17,7 @@ from jobs.errors import BadRequest
 from jobs.keeping.actor import PERSON, acting, acting_as
 from jobs.keeping.receipt import sealed
 from jobs.keeping.views import AuditCheck, AuditView
+from jobs.paging import key_of
 from storage.errors import StorageError
 from storage.tables import audit as table
 from storage.tables import receipts as receipt_table
@@ -93,11 +94,15 @@ def listing(
     object: str | None = None,
     who: str | None = None,
     limit: int = 200,
+    after: str = "",
 ) -> list[AuditView]:
-    """Newest first. who: whose acts alone."""
-    most = min(limit, MOST_ENTRIES)
+    """Newest first. who: whose acts alone. after: where the page before ended. Raises BadRequest."""
+    behind = key_of(after, int)
+    before = None if behind is None else -int(behind[0])
+    most = min(limit, MOST_ENTRIES + 1)
     with database.read() as conn:
-        return [view_of(row) for row in table.find(conn, since=since, object=object, who=who, limit=most)]
+        found = table.find(conn, since=since, object=object, who=who, limit=most, before=before)
+        return [view_of(row) for row in found]
 
 
 def check(database: Database, *, head: str = "") -> AuditCheck:

@@ -31,10 +31,10 @@ class KeepingClient(Protocol):
         """Keep a dataset for so many days from now; None: until somebody deletes it."""
         ...
 
-    def receipts(self, *, limit: int = 200) -> list[ReceiptView]: ...
+    def receipts(self, *, limit: int = 200, after: str = "") -> list[ReceiptView]: ...
     def receipt(self, id: str) -> ReceiptView: ...
     def audit(
-        self, *, since: datetime | None = None, object: str | None = None, limit: int = 200
+        self, *, since: datetime | None = None, object: str | None = None, limit: int = 200, after: str = ""
     ) -> list[AuditView]: ...
     def verify_audit(self, *, head: str = "") -> AuditCheck:
         """head: NUMBER:DIGEST of an entry noted earlier, which must still be there."""
@@ -71,17 +71,19 @@ class LocalKeeping:
         with typed_errors():
             return self.service.keep(id, days=days)
 
-    def receipts(self, *, limit: int = 200) -> list[ReceiptView]:
+    def receipts(self, *, limit: int = 200, after: str = "") -> list[ReceiptView]:
         with typed_errors():
-            return self.service.receipts(limit=limit)
+            return self.service.receipts(limit=limit, after=after)
 
     def receipt(self, id: str) -> ReceiptView:
         with typed_errors():
             return self.service.receipt(id)
 
-    def audit(self, *, since: datetime | None = None, object: str | None = None, limit: int = 200) -> list[AuditView]:
+    def audit(
+        self, *, since: datetime | None = None, object: str | None = None, limit: int = 200, after: str = ""
+    ) -> list[AuditView]:
         with typed_errors():
-            return self.service.audit(since=since, object=object, limit=limit)
+            return self.service.audit(since=since, object=object, limit=limit, after=after)
 
     def verify_audit(self, *, head: str = "") -> AuditCheck:
         with typed_errors():
@@ -100,9 +102,10 @@ class LocalKeeping:
 
 @dataclass(frozen=True, slots=True)
 class HttpKeeping:
-    """Over the routes of /api/v1. get, put: a JSON answer; blocks: a POST's answer as it comes."""
+    """Over the routes of /api/v1. get, put: a JSON answer; everything: all pages of a list; blocks: a POST's answer."""
 
     get: Callable[..., Any]
+    everything: Callable[[str], list[Any]]
     put: Callable[[str, dict[str, Any]], Any]
     blocks: Callable[[str], Generator[bytes]]
 
@@ -110,7 +113,7 @@ class HttpKeeping:
         return UsageView.model_validate(self.get("usage"))
 
     def holdings(self) -> list[HoldingView]:
-        return TypeAdapter(list[HoldingView]).validate_python(self.get("holdings"))
+        return TypeAdapter(list[HoldingView]).validate_python(self.everything("holdings"))
 
     def holding(self, id: str) -> HoldingView:
         return HoldingView.model_validate(self.get(f"holdings/{quote(id, safe='')}"))
@@ -118,14 +121,16 @@ class HttpKeeping:
     def keep(self, id: str, *, days: int | None) -> HoldingView:
         return HoldingView.model_validate(self.put(f"holdings/{quote(id, safe='')}/clock", {"days": days}))
 
-    def receipts(self, *, limit: int = 200) -> list[ReceiptView]:
-        return TypeAdapter(list[ReceiptView]).validate_python(self.get("receipts", limit=limit))
+    def receipts(self, *, limit: int = 200, after: str = "") -> list[ReceiptView]:
+        return TypeAdapter(list[ReceiptView]).validate_python(self.get("receipts", limit=limit, after=after))
 
     def receipt(self, id: str) -> ReceiptView:
         return ReceiptView.model_validate(self.get(f"receipts/{quote(id, safe='')}"))
 
-    def audit(self, *, since: datetime | None = None, object: str | None = None, limit: int = 200) -> list[AuditView]:
-        asked = {"since": since.isoformat() if since else None, "object": object, "limit": limit}
+    def audit(
+        self, *, since: datetime | None = None, object: str | None = None, limit: int = 200, after: str = ""
+    ) -> list[AuditView]:
+        asked = {"since": since.isoformat() if since else None, "object": object, "limit": limit, "after": after}
         found = self.get("audit", **{name: value for name, value in asked.items() if value is not None})
         return TypeAdapter(list[AuditView]).validate_python(found)
 

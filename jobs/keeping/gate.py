@@ -11,6 +11,7 @@ from engine.types import Modality
 from jobs.errors import NotFound
 from jobs.keeping.audit import Act, entry
 from jobs.keeping.quota import Quota
+from jobs.once import noting
 from storage.tables import datasets as dataset_table
 from storage.tables import jobs as job_table
 from storage.tables import retention as retention_table
@@ -39,6 +40,7 @@ class Gate:
         uploads = 0 if self.quota.unlimited else self.quota.uploads_bytes(rows[0].owner)
         days = self.quota.settings.retention_days
         entries = [entry("dataset.import", row.id, source=source_kind(row.origin)) for row in rows]
+        note = noting([row.id for row in rows])
 
         def add(conn: DuckDBPyConnection) -> None:
             self.quota.require_datasets(conn, rows[0].owner, uploads, count=len(rows), size=size)
@@ -48,6 +50,7 @@ class Gate:
                     until = row.created_at + timedelta(days=days)
                     retention_table.put(conn, RetentionRow(object=row.id, until=until))
                 write(conn)
+            note(conn)
 
         return add
 
@@ -55,6 +58,7 @@ class Gate:
         """Adds the job, if its cells were not deleted since they were looked at. Raises NotFound, OverQuota."""
         uploads = 0 if self.quota.unlimited else self.quota.uploads_bytes(row.owner)
         write = entry("job.submit", row.id, kind=row.kind, spec=row.spec_digest[:16])
+        note = noting([row.id])
 
         def add(conn: DuckDBPyConnection) -> None:
             for id in inputs_of(row):
@@ -64,6 +68,7 @@ class Gate:
             self.quota.require_job(conn, row.owner, uploads)
             job_table.insert(conn, row)
             write(conn)
+            note(conn)
 
         return add
 

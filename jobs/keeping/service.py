@@ -17,6 +17,7 @@ from jobs.keeping.quota import Quota
 from jobs.keeping.receipt import view_of
 from jobs.keeping.retention import Sweeper, set_clock
 from jobs.keeping.views import AuditCheck, AuditView, HoldingView, ReceiptView, UsageView
+from jobs.paging import key_of
 from jobs.shown import dataset_view
 from jobs.views import DatasetView
 from storage.tables import receipts as receipt_table
@@ -78,9 +79,12 @@ class Keeping:
         set_clock(self.database, id, days=days)
         return self.holding(id)
 
-    def receipts(self, *, limit: int = 200) -> list[ReceiptView]:
+    def receipts(self, *, limit: int = 200, after: str = "") -> list[ReceiptView]:
+        """after: where the page before ended. Raises BadRequest."""
+        behind = key_of(after, int, str)
         with self.database.read() as conn:
-            return [view_of(row) for row in receipt_table.find(conn, owner=access.only(), limit=limit)]
+            found = receipt_table.find(conn, owner=access.only(), limit=limit, behind=behind)
+            return [view_of(row) for row in found]
 
     def receipt(self, id: str) -> ReceiptView:
         """Raises NotFound."""
@@ -90,11 +94,13 @@ class Keeping:
             raise NotFound(f"There is no receipt {id[:80]!r}.", hint="`GET /api/v1/receipts` lists them.")
         return view_of(row)
 
-    def audit(self, *, since: datetime | None = None, object: str | None = None, limit: int = 200) -> list[AuditView]:
+    def audit(
+        self, *, since: datetime | None = None, object: str | None = None, limit: int = 200, after: str = ""
+    ) -> list[AuditView]:
         """Of everybody for operators; for others, of what they did themselves."""
         who = access.me()
         own = None if who is None or who.operator else who.user
-        return audit.listing(self.database, since=since, object=object, who=own, limit=limit)
+        return audit.listing(self.database, since=since, object=object, who=own, limit=limit, after=after)
 
     def backup(self, *, reference: bool = False) -> Generator[bytes]:
         """A tar of everything. Raises NotAllowed; Conflict while another is made."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jobs.errors import BadRequest
 from jobs.notify.events import headline
+from jobs.paging import key_of
 from jobs.views import DeliveryView, Failure, InboxView, NotificationView
 from storage.tables import deliveries as delivery_table
 from storage.tables import notifications as table
@@ -29,9 +30,11 @@ class Inbox:
     database: Database
     owner: str
 
-    def newest(self, *, limit: int = 50, unread_only: bool = False) -> InboxView:
+    def newest(self, *, limit: int = 50, unread_only: bool = False, after: str = "") -> InboxView:
+        """after: where the page before ended. Raises BadRequest."""
+        behind = key_of(after, int, str)
         with self.database.read() as conn:
-            found = table.find(conn, owner=self.owner, unread_only=unread_only, limit=limit)
+            found = table.find(conn, owner=self.owner, unread_only=unread_only, limit=limit, behind=behind)
             sent = delivery_table.of(conn, [row.id for row in found])
             unread = table.unread(conn, owner=self.owner)
         told = tuple(_view(row, [each for each in sent if each.notification == row.id]) for row in found)

@@ -79,10 +79,12 @@ def find(
     object: str | None = None,
     who: str | None = None,
     limit: int = 200,
+    before: int | None = None,
 ) -> list[AuditRow]:
-    """Newest first."""
+    """Newest first. before: the seq of the last entry of the page before."""
     conditions, values = ["true"], []
-    for condition, value in (("moment >= ?", since), ("object = ?", object), ("who = ?", who)):
+    wanted = (("moment >= ?", since), ("object = ?", object), ("who = ?", who), ("seq < ?", before))
+    for condition, value in wanted:
         if value is not None:
             conditions.append(condition)
             values.append(value)

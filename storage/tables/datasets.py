@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from storage.tables import notifications, rows
+from storage.tables import keyed, notifications, rows
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -75,5 +75,6 @@ def change(conn: DuckDBPyConnection, id: str, *, from_state: str | None = None, 
 def mark_deleted(conn: DuckDBPyConnection, id: str, *, moment: datetime | None = None) -> bool:
     """What was told of it is removed: an inbox names nothing that is gone."""
     notifications.forget(conn, id)
+    keyed.forget(conn, id)
     changes = {"deleted_at": moment or rows.utcnow()}
     return rows.update(conn, DatasetRow, changes, "id = ? and deleted_at is null", [id])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from storage.tables import notifications, rows
+from storage.tables import keyed, notifications, rows
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -91,14 +91,17 @@ def find(
     states: Iterable[str] | None = None,
     kind: str | None = None,
     limit: int = 100,
-    before: datetime | None = None,
+    behind: Sequence[int | str] | None = None,
 ) -> list[JobRow]:
-    """Newest first; `before` is the submitted_at of the last job of the page before."""
-    conditions, values = ["true"], []
-    for condition, value in (("owner = ?", owner), ("kind = ?", kind), ("submitted_at < ?", before)):
+    """Newest first. behind: less microseconds, and id, of the last job of the page before."""
+    conditions, values = ["true"], list[Any]()
+    for condition, value in (("owner = ?", owner), ("kind = ?", kind)):
         if value is not None:
             conditions.append(condition)
             values.append(value)
+    if behind is not None:
+        conditions.append("(-epoch_us(submitted_at), id) > (?, ?)")
+        values.extend(behind)
     if states is not None:
         wanted = [str(state) for state in states]
         conditions.append(f"state in ({', '.join('?' for _ in wanted)})" if wanted else "false")
@@ -214,6 +217,7 @@ def events(conn: DuckDBPyConnection, job: str, *, after: int = 0) -> list[JobEve
 def delete(conn: DuckDBPyConnection, id: str) -> bool:
     """Removes the job with its events, notifications and the rows of its artifacts; the files are the caller's."""
     notifications.forget(conn, id)
+    keyed.forget(conn, id)
     conn.execute("delete from job_events where job = ?", [id])
     conn.execute("delete from artifacts where job = ?", [id])
     line = conn.execute("delete from jobs where id = ?", [id]).fetchone()

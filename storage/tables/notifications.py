@@ -42,11 +42,23 @@ def get(conn: DuckDBPyConnection, id: str) -> NotificationRow | None:
     return found[0] if found else None
 
 
-def find(conn: DuckDBPyConnection, *, owner: str, unread_only: bool = False, limit: int = 50) -> list[NotificationRow]:
-    """Newest first."""
-    unread = "and read_at is null" if unread_only else ""
-    tail = f"where owner = ? {unread} order by moment desc, id desc limit ?"
-    return rows.select(conn, NotificationRow, tail, [owner, limit])
+def find(
+    conn: DuckDBPyConnection,
+    *,
+    owner: str,
+    unread_only: bool = False,
+    limit: int = 50,
+    behind: Sequence[int | str] | None = None,
+) -> list[NotificationRow]:
+    """Newest first. behind: microseconds and id of the last one of the page before."""
+    conditions, values = ["owner = ?"], list[Any]([owner])
+    if unread_only:
+        conditions.append("read_at is null")
+    if behind is not None:
+        conditions.append("(epoch_us(moment), id) < (?, ?)")
+        values.extend(behind)
+    tail = f"where {' and '.join(conditions)} order by moment desc, id desc limit ?"
+    return rows.select(conn, NotificationRow, tail, [*values, limit])
 
 
 def unread(conn: DuckDBPyConnection, *, owner: str) -> int:

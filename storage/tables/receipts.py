@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -40,14 +40,22 @@ def get(conn: DuckDBPyConnection, id: str) -> ReceiptRow | None:
 
 
 def find(
-    conn: DuckDBPyConnection, *, owner: str | None = None, state: str | None = None, limit: int = 200
+    conn: DuckDBPyConnection,
+    *,
+    owner: str | None = None,
+    state: str | None = None,
+    limit: int = 200,
+    behind: Sequence[int | str] | None = None,
 ) -> list[ReceiptRow]:
-    """Newest first."""
-    conditions, values = ["true"], []
+    """Newest first. behind: less microseconds, and id, of the last one of the page before."""
+    conditions, values = ["true"], list[Any]()
     for condition, value in (("owner = ?", owner), ("state = ?", state)):
         if value is not None:
             conditions.append(condition)
             values.append(value)
+    if behind is not None:
+        conditions.append("(-epoch_us(created_at), id) > (?, ?)")
+        values.extend(behind)
     tail = f"where {' and '.join(conditions)} order by created_at desc, id limit ?"
     return rows.select(conn, ReceiptRow, tail, [*values, limit])
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jobs.paging import newest_first
 from storage.database import Database
 from storage.tables import artifacts, datasets, jobs, rows, uploads
 from storage.tables.artifacts import ArtifactRow
@@ -170,7 +171,11 @@ def test_jobs_are_listed_newest_first_and_page_by_page(database: Database):
         owner = "ana" if n % 2 else "ben"
         write(database, jobs.insert, job(f"j{n}", submitted_at=NOON + timedelta(minutes=n), owner=owner))
     assert [row.id for row in read(database, jobs.find, limit=2)] == ["j4", "j3"]
-    assert [row.id for row in read(database, jobs.find, before=NOON + timedelta(minutes=3))] == ["j2", "j1", "j0"]
+    assert [row.id for row in read(database, jobs.find, behind=newest_first(NOON + timedelta(minutes=3), "j3"))] == [
+        "j2",
+        "j1",
+        "j0",
+    ]
     assert [row.id for row in read(database, jobs.find, owner="ana")] == ["j3", "j1"]
     assert read(database, jobs.find, states=[]) == []
 
