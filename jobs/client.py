@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, Unpack
 
 from engine.types import Direction, Modality
+from jobs.board.client import BoardClient
 from jobs.keeping.client import KeepingClient
 from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
@@ -40,6 +41,11 @@ class Client(Protocol):
     @property
     def keeping(self) -> KeepingClient:
         """Usage and quotas, clocks, receipts, the audit log, backups."""
+        ...
+
+    @property
+    def board(self) -> BoardClient:
+        """The list of jobs: search, stars, labels, the bin, many at once, batches; models on and off the offer."""
         ...
 
     def health(self) -> Health: ...

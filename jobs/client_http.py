@@ -16,6 +16,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from engine.types import Direction, Modality
+from jobs.board.client import BoardClient, HttpBoard
 from jobs.errors import ChecksumMismatch, Unreachable
 from jobs.failures import error_of
 from jobs.keeping.client import HttpKeeping, KeepingClient
@@ -81,6 +82,10 @@ class HttpClient:
             put=lambda path, document: self._send("PUT", path, json=document).json(),
             blocks=self._blocks,
         )
+
+    @property
+    def board(self) -> BoardClient:
+        return HttpBoard(get=self._get, post=self._post, fetch=lambda path: self._send("GET", path).content)
 
     def health(self) -> Health:
         return Health.model_validate(self._get("health"))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from engine.types import Direction, Modality
+from jobs.board.client import BoardClient, LocalBoard
 from jobs.failures import typed_errors
 from jobs.keeping.client import KeepingClient, LocalKeeping
 from jobs.keeping.views import ReceiptView
@@ -48,17 +49,21 @@ class LocalClient:
     def keeping(self) -> KeepingClient:
         return LocalKeeping(self._service.keeping)
 
+    @property
+    def board(self) -> BoardClient:
+        return LocalBoard(self._service.board)
+
     def health(self) -> Health:
         with typed_errors():
             return self._service.health()
 
     def models(self) -> list[ModelView]:
         with typed_errors():
-            return self._service.models.all()
+            return self._service.board.models()
 
     def model(self, id: str) -> ModelView:
         with typed_errors():
-            return self._service.models.view(id)
+            return self._service.board.model(id)
 
     def predictability(
         self,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.types import Modality
 from jobs import layout, logs
+from jobs.board.service import Board
 from jobs.errors import BadRequest, Conflict
 from jobs.failures import scrub
 from jobs.imports import Importer
@@ -92,6 +93,11 @@ class JobService:
     def analysis(self) -> AnalysisResults:
         """What finished analyses say."""
         return AnalysisResults(self.results)
+
+    @cached_property
+    def board(self) -> Board:
+        """The list of jobs as people keep it."""
+        return Board(self)
 
     @cached_property
     def inbox(self) -> Inbox:
@@ -278,6 +284,7 @@ class JobService:
             )
         ready_inputs(self.database, **_inputs_by_word(row))
         if self.database.write_now(noted("job.retry", id, lambda conn: requeue(conn, row, reason="asked by a person"))):
+            self.board.restore(id)
             self.reconciler.wake()
         return self.job(id)
 

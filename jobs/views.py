@@ -61,6 +61,7 @@ class ModelView(View):
     holds_cells: bool = False  # its files carry training cells: those datasets stay until the model is deleted
     joint: bool = False  # whether its view of a cell is made of both modalities where both are given
     predictability: bool = False  # whether it can be asked how well each gene and peak is predicted
+    retired: bool = False  # taken off the offer; what names it goes on working
 
 
 class PredictabilityView(View):
@@ -196,6 +197,9 @@ class JobView(View):
     failure: Failure | None = None
     spec: dict[str, Any] = {}
     input_names: dict[str, str] = {}  # dataset names by modality
+    labels: tuple[str, ...] = ()
+    starred: bool = False
+    bin_until: datetime | None = None  # when a job in the bin is deleted
     from_cache: bool = False  # the answer to a request that was made before: finished, or under way
     submitted_at: datetime
     started_at: datetime | None = None

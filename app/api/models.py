@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from app.api.kit import Call, Operation, direction_of
+import re
+
+from starlette.responses import Response
+
+from app.api.jobs import Nothing
+from app.api.kit import Call, Document, Operation, direction_of, modality_of
+from jobs.board.views import VerifyView
 from jobs.keeping.views import ReceiptView
 from jobs.predictability import MOST_ROWS, PAGE_ROWS
 from jobs.views import ModelView, PredictabilityView, RecipeView
@@ -31,6 +37,25 @@ def predictability(call: Call) -> PredictabilityView:
     )
 
 
+class RetiredRequest(Document):
+    retired: bool = True
+
+
+def retire(call: Call) -> ModelView:
+    return call.client.board.retire(call.path["id"], retired=call.document(RetiredRequest).retired)
+
+
+def verify(call: Call) -> VerifyView:
+    return call.client.board.verify(call.path["id"])
+
+
+def example(call: Call) -> Response:
+    id, which = call.path["id"], modality_of(call.path["modality"])
+    name = f"{re.sub(r'[^A-Za-z0-9_.-]', '-', id)}-{which.value}.h5ad"
+    headers = {"content-disposition": f'attachment; filename="{name}"', "x-content-type-options": "nosniff"}
+    return Response(call.client.board.example(id, which), media_type="application/octet-stream", headers=headers)
+
+
 def recipes(call: Call) -> list[RecipeView]:
     return call.client.recipes()
 
@@ -45,6 +70,30 @@ OPERATIONS = (
         predictability,
         returns=PredictabilityView,
         query=("direction", "query", "sort", "limit", "offset"),
+    ),
+    Operation(
+        "POST",
+        "/models/{id}/retired",
+        "Take a model off the offer, or put it back; what names it goes on working",
+        retire,
+        body=RetiredRequest,
+        returns=ModelView,
+    ),
+    Operation(
+        "POST",
+        "/models/{id}/verify",
+        "Read all its files and predict its test cells again",
+        verify,
+        body=Nothing,
+        returns=VerifyView,
+    ),
+    Operation(
+        "GET",
+        "/models/{id}/example/{modality}",
+        "The file of its example, rna or atac: the shape that is expected",
+        example,
+        returns=bytes,
+        media_type="application/octet-stream",
     ),
     Operation("DELETE", "/models/{id}", "Delete a model that was trained here", remove, returns=ReceiptView),
     Operation("GET", "/recipes", "What can be trained, with every setting", recipes, returns=list[RecipeView]),
