@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
@@ -14,19 +16,21 @@ import pytest
 from engine.errors import CrossViewError
 from engine.types import Direction, Modality
 from jobs.board.views import Act, JobsAsked
+from jobs.bootstrap import running
 from jobs.cli import main
 from jobs.client import Client
 from jobs.client_http import HttpClient
 from jobs.client_local import LocalClient
 from jobs.keeping.deleting import BINNED
-from jobs.spec import TranslateSpec
+from jobs.spec import AnySpec, TranslateSpec
 from jobs.state import JobState
+from jobs.submitting import cache_key
 from jobs.views import JobView
 from storage.tables import jobs as job_table
 from storage.tables import marks
 from storage.tables.jobs import JobRow
 from storage.tables.rows import utcnow
-from tests.labs import MODEL, build_catalog, ended, imported
+from tests.labs import MODEL, build_catalog, free_port, imported, lab_settings
 
 TO_ATAC, TO_RNA = Direction.RNA_TO_ATAC, Direction.ATAC_TO_RNA
 
@@ -37,15 +41,27 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def in_process(catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A lab whose Ray does not answer: what is asked waits, and costs nothing."""
+    settings = lab_settings(tmp_path_factory.mktemp("home"), catalog)
+    with running(replace(settings, runner="ray", ray_address=f"http://127.0.0.1:{free_port()}")) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
 def rna(in_process: Client) -> str:
     return imported(in_process, f"example:{MODEL}/rna").id
 
 
 @pytest.fixture(scope="module")
 def done(in_process: Client, rna: str) -> JobView:
-    job = ended(in_process, in_process.submit(spec_of(rna), title="One way"))
-    assert job.state is JobState.SUCCEEDED, job.failure
-    return job
+    """As the table holds a job that ended well."""
+    assert isinstance(in_process, LocalClient)
+    service = in_process._service
+    spec = service.desk._complete(spec_of(rna))
+    key = cache_key(spec, {Modality.RNA: str(in_process.dataset(rna).digest)})
+    id = planted(in_process, spec, id="job-done", state="SUCCEEDED", title="One way", cache_key=key)
+    return in_process.job(id)
 
 
 def spec_of(rna: str, **more: Any) -> TranslateSpec:
@@ -57,11 +73,15 @@ def refused(code: str) -> pytest.RaisesContext[CrossViewError]:  # type: ignore[
 
 
 def failed(client: Client, rna: str, *, id: str, **said: Any) -> str:
-    """A job that ended badly, without the wait: as the table holds it."""
+    return planted(client, spec_of(rna, seed=9), id=id, state="FAILED", **said)
+
+
+def planted(client: Client, spec: AnySpec, *, id: str, state: str, **said: Any) -> str:
+    """A job that has ended, without the wait."""
     assert isinstance(client, LocalClient)
-    spec = spec_of(rna, seed=9)
+    document = spec.model_dump(mode="json")
     row = JobRow(
-        id=id, kind="translate", state="FAILED", spec=spec.model_dump(mode="json"), spec_digest=spec.digest, **said
+        id=id, kind="translate", state=state, spec=document, spec_digest=spec.digest, logged=1, swept=1, **said
     )
     client._service.database.write_now(lambda conn: job_table.insert(conn, row))
     return id
@@ -139,8 +159,7 @@ def test_what_lies_in_the_bin_answers_no_new_question(in_process: Client, rna: s
     try:
         other = in_process.submit(spec_of(rna))
         assert other.id != done.id
-        ended(in_process, other)
-        in_process.delete_job(other.id)
+        in_process.cancel(other.id)
     finally:
         in_process.board.bulk(Act.RESTORE, [done.id])
 
