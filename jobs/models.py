@@ -99,6 +99,7 @@ class Models:
             origin="trained" if entry.job else "catalog",
             job=entry.job,
             datasets=entry.datasets,
+            split=manifest.split_digest,
             holds_cells=manifest.contains_cells,
             joint=manifest.translator in JOINT,
             example_cells=_cells(entry.folder / EXAMPLE),

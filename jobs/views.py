@@ -58,6 +58,7 @@ class ModelView(View):
     origin: Literal["catalog", "trained"] = "catalog"  # trained: here, by a job, and may be deleted
     job: str = ""  # that trained it
     datasets: tuple[str, ...] = ()  # ids of what it was trained on
+    split: str = ""  # SHA-256 of the cells on each side: models of the same were judged on the same cells
     holds_cells: bool = False  # its files carry training cells: those datasets stay until the model is deleted
     joint: bool = False  # whether its view of a cell is made of both modalities where both are given
     predictability: bool = False  # whether it can be asked how well each gene and peak is predicted
