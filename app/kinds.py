@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from app import analyses, present
-from jobs.spec import AnalysisSpec, BenchmarkSpec, HoldOut, JointSpec, PairSpec, TrainSpec, read_spec
+from jobs.spec import (
+    AnalysisSpec,
+    BenchmarkSpec,
+    HoldOut,
+    JointSpec,
+    PairSpec,
+    Spec,
+    TrainSpec,
+    TranslateSpec,
+    read_spec,
+)
 from jobs.views import JobView
 
 Query = dict[str, str | list[str]]
@@ -25,10 +35,10 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = {
     "translate": Kind("Translation", ":material/swap_horiz:", "translation", "views/new.py"),
-    "joint": Kind("Joint view", ":material/hub:", "joint view", "views/joint.py"),
+    "joint": Kind("Joint view", ":material/hub:", "joint view", "views/new.py"),
     "analysis": Kind("Analysis", ":material/query_stats:", "analysis", "views/analyse.py"),
-    "train": Kind("Training", ":material/model_training:", "training", "views/train.py"),
-    "benchmark": Kind("Comparison", ":material/leaderboard:", "comparison", "views/compare.py"),
+    "train": Kind("Training", ":material/model_training:", "training", "views/new.py"),
+    "benchmark": Kind("Comparison", ":material/leaderboard:", "comparison", "views/new.py"),
 }
 
 
@@ -81,28 +91,41 @@ SIDES: tuple[Literal["train", "valid", "test"], ...] = ("train", "valid", "test"
 
 def query(job: JobView) -> Query:
     """The address of a page that starts from what this job was asked."""
-    if job.kind == "joint":
-        return _joint(JointSpec.model_validate(job.spec))
     if job.kind == "analysis":
         return analyses.query(AnalysisSpec.model_validate(job.spec))
+    return {"kind": job.kind, "step": "4", **_asked(job), "from": job.id}
+
+
+def _asked(job: JobView) -> Query:
+    if job.kind == "joint":
+        return _joint(JointSpec.model_validate(job.spec))
     if job.kind not in ("train", "benchmark"):
-        ids = [str(job.spec[which]) for which in ("rna", "atac") if job.spec.get(which)]
-        return {**dict(zip(("cells", "other"), ids, strict=False)), "model": job.model}
+        return _translation(TranslateSpec.model_validate(job.spec))
     spec = read_spec(job.spec)
     if isinstance(spec, TrainSpec):
         return {**_pair(spec), "model": spec.model, **_settings(spec.model, spec.settings), **_rest(spec)}
     assert isinstance(spec, BenchmarkSpec)
     models = list(dict.fromkeys(c.model for c in spec.contenders))
-    return {**_pair(spec), "models": models, **_variants(spec), "seeds": str(len(spec.seeds))}
+    return {**_pair(spec), "models": models, **_variants(spec), "seeds": str(len(spec.seeds)), **_batches(spec)}
+
+
+def _translation(spec: TranslateSpec) -> Query:
+    ids = [id for id in (spec.rna, spec.atac) if id]
+    asked: Query = {**dict(zip(("cells", "other"), ids, strict=False)), "model": spec.model}
+    if len(ids) == 2 and len(spec.directions) == 1:
+        asked["directions"] = [spec.directions[0].value]
+    return {**asked, **_unusual(spec, ("export", "umap", "seed"))}
+
+
+def _unusual(spec: Spec, names: Sequence[str]) -> Query:
+    """Fields that differ from their defaults, as text."""
+    fields = type(spec).model_fields
+    return {name: as_text(value) for name in names if (value := getattr(spec, name)) != fields[name].default}
 
 
 def _joint(spec: JointSpec) -> Query:
     asked: Query = {"rna": spec.rna, "atac": spec.atac, "model": spec.model, "label": spec.label or NO_LABEL}
-    usual = JointSpec(model=spec.model, rna=spec.rna, atac=spec.atac)
-    for name in ("clusters", "resolution", "seed"):
-        if (value := getattr(spec, name)) != getattr(usual, name):
-            asked[name] = as_text(value)
-    return asked
+    return {**asked, **_unusual(spec, ("clusters", "resolution", "umap", "export", "seed"))}
 
 
 NO_LABEL = analyses.NO_LABEL  # in the address: asked to compare with no label
@@ -122,6 +145,10 @@ def _pair(spec: PairSpec) -> Query:
         asked["device"] = spec.device
     if spec.filters.get("filters") == "none":
         asked["filters"] = "everything"
+    elif spec.filters.get("filters") == "paper":
+        asked["filters"] = "published"
+    if spec.genome:
+        asked["genome"] = spec.genome
     return asked
 
 
@@ -135,6 +162,11 @@ def _settings(model: str, settings: Mapping[str, str]) -> Query:
 def _rest(spec: TrainSpec) -> Query:
     rest: Query = {"seed": str(spec.seed)} if spec.seed else {}
     return {**rest, **({"name": spec.name} if spec.name else {})}
+
+
+def _batches(spec: BenchmarkSpec) -> Query:
+    """Judged apart by the column that is held out unless the address says otherwise; "" is by none."""
+    return {"batches": spec.batch_column} if spec.batch_column != spec.split.column else {}
 
 
 def _variants(spec: BenchmarkSpec) -> Query:

@@ -12,14 +12,13 @@ if not who.here():
     st.stop()
 st.navigation(
     [
-        st.Page("views/new.py", title="New translation", icon=":material/add_circle:", default=True),
-        st.Page("views/joint.py", title="Joint view", icon=":material/hub:", url_path="joint"),
-        st.Page("views/analyse.py", title="Analyse", icon=":material/query_stats:", url_path="analyse"),
-        st.Page("views/train.py", title="Train a model", icon=":material/model_training:", url_path="train"),
-        st.Page("views/compare.py", title="Compare models", icon=":material/leaderboard:", url_path="compare"),
+        st.Page("views/home.py", title="Home", icon=":material/home:", default=True),
+        st.Page("views/new.py", title="New job", icon=":material/add_circle:", url_path="new"),
         st.Page("views/jobs.py", title="Jobs", icon=":material/list_alt:", url_path="jobs"),
         st.Page("views/data.py", title="Data", icon=":material/folder_data:", url_path="data"),
         st.Page("views/models.py", title="Models", icon=":material/category:", url_path="models"),
+        st.Page("views/compare.py", title="Compare", icon=":material/leaderboard:", url_path="compare"),
+        st.Page("views/analyse.py", title="Analyse", icon=":material/query_stats:", url_path="analyse"),
         st.Page("views/inbox.py", title=inbox.title(), icon=":material/inbox:", url_path="inbox"),
         st.Page("views/account.py", title="Account", icon=":material/person:", url_path="account"),
         *(
@@ -28,6 +27,8 @@ st.navigation(
             else []
         ),
         st.Page("views/job.py", title="Job", icon=":material/fact_check:", url_path="job", visibility="hidden"),
+        st.Page("views/joint.py", title="Joint view", url_path="joint", visibility="hidden"),
+        st.Page("views/train.py", title="Train a model", url_path="train", visibility="hidden"),
     ],
     position="top",
 ).run()

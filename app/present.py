@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from jobs.names import Direction, Modality
@@ -332,6 +332,8 @@ def job_record(job: JobView) -> dict[str, Any]:
         "title": job_title(job),
         "state": tag(job.state).word,
         "kind": job.kind,
+        "starred": job.starred,
+        "labels": ", ".join(job.labels),
         "stage": stage(job.progress.stage, job.kind) if job.state in ACTIVE else "",
         "directions": directions(job.directions) if job.directions else "",
         "model": job.model,
@@ -344,18 +346,25 @@ def job_record(job: JobView) -> dict[str, Any]:
     }
 
 
-_FILTERS = {"All": frozenset(JobState), "Running": ACTIVE, "Succeeded": frozenset({JobState.SUCCEEDED})}
-FILTERS = (*_FILTERS, "Ended otherwise")
+FILTERS: Mapping[str, frozenset[JobState]] = {
+    "All": frozenset(),
+    "Running": ACTIVE,
+    "Succeeded": frozenset({JobState.SUCCEEDED}),
+    "Ended otherwise": TERMINAL - {JobState.SUCCEEDED},
+}
+SPANS: Mapping[str, timedelta | None] = {
+    "Any time": None,
+    "Last day": timedelta(days=1),
+    "Last week": timedelta(days=7),
+    "Last month": timedelta(days=30),
+}
 
 
-def chosen_jobs(jobs: Sequence[JobView], *, search: str, which: str) -> list[JobView]:
-    """Jobs whose title, model or id holds the search, newest first."""
-    states = _FILTERS.get(which, TERMINAL - {JobState.SUCCEEDED})
-    needle = search.strip().casefold()
-    found = [
-        job for job in jobs if job.state in states and needle in f"{job_title(job)} {job.model} {job.id}".casefold()
-    ]
-    return sorted(found, key=lambda job: _aware(job.submitted_at), reverse=True)
+def batch_line(states: Mapping[JobState, int]) -> str:
+    """5 jobs: 3 succeeded, 1 running, 1 failed."""
+    order = [state for state in JobState if states.get(state)]
+    parts = [f"{count(states[state])} {tag(state).word.lower()}" for state in sorted(order, key=lambda s: -states[s])]
+    return f"{plural(sum(states.values()), 'job')}: {', '.join(parts)}" if parts else "No job"
 
 
 # Failures --------------------------------------------------------------------------------------------------------
@@ -396,6 +405,21 @@ def dataset_notes(data: DatasetView) -> list[str]:
 
 
 _USUAL = "Counts were read from X."
+
+
+def counts_lines(data: DatasetView) -> list[str]:
+    """Where the raw counts were found, in a word for who keeps log-normalised values in X; then what else was said."""
+    summary = data.summary
+    origin, depth = str(summary.get("counts_from", "")), (summary.get("depth") or {}).get("50")
+    said = []
+    if origin:
+        elsewhere = "" if origin in ("X", "matrix") else "; what X holds is not used"
+        a_cell = f", about {count(round(depth))} a cell" if isinstance(depth, int | float) else ""
+        said.append(f"Raw counts were found in {origin}{elsewhere}{a_cell}.")
+    return [
+        *said,
+        *(note for note in dataset_notes(data) if not note.startswith("Counts were read from") or "not used" in note),
+    ]
 
 
 def plan_notes(plan: PreflightView) -> list[str]:
@@ -500,3 +524,15 @@ def where(health: Health | None) -> str:
         return "this machine."
     nodes = health.nodes or 1
     return "this machine." if nodes == 1 else f"your own cluster of {plural(nodes, 'machine')}."
+
+
+def health_line(health: Health) -> str:
+    """:material/check_circle: Jobs run on this machine · 2 processors · no GPU · CrossView 0.4.1."""
+    if not health.runner_alive:
+        why = f": {plain(health.message)}" if health.message else ""
+        return f":material/cloud_off: Jobs cannot run at the moment{why} · CrossView {plain(health.version)}"
+    place = where(health).rstrip(".")
+    cpus = [plural(round(health.cpus), "processor")] if health.cpus else []
+    gpus = [plural(round(health.gpus), "GPU") if health.gpus else "no GPU"] if health.gpus is not None else []
+    said = [f":material/check_circle: Jobs run on {place}", *cpus, *gpus, f"CrossView {plain(health.version)}"]
+    return " · ".join(said)

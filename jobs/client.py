@@ -8,6 +8,7 @@ from typing import Any, Protocol, Unpack
 
 from engine.types import Direction, Modality
 from jobs.accounts.client import AccountsClient
+from jobs.board.client import BoardClient
 from jobs.keeping.client import KeepingClient
 from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
@@ -46,6 +47,11 @@ class Client(Protocol):
     @property
     def accounts(self) -> AccountsClient:
         """Who asks, tokens and sessions, sharing; of operators, users and everybody's queue."""
+        ...
+
+    @property
+    def board(self) -> BoardClient:
+        """The list of jobs: search, stars, labels, the bin, many at once, batches; models on and off the offer."""
         ...
 
     def health(self) -> Health: ...

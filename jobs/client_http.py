@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from engine.types import Direction, Modality
 from jobs.accounts.client import AccountsClient, HttpAccounts
+from jobs.board.client import BoardClient, HttpBoard
 from jobs.errors import ChecksumMismatch, NotFound, Unreachable
 from jobs.failures import error_of
 from jobs.keeping.client import HttpKeeping, KeepingClient
@@ -89,6 +90,10 @@ class HttpClient:
             put=lambda path, document: self._send("PUT", path, json=document).json(),
             blocks=self._blocks,
         )
+
+    @property
+    def board(self) -> BoardClient:
+        return HttpBoard(get=self._get, post=self._post, fetch=lambda path: self._send("GET", path).content)
 
     def health(self) -> Health:
         return Health.model_validate(self._get("health"))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from engine.types import Direction, Modality
 from jobs.accounts.client import AccountsClient, LocalAccounts
+from jobs.board.client import BoardClient, LocalBoard
 from jobs.failures import typed_errors
 from jobs.keeping.client import KeepingClient, LocalKeeping
 from jobs.keeping.views import ReceiptView
@@ -64,17 +65,21 @@ class LocalClient:
         """What was asked with a key, for the routes."""
         return self._service.keys
 
+    @property
+    def board(self) -> BoardClient:
+        return LocalBoard(self._service.board)
+
     def health(self) -> Health:
         with typed_errors():
             return self._service.health()
 
     def models(self) -> list[ModelView]:
         with typed_errors():
-            return self._service.models.all()
+            return self._service.board.models()
 
     def model(self, id: str) -> ModelView:
         with typed_errors():
-            return self._service.models.view(id)
+            return self._service.board.model(id)
 
     def predictability(
         self,

@@ -102,6 +102,7 @@ class Models:
             job=entry.job if mine else "",
             datasets=entry.datasets if mine else (),
             shared=not mine,
+            split=manifest.split_digest,
             holds_cells=manifest.contains_cells,
             joint=manifest.translator in JOINT,
             example_cells=_cells(entry.folder / EXAMPLE),

@@ -15,6 +15,7 @@ from engine.types import Modality
 from jobs import layout, logs
 from jobs.accounts import access
 from jobs.accounts.service import Accounts
+from jobs.board.service import Board
 from jobs.errors import BadRequest, Conflict
 from jobs.failures import scrub
 from jobs.imports import Importer
@@ -102,6 +103,11 @@ class JobService:
     def keys(self) -> Keys:
         """Requests that carry a key of their sender's."""
         return Keys(self.database)
+
+    @cached_property
+    def board(self) -> Board:
+        """The list of jobs as people keep it."""
+        return Board(self)
 
     @property
     def inbox(self) -> Inbox:
@@ -302,6 +308,7 @@ class JobService:
             )
         ready_inputs(self.database, **_inputs_by_word(row))
         if self.database.write_now(noted("job.retry", id, lambda conn: requeue(conn, row, reason="asked by a person"))):
+            self.board.restore(id)
             self.reconciler.wake()
         return self.job(id)
 

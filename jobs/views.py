@@ -58,10 +58,12 @@ class ModelView(View):
     origin: Literal["catalog", "trained"] = "catalog"  # trained: here, by a job, and may be deleted
     job: str = ""  # that trained it
     datasets: tuple[str, ...] = ()  # ids of what it was trained on
+    split: str = ""  # SHA-256 of the cells on each side: models of the same were judged on the same cells
     holds_cells: bool = False  # its files carry training cells: those datasets stay until the model is deleted
     joint: bool = False  # whether its view of a cell is made of both modalities where both are given
     shared: bool = False  # another user's, who lets me use it
     predictability: bool = False  # whether it can be asked how well each gene and peak is predicted
+    retired: bool = False  # taken off the offer; what names it goes on working
 
 
 class PredictabilityView(View):
@@ -198,6 +200,9 @@ class JobView(View):
     spec: dict[str, Any] = {}
     input_names: dict[str, str] = {}  # dataset names by modality
     shared_by: str = ""  # whose it is, where another user lets me look at it
+    labels: tuple[str, ...] = ()
+    starred: bool = False
+    bin_until: datetime | None = None  # when a job in the bin is deleted
     from_cache: bool = False  # the answer to a request that was made before: finished, or under way
     submitted_at: datetime
     started_at: datetime | None = None

@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
-from app.api import accounts, datasets, health, jobs, keeping, models, notifications, reference, uploads
+from app.api import accounts, board, datasets, health, jobs, keeping, models, notifications, reference, uploads
 from app.api.dispatch import routes
 from app.api.guard import HostGuard
 from app.api.kit import ClientSource
@@ -22,6 +22,7 @@ RESOURCES = (
     *models.OPERATIONS,
     *uploads.OPERATIONS,
     *datasets.OPERATIONS,
+    *board.OPERATIONS,
     *jobs.OPERATIONS,
     *keeping.OPERATIONS,
     *notifications.OPERATIONS,

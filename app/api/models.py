@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
-from app.api.kit import Call, Operation, direction_of
+from starlette.responses import Response
+
+from app.api.jobs import Nothing
+from app.api.kit import Call, Document, Operation, direction_of, modality_of
 from app.api.paging import MOST, Page, standing
 from app.api.parameters import AFTER, IN_PATHS, Parameter, limit, number
+from jobs.board.views import VerifyView
 from jobs.keeping.views import ReceiptView
 from jobs.predictability import MOST_ROWS, PAGE_ROWS, SORTS
 from jobs.views import ModelView, PredictabilityView, RecipeView
@@ -39,6 +44,25 @@ def recipes(call: Call) -> Page:
     return standing(call, call.client.recipes(), lambda recipe: recipe.key)
 
 
+class RetiredRequest(Document):
+    retired: bool = True
+
+
+def retire(call: Call) -> ModelView:
+    return call.client.board.retire(call.path["id"], retired=call.document(RetiredRequest).retired)
+
+
+def verify(call: Call) -> VerifyView:
+    return call.client.board.verify(call.path["id"])
+
+
+def example(call: Call) -> Response:
+    id, which = call.path["id"], modality_of(call.path["modality"])
+    name = f"{re.sub(r'[^A-Za-z0-9_.-]', '-', id)}-{which.value}.h5ad"
+    headers = {"content-disposition": f'attachment; filename="{name}"', "x-content-type-options": "nosniff"}
+    return Response(call.client.board.example(id, which), media_type="application/octet-stream", headers=headers)
+
+
 PAGE = (limit(200, MOST), AFTER)
 OPERATIONS = (
     Operation("GET", "/models", "All models of the catalog", listing, returns=list[ModelView], query=PAGE),
@@ -56,6 +80,30 @@ OPERATIONS = (
             limit(PAGE_ROWS, MOST_ROWS),
             number("offset", "rows left out before", default=0),
         ),
+    ),
+    Operation(
+        "POST",
+        "/models/{id}/retired",
+        "Take a model off the offer, or put it back; what names it goes on working",
+        retire,
+        body=RetiredRequest,
+        returns=ModelView,
+    ),
+    Operation(
+        "POST",
+        "/models/{id}/verify",
+        "Read all its files and predict its test cells again",
+        verify,
+        body=Nothing,
+        returns=VerifyView,
+    ),
+    Operation(
+        "GET",
+        "/models/{id}/example/{modality}",
+        "The file of its example, rna or atac: the shape that is expected",
+        example,
+        returns=bytes,
+        media_type="application/octet-stream",
     ),
     Operation("DELETE", "/models/{id}", "Delete a model that was trained here", remove, returns=ReceiptView),
     Operation(

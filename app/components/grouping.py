@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import streamlit as st
+from app.components import address
 
 
 def grouping(*, key: str) -> tuple[int, float]:
     """Groups of k-means (0: as many as labels) and Leiden's resolution, in the address. key: of the first."""
-    groups = st.number_input(
-        "Groups by k-means", min_value=0, max_value=500, value=0, step=1, key=key, bind="query-params",
+    groups = address.number(
+        "Groups by k-means", param=key, usual=0, least=0, most=500,
         help="0: as many as the label has kinds; without a label, as many as Leiden finds.",
     )  # fmt: skip
-    resolution = st.number_input(
-        "Resolution of Leiden", min_value=0.1, max_value=20.0, value=1.0, step=0.1, key="resolution",
-        bind="query-params", help="Higher: more and smaller groups.",
+    resolution = address.number(
+        "Resolution of Leiden", param="resolution", usual=1.0, least=0.1, most=20.0, step=0.1,
+        help="Higher: more and smaller groups.",
     )  # fmt: skip
     return int(groups), float(resolution)

@@ -9,6 +9,7 @@ import streamlit as st
 from app import present
 from app.components import failure
 from jobs.bootstrap import current_client
+from jobs.names import Direction
 from jobs.spec import AnalysisSpec, BenchmarkSpec, JointSpec, TrainSpec, read_spec
 from jobs.views import Health, PreflightView
 
@@ -34,6 +35,14 @@ def health() -> Health | None:
     with failure.shown("The place where jobs run does not answer"):
         return current_client().health()
     return None
+
+
+@st.cache_data(ttl=600, max_entries=256, show_spinner=False)
+def look_at(
+    model: str, digest: str, rna: str | None, atac: str | None, directions: tuple[Direction, ...]
+) -> PreflightView:
+    """What one model makes of these cells, kept for ten minutes. digest: of the model. directions: () is every one."""
+    return current_client().preflight(model=model, rna=rna, atac=atac, directions=directions)
 
 
 def look_at_pair(spec: TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec, *, digest: str = "") -> PreflightView:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import recipes
-from app.components import failure
+from app.asked import filter_choices
+from app.components import address, failure
 from app.components.address import choice
 from app.kinds import as_text
 from app.present import plain
@@ -77,18 +78,14 @@ def settings(each: RecipeView) -> dict[str, str]:
 
 
 def _field(each: RecipeView, field: recipes.Field) -> object:
-    key = f"{each.key}.{field.name}"
-    help = field.what or None
+    param, help = f"{each.key}.{field.name}", field.what or None
     if isinstance(field.default, bool):
-        return st.toggle(field.label, value=field.default, key=key, help=help, bind="query-params")
+        return address.tick(field.label, param=param, usual=field.default, help=help)
     if isinstance(field.default, int):
-        given = st.number_input(field.label, value=field.default, step=1, key=key, help=help, bind="query-params")
-        return int(given)
+        return address.number(field.label, param=param, usual=field.default, help=help)
     if isinstance(field.default, float):
-        return st.number_input(
-            field.label, value=field.default, step=field.step, format="%g", key=key, help=help, bind="query-params"
-        )
-    return st.text_input(field.label, value=field.default, key=key, help=help, bind="query-params")
+        return address.number(field.label, param=param, usual=field.default, step=field.step, help=help)
+    return address.text(field.label, param=param, usual=field.default, help=help)
 
 
 _DEVICES = {"auto": "Whatever there is", "cpu": "CPU", "cuda": "GPU"}
@@ -101,28 +98,22 @@ def device(health: Health | None) -> str:
     return choice("Trained on", options, param="device", words=_DEVICES.__getitem__, help=help)
 
 
-FILTERS = ("published", "everything")
 _FILTERS = {"published": "Filtered as published", "everything": "All of them"}
 
 
-def filters(everything: bool = False) -> dict[str, str]:
+def filters(everything: bool = False) -> None:
     """Which genes and peaks a model learns. everything: all of them is what suits the method, and is offered first."""
-    picked = choice(
-        "Genes and peaks", FILTERS[::-1] if everything else FILTERS, param="filters", words=_FILTERS.__getitem__,
+    choice(
+        "Genes and peaks", filter_choices(everything), param="filters", words=_FILTERS.__getitem__,
         help="As published (CrossMP): no sex chromosomes, training cells with 200–7,000 genes, peaks open in at least "
         "5 training cells and at most 10 %. Choose all where the files are filtered already, or are very sparse.",
     )  # fmt: skip
-    if picked == "everything":
-        return {} if everything else {"filters": "none"}
-    return {"filters": "paper"} if everything else {}
 
 
 _GENOMES = {"": "As recognised", "hg38": "Human (hg38)", "mm10": "Mouse (mm10)"}
 
 
-def genome(recognised: str | None) -> str | None:
+def genome(recognised: str | None) -> None:
     """Asked only where the names of genes and peaks did not tell."""
-    if recognised:
-        return None
-    picked = choice("Genome", list(_GENOMES), param="genome", words=_GENOMES.__getitem__)
-    return picked or None
+    if not recognised:
+        choice("Genome", list(_GENOMES), param="genome", words=_GENOMES.__getitem__)

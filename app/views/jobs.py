@@ -1,37 +1,39 @@
-"""Jobs: what runs and what ended."""
+"""Jobs: what runs and what ended; searched, labelled, starred, and acted on many at once."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 import pandas as pd
 import streamlit as st
 
 from app import present
-from app.components import failure, progress
+from app.components import address, failure, jobs_bulk
 from app.components.figure import to_csv
-from app.kinds import KINDS, facts, kind
+from app.components.jobs_row import row
+from app.kinds import KINDS
+from jobs.board.views import PAGE_JOBS, JobsAsked, JobsPage
 from jobs.bootstrap import current_client
-from jobs.queue.order import Priority
-from jobs.state import JobState
+from jobs.state import TERMINAL
 from jobs.views import JobView
 
-PAGE = 20  # jobs on the first screenfuls; the rest on request
+MOST_LINES = 5_000  # of the downloaded list  # ours
 
 
 def page() -> None:
     st.title("Jobs")
-    jobs: list[JobView] | None = None
+    first: JobsPage | None = None
     with failure.shown("The jobs cannot be listed"):
-        jobs = current_client().jobs()
-    if jobs is None:
+        first = current_client().board.find(JobsAsked(limit=1))
+    if first is None:
         return
-    if not jobs:
+    jobs_bulk.unpick()
+    jobs_bulk.undo()
+    if not first.total and not first.binned:
         _empty()
     else:
-        search, which, sort = _filters(jobs)
-        if any(present.tag(job.state).live for job in jobs):
-            _live(search, which, sort)
-        else:
-            _rows(jobs, search, which, sort)
+        asked = _filters(first)
+        _live(asked) if _moves(asked) else _list(asked)
     st.page_link(
         "views/data.py",
         label="Your cells: how long they are kept, and how to be rid of them",
@@ -47,141 +49,151 @@ def _empty() -> None:
             with failure.shown("The example could not be started"):
                 job = current_client().submit_example()
                 st.switch_page("views/job.py", query_params={"id": job.id})
-        st.page_link("views/new.py", label="New translation", icon=":material/add_circle:")
-        st.page_link("views/train.py", label="Train a model on your own cells", icon=":material/model_training:")
+        st.page_link("views/new.py", label="New job", icon=":material/add_circle:")
+        st.page_link(
+            "views/new.py", label="Train a model on your own cells", icon=":material/model_training:",
+            query_params={"kind": "train"},
+        )  # fmt: skip
 
 
-ANY = "Every kind"
+# What is asked for -----------------------------------------------------------------------------------------------
 
 
-def _filters(jobs: list[JobView]) -> tuple[str, str, str]:
-    """What is searched, which states, which kind; all in the address."""
+def _filters(all: JobsPage) -> JobsAsked:
+    """All of it in the address."""
     left, right = st.columns([2, 3], vertical_alignment="bottom")
     with left:
-        search = st.text_input(
-            "Search jobs", type="search", placeholder="file, model or id", key="q", bind="query-params"
-        )
+        words = st.text_input(
+            "Search jobs", value=st.query_params.get("q", ""), type="search", placeholder="file, model, label or id",
+            key="q", on_change=_searched,
+        )  # fmt: skip
     with right:
-        which = st.segmented_control(
-            "Show", present.FILTERS, default="All", required=True, key="show", bind="query-params"
-        )
-    sort = ANY
-    if len({job.kind for job in jobs}) > 1:
-        words = [ANY, *(its.word for its in KINDS.values())]
-        sort = st.segmented_control(
-            "Kind", words, default=ANY, required=True, key="kind", bind="query-params", label_visibility="collapsed"
-        )
-    return search or "", str(which), str(sort)
+        show = address.one_of("Show", list(present.FILTERS), param="show")
+    kinds = ["", *(kind for kind in KINDS if kind in all.kinds)]
+    columns = st.columns(5, vertical_alignment="bottom")
+    with columns[0]:
+        kind = address.choice("Kind", kinds, param="kind", words=lambda k: KINDS[k].word if k else "Every kind")
+    with columns[1]:
+        named = st.query_params.get("label", "")
+        labels = ["", *dict.fromkeys([*([named] if named else []), *all.labels])]
+        label = address.choice("Label", labels, param="label", words=lambda each: each or "Any label or none")
+    with columns[2]:
+        span = address.choice("Submitted", list(present.SPANS), param="since")
+    with columns[3]:
+        starred = address.tick("Starred only", param="starred", usual=False)
+    with columns[4]:
+        binned = address.tick(f"Bin ({present.count(all.binned)})", param="bin", usual=False)
+    since = present.SPANS[span]
+    asked = JobsAsked(
+        words=words or "", states=tuple(sorted(present.FILTERS[show])), kind=kind, label=label, starred=starred,
+        binned=binned, model=st.query_params.get("model", ""),
+        since=datetime.now(UTC) - since if since is not None else None,
+    )  # fmt: skip
+    here = (asked.model_copy(update={"since": span})).model_dump_json()
+    if st.session_state.get("jobs-asked", here) != here:  # another question begins on its first page
+        st.query_params.pop("page", None)
+    st.session_state["jobs-asked"] = here
+    return asked.model_copy(update={"offset": (_page_number() - 1) * PAGE_JOBS})
+
+
+def _searched() -> None:
+    if words := str(st.session_state["q"] or ""):
+        st.query_params["q"] = words
+    else:
+        st.query_params.pop("q", None)
+
+
+def _page_number() -> int:
+    asked = st.query_params.get("page", "1")
+    return max(int(asked), 1) if asked.isdecimal() and len(asked) < 9 else 1
+
+
+def _turn(to: int) -> None:
+    if to > 1:
+        st.query_params["page"] = str(to)
+    else:
+        st.query_params.pop("page", None)
+
+
+# The list --------------------------------------------------------------------------------------------------------
+
+
+def _moves(asked: JobsAsked) -> bool:
+    """Whether anything that is shown can still change by itself."""
+    found = current_client().board.find(asked)
+    return any(job.state not in TERMINAL for job in found.jobs)
 
 
 @st.fragment(run_every=2.0)
-def _live(search: str, which: str, sort: str) -> None:
+def _live(asked: JobsAsked) -> None:
+    if not _list(asked):
+        st.rerun()
+
+
+def _list(asked: JobsAsked) -> bool:
+    """The jobs of this page; whether any of them can still change."""
     with failure.shown("The jobs cannot be listed"):
-        jobs = current_client().jobs()
-        _rows(jobs, search, which, sort)
-        if not any(present.tag(job.state).live for job in jobs):
-            st.rerun()
+        found = current_client().board.find(asked)
+        if asked.label and not asked.binned:
+            _batch(asked.label, found)
+        if not found.jobs:
+            _nothing(asked, found)
+            return False
+        jobs_bulk.bar(found.jobs, binned=asked.binned)
+        for job in found.jobs:
+            row(job, known=list(found.labels))
+        _feet(asked, found)
+        return any(job.state not in TERMINAL for job in found.jobs)
+    return True
 
 
-def _rows(jobs: list[JobView], search: str, which: str, sort: str) -> None:
-    chosen = [
-        job for job in present.chosen_jobs(jobs, search=search, which=which) if sort in (ANY, kind(job.kind).word)
-    ]
-    if not chosen:
+def _batch(label: str, found: JobsPage) -> None:
+    """What carries one label, in one row."""
+    with st.container(border=True, key="batch"):
+        st.markdown(f":material/label: **{present.plain(label)}** · {present.batch_line(found.states)}")
+        ended = sum(n for state, n in found.states.items() if state in TERMINAL)
+        st.progress(ended / found.total if found.total else 0.0, text=f"{ended} of {found.total} have ended")
+
+
+def _nothing(asked: JobsAsked, found: JobsPage) -> None:
+    if found.total:
+        st.markdown("This page is empty by now.")
+        st.button("Back to the first page", key="first-page", on_click=_turn, args=(1,))
+    elif asked.binned:
+        st.markdown("The bin is empty. What is put into it is deleted after ten minutes.")
+    else:
         st.markdown("No job matches. Clear the search or show all.")
-        return
-    shown = st.session_state.get("jobs-shown", PAGE)
-    for job in chosen[:shown]:
-        _row(job)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if len(chosen) > shown and st.button(f"Show more ({present.count(len(chosen) - shown)} left)", key="more"):
-            st.session_state["jobs-shown"] = shown + PAGE
-            st.rerun()
-        table = pd.DataFrame([present.job_record(job) for job in chosen])
+
+
+def _feet(asked: JobsAsked, found: JobsPage) -> None:
+    here, last = asked.offset // PAGE_JOBS + 1, (found.total - 1) // PAGE_JOBS + 1
+    with st.container(horizontal=True, vertical_alignment="center", key="feet"):
+        first = asked.offset + 1
+        st.caption(
+            f"{present.count(first)}–{present.count(asked.offset + len(found.jobs))} of {present.count(found.total)}",
+            width="content",
+        )
+        if last > 1:
+            st.button("Newer", key="newer", icon=":material/chevron_left:", disabled=here <= 1, on_click=_turn,
+                      args=(here - 1,))  # fmt: skip
+            st.button("Older", key="older", icon=":material/chevron_right:", disabled=here >= last, on_click=_turn,
+                      args=(here + 1,))  # fmt: skip
         st.download_button(
-            "Download this list (CSV)", to_csv(table), "crossview-jobs.csv", "text/csv", key="jobs-csv",
+            "Download this list (CSV)", lambda: _csv(asked), "crossview-jobs.csv", "text/csv", key="jobs-csv",
             icon=":material/download:", type="tertiary", on_click="ignore",
         )  # fmt: skip
 
 
-def _row(job: JobView) -> None:
-    tag = present.tag(job.state)
-    with st.container(border=True, key=f"job-{job.id}", gap="small"):
-        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.markdown(f"**{present.plain(present.job_title(job))}**")
-            with st.container(horizontal=True, width="content", vertical_alignment="center"):
-                st.badge(tag.word, icon=tag.icon, color=tag.colour)
-                st.page_link("views/job.py", label="Open", icon=":material/arrow_forward:", query_params={"id": job.id})
-                _actions(job)
-        its = kind(job.kind)
-        st.caption(
-            " · ".join([f"{its.icon} {its.word}", *facts(job), present.ago(job.submitted_at)]),
-            help=f"Submitted {present.moment(job.submitted_at)}. {present.job_timing(job)}.",
-        )
-        if job.state is JobState.QUEUED:
-            _priority(job)
-        if tag.live:
-            waits = present.job_timing(job) if job.state is JobState.QUEUED else ""
-            beside = " · ".join(part for part in (waits, present.job_eta(job)) if part)
-            progress.bar(present.job_step(job), beside=beside or present.job_timing(job))
-        elif job.failure is not None:
-            st.text(job.failure.message)
-
-
-def _priority(job: JobView) -> None:
-    """Where it stands among the user's own waiting jobs."""
-    st.segmented_control(
-        "Priority among your waiting jobs", [each.value for each in Priority], default=job.priority.value,
-        key=f"priority-{job.id}", required=True, on_change=_prioritise, args=(job,),
-    )  # fmt: skip
-
-
-def _prioritise(job: JobView) -> None:
-    with failure.shown():
-        current_client().prioritise(job.id, Priority(st.session_state[f"priority-{job.id}"]))
-
-
-def _actions(job: JobView) -> None:
-    """What may be done from the list: cancel what runs, run again what ended badly, delete what ended."""
-    if present.tag(job.state).live and job.kind != "translate":
-        if job.state is not JobState.CANCELLING:
-            progress.cancel(job)
-        return
-    if present.tag(job.state).live:
-        if job.state is not JobState.CANCELLING and st.button("Cancel", key=f"cancel-{job.id}"):
-            _do("cancel", job)
-        return
-    if job.state is not JobState.SUCCEEDED and st.button("Run again", key=f"retry-{job.id}"):
-        _do("retry", job)
-    if st.button("Delete", key=f"delete-{job.id}", type="tertiary", help="Asks first"):
-        st.session_state["delete-job"] = job.id
-        st.rerun()
-
-
-def _do(what: str, job: JobView) -> None:
-    with failure.shown():
-        client = current_client()
-        if what == "cancel":
-            client.cancel(job.id)
-        else:
-            client.retry(job.id)
-        st.rerun()
-
-
-@st.dialog("Delete this job?")
-def _confirm_job(id: str) -> None:
-    with failure.shown():
-        job = current_client().job(id)
-        st.markdown(f"**{present.plain(present.job_title(job))}** and its results are removed. This cannot be undone.")
-        with st.container(horizontal=True):
-            if st.button("Delete", type="primary", key="really-job"):
-                current_client().delete_job(id)
-                st.rerun()
-            if st.button("Keep", key="keep-job"):
-                st.rerun()
+def _csv(asked: JobsAsked) -> str:
+    """Every job that answers, not only this page."""
+    found: list[JobView] = []
+    while len(found) < MOST_LINES:
+        some = current_client().board.find(asked.model_copy(update={"offset": len(found), "limit": 500}))
+        found += some.jobs
+        if not some.jobs or len(found) >= some.total:
+            break
+    return to_csv(pd.DataFrame([present.job_record(job) for job in found]))
 
 
 with failure.shown("This page cannot be shown"):
     page()
-if asked := st.session_state.pop("delete-job", None):
-    _confirm_job(asked)

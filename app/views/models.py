@@ -9,6 +9,7 @@ from app import present
 from app.components import failure
 from app.components.model import delete, scores
 from app.components.predictability import predicts_well
+from jobs.board.views import VerifyView
 from jobs.bootstrap import current_client
 from jobs.views import ModelView
 
@@ -19,10 +20,67 @@ def page() -> None:
         "A model can only predict what it has seen. For another tissue, train one on cells of yours that were "
         "measured both ways."
     )
-    st.page_link("views/train.py", label="Train a model", icon=":material/model_training:")
+    with st.container(horizontal=True):
+        st.page_link(
+            "views/new.py", label="Train a model", icon=":material/model_training:", query_params={"kind": "train"}
+        )
+        st.page_link("views/compare.py", label="Compare models", icon=":material/leaderboard:")
     with failure.shown("The models cannot be listed"):
-        for model in current_client().models():
+        found = current_client().models()
+        if not found:
+            _empty()
+        for model in (each for each in found if not each.retired):
             _card(model)
+        _retired([each for each in found if each.retired])
+
+
+def _empty() -> None:
+    with st.container(border=True):
+        st.markdown("**No model yet.** Train one on cells of yours that were measured both ways, or add a bundle:")
+        st.code("crossview models add FOLDER", language="bash")
+
+
+def _retired(found: list[ModelView]) -> None:
+    """Off the offer, not gone: what was made with them stays readable, and they can be put back."""
+    if not found:
+        return
+    with st.expander(present.plural(len(found), "retired model"), icon=":material/archive:", key="retired"):
+        st.caption("They are not offered for new jobs. Jobs and links that name them go on working.")
+        for model in found:
+            with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+                st.markdown(f"**{present.plain(model.title)}** · {present.plain(present.model_line(model))}")
+                st.button("Offer it again", key=f"offer-{model.id}", on_click=_offer, args=(model.id, False))
+
+
+def _offer(id: str, retired: bool) -> None:
+    with failure.shown():
+        current_client().board.retire(id, retired=retired)
+        if retired:
+            st.toast("It is among the retired models below, and can be offered again.", icon=":material/archive:")
+
+
+def _care(model: ModelView) -> None:
+    """Whether its files are what they were; off the offer; gone."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button(
+            "Verify", key=f"verify-{model.id}", icon=":material/verified:", type="tertiary",
+            help="Reads every file, and predicts its test cells again: some seconds",
+        ):  # fmt: skip
+            with failure.shown("It could not be verified"), st.spinner("Reading and predicting …"):
+                st.session_state[f"verified-{model.id}"] = current_client().board.verify(model.id)
+        st.button(
+            "Retire", key=f"retire-{model.id}", icon=":material/archive:", type="tertiary", on_click=_offer,
+            args=(model.id, True), help="No longer offered for new jobs; what names it goes on working. Can be undone",
+        )  # fmt: skip
+        if model.origin == "trained":
+            delete(model)
+    seen = st.session_state.get(f"verified-{model.id}")
+    if isinstance(seen, VerifyView) and seen.verified:
+        st.markdown(
+            f":material/check_circle: Whole (digest {seen.digest[:12]}), and predicts what it did when it was made."
+        )
+    elif isinstance(seen, VerifyView) and seen.failure is not None:
+        failure.show(seen.failure, title="This model is not what it was")
 
 
 def _card(model: ModelView) -> None:
@@ -46,8 +104,8 @@ def _card(model: ModelView) -> None:
                 )
                 if model.joint:
                     st.page_link(
-                        "views/joint.py", label="Joint view with it", icon=":material/hub:",
-                        query_params={"model": model.id},
+                        "views/new.py", label="Joint view with it", icon=":material/hub:",
+                        query_params={"kind": "joint", "model": model.id},
                     )  # fmt: skip
         st.markdown(
             f"Knows **{model.tissue}** · {present.genome(model.genome)} · {present.directions(model.directions)}"
@@ -62,8 +120,7 @@ def _card(model: ModelView) -> None:
         if model.card:
             with st.expander("Model card", icon=":material/description:"):
                 st.markdown(model.card)
-        if model.origin == "trained":
-            delete(model)
+        _care(model)
 
 
 def _facts(model: ModelView) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.commands.analyse import KINDS
+from jobs.commands.board import add_board, again
 from jobs.commands.inbox import add_inbox
 from jobs.queue.order import Priority
 
@@ -21,12 +22,15 @@ Command = Callable[..., Any]
 def add_jobs(commands: Any, command: Command) -> None:
     """Hang `jobs` on the command line. command: (commands, name, run, help) → its parser."""
     jobs = commands.add_parser("jobs", help="jobs of a running CrossView").add_subparsers(
-        dest="what", required=True, metavar="submit|list|show|logs|cancel|retry|wait|inbox|delete"
+        dest="what",
+        required=True,
+        metavar="submit|list|label|star|bin|restore|batch|show|logs|cancel|retry|wait|inbox|delete",
     )
     submit = command(
         jobs, "submit", _jobs_submit, "send files to be translated, seen together, analysed, or trained on"
     )
     submit.add_argument("--model", default="", metavar="ID", help="to translate with; with --train a recipe's key")
+    submit.add_argument("--from", dest="source", metavar="JOB", help="what this job was asked, with changes")
     submit.add_argument("--rna")
     submit.add_argument("--atac")
     submit.add_argument("--direction", action="append", choices=("rna-to-atac", "atac-to-rna"))
@@ -39,7 +43,7 @@ def add_jobs(commands: Any, command: Command) -> None:
     _add_analysis(submit)
     _add_training(submit)
     submit.add_argument("--wait", action="store_true", help="wait for the end")
-    command(jobs, "list", _jobs_list, "newest first")
+    add_board(jobs, command, _client)
     command(jobs, "show", _jobs_show, "one job").add_argument("id")
     logs = command(jobs, "logs", _jobs_logs, "its log", json=False)
     logs.add_argument("id")
@@ -96,12 +100,15 @@ def _client() -> Any:
 def _jobs_submit(a: Arguments) -> int:
     from jobs.commands import submission
 
-    _refuse_mixed(a)
+    if not a.source:
+        _refuse_mixed(a)
     with _client() as client:
         settings = dict(setting_of(text) for text in a.set or [])
         how = {"priority": Priority(a.priority), "fresh": a.fresh}
         how |= {"time_limit_s": a.max_hours * 3_600} if a.max_hours is not None else {}
-        if a.analyse:
+        if a.source:
+            job = again(client, a, settings, fresh=a.fresh)
+        elif a.analyse:
             job = submission.submit_analysis(
                 client, a.analyse, rna=a.rna, atac=a.atac, pair=a.pair, settings=settings, title=a.title, how=how,
                 model=a.model, label=a.label, genome=a.genome, seed=a.seed,
@@ -170,16 +177,6 @@ def _refuse_beside_analysis(a: Arguments) -> None:
     if unused := [name for name, value in given.items() if value]:
         hint = "Leave it out; settings of the analysis are --set NAME=VALUE."
         raise BadSetting(f"{', '.join(unused)} does not belong to an analysis.", hint=hint)
-
-
-def _jobs_list(a: Arguments) -> int:
-    with _client() as client:
-        found = client.jobs()
-    if a.json:
-        _print({"jobs": [job.model_dump(mode="json") for job in found]})
-    else:
-        print("\n".join([f"{job.id}  {job.state:<10}  {job.title}" for job in found] or ["No jobs yet."]))
-    return DONE
 
 
 def _jobs_show(a: Arguments) -> int:

@@ -187,8 +187,10 @@ def _both(
     return {m.value: dataset.id for m, dataset in zip(Modality, found, strict=True)}
 
 
-def bring_in(client: Client, source: str, *, modality: Modality, say: Callable[[str], None]) -> DatasetView:
-    """A ready dataset from a path or an address the server can read itself."""
+def bring_in(client: Client, source: str, *, modality: Modality | None, say: Callable[[str], None]) -> DatasetView:
+    """A ready dataset from a path or an address the server can read itself; dataset:ID names one that is there."""
+    if source.startswith("dataset:"):
+        return _ready(client, client.dataset(source.removeprefix("dataset:")))
     return _ready(client, client.import_dataset(_source(client, source, say), modality=modality))
 
 

@@ -28,6 +28,7 @@ from storage.errors import ArtifactMissing, StorageError
 from storage.tables import artifacts as artifact_table
 from storage.tables import datasets as dataset_table
 from storage.tables import jobs as job_table
+from storage.tables import marks
 from storage.tables import models as model_table
 from storage.tables import receipts as receipt_table
 from storage.tables import retention as retention_table
@@ -46,6 +47,7 @@ log = logging.getLogger(__name__)
 
 ALL = 10_000
 ASKED, EXPIRED = "asked by a person", "its time was over"
+BINNED = "put into the bin by a person, and left there"
 
 
 @dataclass
@@ -145,6 +147,8 @@ class Deleter:
                 raise NotFound(f"There is no job {id[:80]!r}.", hint="It may have been deleted.")
             if JobState(row.state) not in TERMINAL:
                 raise Conflict("The job has not ended.", hint="Cancel it first.")
+            if reason == BINNED and id not in marks.over(conn, utcnow()):
+                raise Conflict("The job was taken out of the bin.", hint="There is nothing to delete.")
             files = [file for n in range(1, row.attempt + 1) for file in artifact_table.find(conn, job=id, attempt=n)]
             job_table.delete(conn, id)
             retention_table.forget(conn, id)

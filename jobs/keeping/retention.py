@@ -13,11 +13,12 @@ from jobs.accounts import access
 from jobs.errors import BadRequest, Conflict, NotFound
 from jobs.keeping.actor import SERVICE, acting_as
 from jobs.keeping.audit import note_added_models, noted
-from jobs.keeping.deleting import ALL, EXPIRED, Deleter
+from jobs.keeping.deleting import ALL, BINNED, EXPIRED, Deleter
 from jobs.settings import Settings
 from jobs.state import TERMINAL
 from storage.tables import datasets as dataset_table
 from storage.tables import jobs as job_table
+from storage.tables import marks
 from storage.tables import retention as table
 from storage.tables.retention import RetentionRow
 from storage.tables.rows import utcnow
@@ -96,10 +97,12 @@ class Sweeper:
         with self.database.read() as conn:
             free = [row.object for row in table.expired(conn, now) if self._free(conn, row.object)]
             days = self.settings.result_days
+            binned = marks.over(conn, now)
             ended = job_table.find(conn, states=TERMINAL, limit=ALL) if days is not None else []
         limit = now - timedelta(days=days or 0)
         jobs = [row.id for row in ended if row.finished_at is not None and row.finished_at < limit]
-        return [(id, self._dataset) for id in free] + [(id, self._job) for id in jobs]
+        over = [(id, self._dataset) for id in free] + [(id, self._job) for id in jobs if id not in binned]
+        return over + [(id, self._binned) for id in binned]
 
     def _free(self, conn: DuckDBPyConnection, id: str) -> bool:
         """Whether nothing is in the way, so that a refusal is not written down every minute."""
@@ -118,6 +121,9 @@ class Sweeper:
 
     def _job(self, id: str) -> object:
         return self.deleter.job(id, reason=EXPIRED)
+
+    def _binned(self, id: str) -> object:
+        return self.deleter.job(id, reason=BINNED)
 
     def _loop(self) -> None:
         while not self._stop.is_set():

@@ -16,6 +16,7 @@ from jobs.queue import wait
 from jobs.queue.order import line_up
 from jobs.shown import job_view
 from jobs.state import JobState
+from storage.tables import marks
 from storage.tables import queue as table
 from storage.tables import users as user_table
 
@@ -65,8 +66,18 @@ class Standing:
         found = wait.ends([_whole(job) for job in self.line], running=left, places=self.rules.places)
         return {job.id: end for job, end in zip(self.line, found, strict=True)}
 
+    @cached_property
+    def marks(self) -> marks.Marks:
+        """Stars, labels and the bin, of whoever asks."""
+        return marks.all_of(self.conn, owner=access.only())
+
     def view(self, row: JobRow, *, from_cache: bool = False) -> JobView:
-        """The job as it stands, with its place in the queue and what is left of its estimate."""
+        """The job as it stands: its place in the queue, what is left of its estimate, what people put on it."""
+        its = self.marks.of(row.id)
+        put = {"labels": its.labels, "starred": its.row.starred, "bin_until": its.row.bin_until}
+        return self._placed(row, from_cache=from_cache).model_copy(update=put)
+
+    def _placed(self, row: JobRow, *, from_cache: bool) -> JobView:
         whose = "" if access.mine(row.owner) else self._name(row.owner)
         if row.state != JobState.QUEUED or row.id not in self.places:
             return job_view(row, eta_s=estimate.of_row(row), from_cache=from_cache, shared_by=whose)

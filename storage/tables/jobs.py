@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from storage.tables import keyed, notifications, rows
+from storage.tables import keyed, marks, notifications, rows
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -215,9 +215,10 @@ def events(conn: DuckDBPyConnection, job: str, *, after: int = 0) -> list[JobEve
 
 
 def delete(conn: DuckDBPyConnection, id: str) -> bool:
-    """Removes the job with its events, notifications and the rows of its artifacts; the files are the caller's."""
+    """Removes the job with its events, marks, notifications and rows of artifacts; the files are the caller's."""
     notifications.forget(conn, id)
     keyed.forget(conn, id)
+    marks.forget(conn, id)
     conn.execute("delete from job_events where job = ?", [id])
     conn.execute("delete from artifacts where job = ?", [id])
     line = conn.execute("delete from jobs where id = ?", [id]).fetchone()

@@ -63,6 +63,7 @@ def same(
     found = conn.execute(
         "select id from jobs where cache_key = ? and owner = ? "
         f"and (state = ? or (not cancel_requested and state in {_marks(under_way)})) "
+        "and id not in (select object from marks where bin_until is not null) "
         "order by state <> ?, finished_at desc, submitted_at desc",
         [cache_key, owner, str(finished), *map(str, under_way), str(finished)],
     ).fetchall()
