@@ -11,6 +11,7 @@ from jobs.keeping.client import KeepingClient
 from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
 from jobs.queue.order import Priority
+from jobs.resources.views import ResourcesView
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
@@ -148,6 +149,14 @@ class Client(Protocol):
     def cancel(self, id: str) -> JobView: ...
     def retry(self, id: str) -> JobView: ...
     def delete_job(self, id: str) -> ReceiptView: ...
+
+    def resources(self, id: str, *, attempt: int = 0) -> ResourcesView:
+        """Processor, memory and GPU over time, also of what failed; of the last attempt that left anything when 0."""
+        ...
+
+    def capsule(self, id: str) -> bytes:
+        """A zip to check a finished job with elsewhere (`crossview capsule verify`); it holds no cells."""
+        ...
 
     def training(self, id: str) -> TrainingView:
         """The curve of a training job, while it runs and afterwards."""

@@ -22,6 +22,7 @@ from jobs.keeping.client import HttpKeeping, KeepingClient
 from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
 from jobs.queue.order import Priority
+from jobs.resources.views import ResourcesView
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
@@ -209,6 +210,12 @@ class HttpClient:
     def mark_read(self, *, ids: Sequence[str] = (), through: str = "", subject: str = "") -> int:
         asked = {"ids": list(ids), "through": through, "subject": subject}
         return int(self._post("notifications/read", asked)["unread"])
+
+    def resources(self, id: str, *, attempt: int = 0) -> ResourcesView:
+        return ResourcesView.model_validate(self._get(f"jobs/{_part(id)}/resources", attempt=attempt))
+
+    def capsule(self, id: str) -> bytes:
+        return self._send("GET", f"jobs/{_part(id)}/capsule").content
 
     def training(self, id: str) -> TrainingView:
         return TrainingView.model_validate(self._get(f"jobs/{_part(id)}/training"))

@@ -12,6 +12,7 @@ from jobs.keeping.client import KeepingClient, LocalKeeping
 from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
 from jobs.queue.order import Priority
+from jobs.resources.views import ResourcesView
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
@@ -196,6 +197,14 @@ class LocalClient:
     def mark_read(self, *, ids: Sequence[str] = (), through: str = "", subject: str = "") -> int:
         with typed_errors():
             return self._service.inbox.mark_read(ids=ids, through=through, subject=subject)
+
+    def resources(self, id: str, *, attempt: int = 0) -> ResourcesView:
+        with typed_errors():
+            return self._service.resources.view(id, attempt=attempt)
+
+    def capsule(self, id: str) -> bytes:
+        with typed_errors():
+            return self._service.capsules.of(id)
 
     def training(self, id: str) -> TrainingView:
         with typed_errors():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.types import Modality
 from jobs import layout, logs
+from jobs.capsule.service import Capsules
 from jobs.errors import BadRequest, Conflict
 from jobs.failures import scrub
 from jobs.imports import Importer
@@ -28,6 +29,7 @@ from jobs.notify.inbox import Inbox
 from jobs.notify.message import compose
 from jobs.reconcile.moves import move, requeue, state_of
 from jobs.reconcile.reconciler import Reconciler
+from jobs.resources.read import Resources
 from jobs.results.analysis import AnalysisResults
 from jobs.results.joint import JointResults
 from jobs.results.read import Results
@@ -92,6 +94,16 @@ class JobService:
     def analysis(self) -> AnalysisResults:
         """What finished analyses say."""
         return AnalysisResults(self.results)
+
+    @cached_property
+    def resources(self) -> Resources:
+        """What attempts took of their machines."""
+        return Resources(self.database, self.store)
+
+    @cached_property
+    def capsules(self) -> Capsules:
+        """Finished jobs as something to check elsewhere."""
+        return Capsules(self.database, self.results, self.models)
 
     @cached_property
     def inbox(self) -> Inbox:

@@ -1,0 +1,43 @@
+"""What stands behind a result: what it took, and a capsule to check it with elsewhere."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from app.api.kit import Call, Operation
+from jobs.resources.views import ResourcesView
+
+
+def resources(call: Call) -> ResourcesView:
+    """attempt: the latest that left anything when left out."""
+    return call.client.resources(call.path["id"], attempt=call.number("attempt", 0, most=10_000))
+
+
+def capsule(call: Call) -> Response:
+    """The zip itself, always as a download."""
+    id = call.path["id"]
+    headers = {
+        "content-disposition": f'attachment; filename="{id}-capsule.zip"',
+        "x-content-type-options": "nosniff",
+    }
+    return Response(call.client.capsule(id), media_type="application/zip", headers=headers)
+
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/jobs/{id}/resources",
+        "Processor, memory and GPU over time, of an attempt or of the latest",
+        resources,
+        returns=ResourcesView,
+        query=("attempt",),
+    ),
+    Operation(
+        "GET",
+        "/jobs/{id}/capsule",
+        "A finished job as a zip that checks itself: inputs' digests, spec, versions, scores, digests of its files",
+        capsule,
+        returns=bytes,
+        media_type="application/zip",
+    ),
+)
