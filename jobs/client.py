@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, Unpack
 
 from engine.types import Direction, Modality
+from jobs.capsule.model import Capsule
 from jobs.keeping.client import KeepingClient
 from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
@@ -152,6 +153,10 @@ class Client(Protocol):
 
     def resources(self, id: str, *, attempt: int = 0) -> ResourcesView:
         """Processor, memory and GPU over time, also of what failed; of the last attempt that left anything when 0."""
+        ...
+
+    def provenance(self, id: str) -> Capsule:
+        """Where it came from: inputs, model and code by digest and version, and the files it made."""
         ...
 
     def capsule(self, id: str) -> bytes:

@@ -16,6 +16,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from engine.types import Direction, Modality
+from jobs.capsule.model import Capsule
 from jobs.errors import ChecksumMismatch, Unreachable
 from jobs.failures import error_of
 from jobs.keeping.client import HttpKeeping, KeepingClient
@@ -213,6 +214,9 @@ class HttpClient:
 
     def resources(self, id: str, *, attempt: int = 0) -> ResourcesView:
         return ResourcesView.model_validate(self._get(f"jobs/{_part(id)}/resources", attempt=attempt))
+
+    def provenance(self, id: str) -> Capsule:
+        return Capsule.model_validate(self._get(f"jobs/{_part(id)}/provenance"))
 
     def capsule(self, id: str) -> bytes:
         return self._send("GET", f"jobs/{_part(id)}/capsule").content

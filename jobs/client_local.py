@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from engine.types import Direction, Modality
+from jobs.capsule.model import Capsule
 from jobs.failures import typed_errors
 from jobs.keeping.client import KeepingClient, LocalKeeping
 from jobs.keeping.views import ReceiptView
@@ -201,6 +202,10 @@ class LocalClient:
     def resources(self, id: str, *, attempt: int = 0) -> ResourcesView:
         with typed_errors():
             return self._service.resources.view(id, attempt=attempt)
+
+    def provenance(self, id: str) -> Capsule:
+        with typed_errors():
+            return self._service.capsules.provenance(id)
 
     def capsule(self, id: str) -> bytes:
         with typed_errors():

@@ -5,12 +5,17 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from app.api.kit import Call, Operation
+from jobs.capsule.model import Capsule
 from jobs.resources.views import ResourcesView
 
 
 def resources(call: Call) -> ResourcesView:
     """attempt: the latest that left anything when left out."""
     return call.client.resources(call.path["id"], attempt=call.number("attempt", 0, most=10_000))
+
+
+def provenance(call: Call) -> Capsule:
+    return call.client.provenance(call.path["id"])
 
 
 def capsule(call: Call) -> Response:
@@ -31,6 +36,13 @@ OPERATIONS = (
         resources,
         returns=ResourcesView,
         query=("attempt",),
+    ),
+    Operation(
+        "GET",
+        "/jobs/{id}/provenance",
+        "Where it came from: inputs, model and code by digest and version, and the files it made",
+        provenance,
+        returns=Capsule,
     ),
     Operation(
         "GET",

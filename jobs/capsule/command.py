@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from engine.errors import BadInput
 from engine.types import Direction
 from jobs.capsule.fingerprint import fingerprints
-from jobs.capsule.model import Capsule, File, Input, Model
+from jobs.capsule.model import Capsule, File, Input, ModalityName, Model
 from jobs.capsule.pack import packed
 from jobs.capsule.service import versions_in
 from jobs.capsule.words import readme
@@ -18,6 +18,7 @@ from jobs.commands.offline import Say
 from storage.files import sha256_of
 
 NAME = "prediction.h5ad"
+NEEDED = ("direction", "bundle", "model", "source", "code_version", "input", "features", "chunk_cells", "seed")
 
 
 def create(out: Path, *, report: Path | None = None) -> bytes:
@@ -50,7 +51,7 @@ def create(out: Path, *, report: Path | None = None) -> bytes:
             "min_coverage": float(said["min_coverage"]),
             "name": said["source"],
         },
-        inputs=cast(dict[Literal["rna", "atac"], Input], inputs),
+        inputs=cast(dict[ModalityName, Input], inputs),
         model=Model(id=said["model"], digest=said["bundle"]),
         files=(File(name=NAME, bytes=out.stat().st_size, sha256=digest, arrays=fingerprints(out, NAME)),),
     )
@@ -58,8 +59,13 @@ def create(out: Path, *, report: Path | None = None) -> bytes:
 
 
 def again(
-    capsule: Capsule, report: Mapping[str, Any] | None, bundle: Path | None, cells: Mapping[str, Path], folder: Path, say: Say
-) -> tuple[dict[str, Any] | None, dict[str, File]]:  # fmt: skip
+    capsule: Capsule,
+    report: Mapping[str, Any] | None,
+    bundle: Path | None,
+    cells: Mapping[ModalityName, Path],
+    folder: Path,
+    say: Say,
+) -> tuple[dict[str, Any] | None, dict[str, File]]:
     """The command once more, on clean copies; its report and file."""
     from engine.bundle import load_bundle
     from jobs.commands.offline import evaluate_copy, translate_copy
@@ -102,7 +108,7 @@ def _provenance(out: Path) -> tuple[dict[str, Any], list[str], int]:
                 for name, item in group.items()
                 if isinstance(item, h5py.Dataset)
             }
-            for name in ("direction", "bundle", "model", "source", "code_version", "input", "features", "chunk_cells", "seed"):
+            for name in NEEDED:
                 if said[name] in (None, ""):
                     raise KeyError(name)
             var, obs = file["var"], file["obs"]

@@ -142,5 +142,3 @@ def _alike(one: Any, two: Any) -> bool:
 
 def worst(items: Sequence[Item]) -> Literal["same", "different"]:
     return "different" if any(item.says in ("different", "missing") for item in items) else "same"
-
-

@@ -8,9 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engine.errors import BadInput
 
-FORMAT = 1
-Sha256 = str
-Text = str
+ModalityName = Literal["rna", "atac"]
 
 
 class BadCapsule(BadInput):
@@ -83,7 +81,7 @@ class File(Part):
 class Capsule(Part):
     """capsule.json. how: "job" (its spec is that of a job) or "command" (of `crossview translate`)."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     how: Literal["job", "command"]
     kind: str = Field(max_length=40)
     title: str = Field(default="", max_length=400)
@@ -94,7 +92,7 @@ class Capsule(Part):
     device: str = ""  # the GPU, where one was used
     seeds: tuple[int, ...] = ()
     spec: dict[str, Any]
-    inputs: dict[Literal["rna", "atac"], Input]
+    inputs: dict[ModalityName, Input]
     model: Model | None = None
     report: str = ""  # SHA-256 of report.json as it lies in the capsule
     files: tuple[File, ...] = ()

@@ -14,13 +14,15 @@ from jobs.capsule.pack import packed
 from jobs.capsule.words import readme
 from jobs.resources.read import Resources
 from jobs.spec import AnySpec, BenchmarkSpec, model_digest, read_spec
+from jobs.state import JobState
+from jobs.submitting import row_of
 from storage.tables import datasets as dataset_table
+from storage.tables import jobs as job_table
 
 if TYPE_CHECKING:
     from jobs.models import Models
     from jobs.results.read import Results
     from storage.database import Database
-    from storage.tables.jobs import JobRow
 
 REPORTS = ("report.json", "benchmark.json")
 LEFT_OUT = frozenset({".zip"})  # packs what stands beside it
@@ -32,42 +34,61 @@ class Capsules:
     results: Results
     models: Models
 
-    def of(self, id: str) -> bytes:
-        """The zip of a finished job. Raises NotFound, NotReady, CorruptObject."""
-        row = self.results.finished(id)
+    def provenance(self, id: str) -> Capsule:
+        """What went in, how and with what, and which files came out, where it has ended well. Raises NotFound."""
+        with self.database.read() as conn:
+            row = row_of(conn, id)
+        done = row.state == JobState.SUCCEEDED
+        files = self.results.artifacts(id) if done else []
+        report = next((self.results.document(id, f.name) for f in files if f.name in REPORTS), {})
         spec = read_spec(row.spec)
-        files = self._files(id)
-        report = next((self.results.document(id, f.name) for f in files if f.name in REPORTS), None)
-        capsule = Capsule(
+        return Capsule(
             how="job",
             kind=row.kind,
             title=row.title,
             job=row.id,
-            code_version=str((report or {}).get("code_version") or ""),
+            code_version=str(report.get("code_version") or "") or self._ran_by(id),
             finished=row.finished_at.isoformat(timespec="seconds") if row.finished_at else "",
-            versions=versions_in(report or {}),
+            versions=versions_in(report),
             device=Resources(self.database, self.results.shelf.store).view(id).gpu_name,
             seeds=seeds_of(spec),
             spec=spec.model_dump(mode="json"),
             inputs=self._inputs(spec),
             model=self._model(spec),
-            files=files,
+            files=tuple(
+                File(name=f.name, bytes=f.bytes, sha256=f.sha256, what=f.what)
+                for f in sorted(files, key=lambda f: f.name)
+            ),
         )
+
+    def of(self, id: str) -> bytes:
+        """The zip of a finished job. Raises NotFound, NotReady, CorruptObject."""
+        self.results.finished(id)
+        known = self.provenance(id)
+        capsule = known.model_copy(update={"files": tuple(self._looked_into(id, file) for file in known.files)})
+        name = next((file.name for file in known.files if file.name in REPORTS), None)
+        report = self.results.document(id, name) if name else None
         return packed(capsule, report, readme(capsule, report))
 
-    def _files(self, id: str) -> tuple[File, ...]:
-        found = []
-        for each in sorted(self.results.artifacts(id), key=lambda a: a.name):
-            leave = each.name in REPORTS or any(each.name.endswith(kind) for kind in LEFT_OUT)
-            arrays = {} if leave else fingerprints(self.results.open_artifact(id, each.name), each.name)
-            found.append(File(name=each.name, bytes=each.bytes, sha256=each.sha256, what=each.what, arrays=arrays))
-        return tuple(found)
+    def _looked_into(self, id: str, file: File) -> File:
+        if file.name in REPORTS or any(file.name.endswith(kind) for kind in LEFT_OUT):
+            return file
+        arrays = fingerprints(self.results.open_artifact(id, file.name), file.name)
+        return file.model_copy(update={"arrays": arrays})
+
+    def _ran_by(self, id: str) -> str:
+        """The version that the last attempt said it was."""
+        with self.database.read() as conn:
+            events = job_table.events(conn, id)
+        said = [str(event.detail.get("version", "")) for event in events if event.kind == "started"]
+        return said[-1] if said else ""
 
     def _inputs(self, spec: AnySpec) -> dict[Any, Input]:
         found: dict[Any, Input] = {}
         with self.database.read() as conn:
             for modality in Modality:
-                row = dataset_table.get(conn, id) if (id := spec.dataset(modality)) else None
+                asked = spec.dataset(modality)
+                row = dataset_table.get(conn, asked) if asked else None
                 if row is None or row.digest is None:
                     continue
                 mends = row.summary.get("mends")

@@ -20,7 +20,7 @@ from engine.types import Modality
 from jobs import layout
 from jobs.capsule.compare import Item, compare_files, compare_reports, worst
 from jobs.capsule.fingerprint import fingerprints
-from jobs.capsule.model import CannotCheck, Capsule, File, Input
+from jobs.capsule.model import CannotCheck, Capsule, File, Input, ModalityName
 from jobs.capsule.pack import unpacked
 from jobs.catalog import resolve
 from jobs.commands.mends import Wishes, granted
@@ -116,9 +116,9 @@ def _inputs(
     folder: Path,
     stack: ExitStack,
     say: Say,
-) -> dict[str, Path]:
+) -> dict[ModalityName, Path]:
     """Clean copies by modality, found by their digests. Raises CannotCheck naming each that is not among the files."""
-    found: dict[str, Path] = {}
+    found: dict[ModalityName, Path] = {}
     seen: list[str] = []
     sources = list(given) or [each.example for each in capsule.inputs.values() if each.example]
     for source in sources:
@@ -140,13 +140,13 @@ def _inputs(
 
 def _copies(
     source: str,
-    wanted: Mapping[Any, Input],
+    wanted: Mapping[ModalityName, Input],
     bundle: Path | None,
     wishes: Wishes | None,
     folder: Path,
     stack: ExitStack,
     say: Say,
-) -> Iterator[tuple[str, Path, str]]:
+) -> Iterator[tuple[ModalityName, Path, str]]:
     """The file itself where it is a clean copy that is wanted; else what intake makes of it, by modality."""
     from jobs.commands.offline import fetched, taken_from
 
@@ -175,14 +175,14 @@ def _copies(
 
 
 def _run(
-    capsule: Capsule, bundle: Path | None, cells: Mapping[str, Path], folder: Path
+    capsule: Capsule, bundle: Path | None, cells: Mapping[ModalityName, Path], folder: Path
 ) -> tuple[dict[str, Any] | None, dict[str, File]]:
     """An attempt of the same job in a store of its own, by this machine's own runner. Raises CannotCheck."""
     store = LocalStore(folder / "store")
     spec = read_spec(capsule.spec)
     inputs: dict[str, dict[str, str]] = {}
     for name, path in cells.items():
-        its = capsule.inputs[name]  # type: ignore[index]
+        its = capsule.inputs[name]
         store.put_file(layout.dataset(its.digest), path)
         inputs[name] = {"key": layout.dataset(its.digest), "name": its.name, "id": its.id}
         if its.mends:
@@ -208,8 +208,8 @@ def _run(
         with store.open_local(layout.output(capsule.job, 1, each["name"])) as path:
             arrays = fingerprints(path, each["name"]) if each["name"] not in REPORTS else {}
             now[each["name"]] = File(**{k: each[k] for k in ("name", "bytes", "sha256")}, arrays=arrays)
-    name = next((n for n in sorted(now) if n in REPORTS), None)
-    report = json.loads(store.get_bytes(layout.output(capsule.job, 1, name))) if name else None
+    called = next((n for n in sorted(now) if n in REPORTS), None)
+    report = json.loads(store.get_bytes(layout.output(capsule.job, 1, called))) if called else None
     shutil.rmtree(folder / "store", ignore_errors=True)
     return report, now
 

@@ -74,9 +74,9 @@ def _lines(capsule: Capsule, report: Mapping[str, Any] | None) -> Iterator[str]:
     yield f"crossview capsule verify THIS.zip --input {inputs}{model}"
     yield "```"
     yield ""
-    yield "It brings the files in, compares their digests, runs everything again on your machine, and says of each score"
-    yield "and file whether it is identical, within tolerance, or different. `SHA256SUMS` shows whether this capsule is"
-    yield "as it was made; it is no signature: who made it, it cannot tell."
+    yield "It brings the files in, compares their digests, runs everything again on your machine, and says of each"
+    yield "score and file whether it is identical, within tolerance, or different. `SHA256SUMS` shows whether this"
+    yield "capsule is as it was made; it is no signature: who made it, it cannot tell."
 
 
 def _names(capsule: Capsule) -> bool:

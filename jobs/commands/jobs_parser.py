@@ -40,7 +40,9 @@ def add_jobs(commands: Any, command: Command) -> None:
     _add_training(submit)
     submit.add_argument("--wait", action="store_true", help="wait for the end")
     command(jobs, "list", _jobs_list, "newest first")
-    command(jobs, "show", _jobs_show, "one job").add_argument("id")
+    show = command(jobs, "show", _jobs_show, "one job")
+    show.add_argument("id")
+    show.add_argument("--resources", action="store_true", help="what it took: processor, memory and GPU by stage")
     logs = command(jobs, "logs", _jobs_logs, "its log", json=False)
     logs.add_argument("id")
     logs.add_argument("--tail", type=int, default=200)
@@ -184,6 +186,12 @@ def _jobs_list(a: Arguments) -> int:
 
 def _jobs_show(a: Arguments) -> int:
     with _client() as client:
+        if a.resources:
+            from jobs.resources.words import lines
+
+            found = client.resources(a.id)
+            _print(found.model_dump(mode="json")) if a.json else print("\n".join(lines(found)))
+            return DONE
         return _show_job(client.job(a.id), as_json=a.json)
 
 
