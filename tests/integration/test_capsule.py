@@ -8,18 +8,19 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from engine.types import Direction
-from jobs.bootstrap import opened
+from jobs.bootstrap import running
 from jobs.capsule.pack import SUMS, text_of, unpacked
 from jobs.cli import main
 from jobs.client import Client
-from jobs.runners.local import LocalRunner
 from jobs.spec import TranslateSpec
 from jobs.state import JobState
 from jobs.views import JobView
 from tests.labs import MODEL, build_catalog, ended, imported, lab_settings
 
+MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
 BOTH = (Direction.RNA_TO_ATAC, Direction.ATAC_TO_RNA)
 
 
@@ -36,7 +37,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def lab(catalog: Path, home: Path):
     settings = lab_settings(home, catalog)
-    with opened(settings, runner=LocalRunner(settings.home / "runner", workers=1)) as client:
+    with running(settings) as client:
         yield client
 
 
@@ -122,6 +123,41 @@ def test_another_model_is_not_taken_for_it(
     arguments = ["--input", *examples(catalog), "--model", str(tiny_model)]
     assert main(["capsule", "verify", str(capsule), *arguments]) == 2
     assert "the capsule was made with" in capsys.readouterr().err
+
+
+def tab(job: JobView, name: str) -> AppTest:
+    """The job's page at one tab, run once."""
+    page = AppTest.from_file(str(MAIN), default_timeout=150)
+    page.run()
+    page.switch_page("views/job.py")
+    page.query_params["id"], page.query_params["tab"] = job.id, name
+    page.run()
+    assert not page.exception, [each.value for each in page.exception]
+    return page
+
+
+def words(page: AppTest) -> str:
+    return "\n".join(str(each.value) for kind in (page.markdown, page.caption, page.code) for each in kind)
+
+
+def test_the_page_tells_the_chain_and_offers_the_capsule(lab: Client, job: JobView) -> None:
+    page = tab(job, "Provenance")
+    said = words(page)
+    for part in ("Cells", "Preparation", "Model", "Code", "Result"):
+        assert f"**{part}**" in said
+    assert job.bundle[:12] in said
+    assert f"crossview capsule verify {job.id}-capsule.zip --input example:{MODEL}/atac example:{MODEL}/rna" in said
+    assert lab.dataset(str(job.spec["rna"])).digest in said
+
+
+def test_the_page_shows_what_the_job_took(job: JobView) -> None:
+    page = tab(job, "Resources")
+    said = words(page)
+    for part in ("of processor time", "the largest process had", "as estimated", "No GPU was used.", "Measuring took"):
+        assert part in said
+    table = next(each.value for each in page.dataframe if "processors busy" in each.value.columns)
+    assert {"Translate", "Score", "Write"} <= set(table["stage"])
+    assert (table["largest process (MB)"] > 50).all()
 
 
 def rewritten(capsule: Path, out: Path, change) -> Path:  # type: ignore[no-untyped-def]
