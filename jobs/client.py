@@ -13,6 +13,7 @@ from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
 from jobs.queue.order import Priority
 from jobs.resources.views import ResourcesView
+from jobs.results.binned import BinnedView
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
@@ -153,6 +154,10 @@ class Client(Protocol):
 
     def resources(self, id: str, *, attempt: int = 0) -> ResourcesView:
         """Processor, memory and GPU over time, also of what failed; of the last attempt that left anything when 0."""
+        ...
+
+    def binned(self, id: str, direction: Direction, feature: str, *, map: str = "prediction") -> BinnedView:
+        """A gene or peak on a map (prediction, truth or input), as means over squares: for jobs of any size."""
         ...
 
     def provenance(self, id: str) -> Capsule:

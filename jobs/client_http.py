@@ -24,6 +24,7 @@ from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
 from jobs.queue.order import Priority
 from jobs.resources.views import ResourcesView
+from jobs.results.binned import BinnedView
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
@@ -214,6 +215,10 @@ class HttpClient:
 
     def resources(self, id: str, *, attempt: int = 0) -> ResourcesView:
         return ResourcesView.model_validate(self._get(f"jobs/{_part(id)}/resources", attempt=attempt))
+
+    def binned(self, id: str, direction: Direction, feature: str, *, map: str = "prediction") -> BinnedView:
+        asked = {"feature": feature, "map": map}
+        return BinnedView.model_validate(self._get(f"jobs/{_part(id)}/binned/{direction.value}", **asked))
 
     def provenance(self, id: str) -> Capsule:
         return Capsule.model_validate(self._get(f"jobs/{_part(id)}/provenance"))

@@ -14,6 +14,7 @@ from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
 from jobs.queue.order import Priority
 from jobs.resources.views import ResourcesView
+from jobs.results.binned import BinnedView
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
@@ -202,6 +203,10 @@ class LocalClient:
     def resources(self, id: str, *, attempt: int = 0) -> ResourcesView:
         with typed_errors():
             return self._service.resources.view(id, attempt=attempt)
+
+    def binned(self, id: str, direction: Direction, feature: str, *, map: str = "prediction") -> BinnedView:
+        with typed_errors():
+            return self._service.binned.feature(id, direction, feature, map=map)
 
     def provenance(self, id: str) -> Capsule:
         with typed_errors():

@@ -31,6 +31,7 @@ from jobs.reconcile.moves import move, requeue, state_of
 from jobs.reconcile.reconciler import Reconciler
 from jobs.resources.read import Resources
 from jobs.results.analysis import AnalysisResults
+from jobs.results.binned import Binned
 from jobs.results.joint import JointResults
 from jobs.results.read import Results
 from jobs.runners.base import Runner, RunnerUnreachable
@@ -94,6 +95,11 @@ class JobService:
     def analysis(self) -> AnalysisResults:
         """What finished analyses say."""
         return AnalysisResults(self.results)
+
+    @cached_property
+    def binned(self) -> Binned:
+        """Genes and peaks on maps of any size."""
+        return Binned(self.results)
 
     @cached_property
     def resources(self) -> Resources:
