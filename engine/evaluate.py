@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -36,7 +37,7 @@ NULL_WORDS: Mapping[str, str] = {
     "mean": "the average training cell",
     "depth": "the average training cell times the depth predicted from the source's depth",
 }
-PACKAGES = ("torch", "numpy", "scipy", "anndata", "scikit-learn")
+PACKAGES = ("torch", "numpy", "scipy", "anndata", "scikit-learn", "umap-learn")
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,8 +156,8 @@ def unscored(bundle: Bundle, direction: Direction, *, n_cells: int, coverage: Co
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages whose arithmetic is in the numbers."""
-    return {name: version(name) for name in PACKAGES}
+    """Of Python, and of the packages whose arithmetic is in the numbers."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
 def predicted_file(path: Path, bundle: Bundle, direction: Direction) -> tuple[Predicted, H5Source]:

@@ -17,6 +17,7 @@ from jobs.commands.admin import add_admin
 from jobs.commands.analyse import add_analyse
 from jobs.commands.benchmark_parser import add_benchmark
 from jobs.commands.both import add_both
+from jobs.commands.capsule import add_capsule
 from jobs.commands.embed_parser import add_embed
 from jobs.commands.jobs_parser import add_jobs, setting_of
 from jobs.commands.mends import add_mends, wishes_of
@@ -284,6 +285,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_models(commands)
     add_jobs(commands, _command)
     add_admin(commands, _command)
+    add_capsule(commands, _command)
     return parser
 
 

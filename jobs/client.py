@@ -9,10 +9,13 @@ from typing import Any, Protocol, Unpack
 from engine.types import Direction, Modality
 from jobs.accounts.client import AccountsClient
 from jobs.board.client import BoardClient
+from jobs.capsule.model import Capsule
 from jobs.keeping.client import KeepingClient
 from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
 from jobs.queue.order import Priority
+from jobs.resources.views import ResourcesView
+from jobs.results.binned import BinnedView
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
@@ -163,6 +166,22 @@ class Client(Protocol):
     def cancel(self, id: str) -> JobView: ...
     def retry(self, id: str) -> JobView: ...
     def delete_job(self, id: str) -> ReceiptView: ...
+
+    def resources(self, id: str, *, attempt: int = 0) -> ResourcesView:
+        """Processor, memory and GPU over time, also of what failed; of the last attempt that left anything when 0."""
+        ...
+
+    def binned(self, id: str, direction: Direction, feature: str, *, map: str = "prediction") -> BinnedView:
+        """A gene or peak on a map (prediction, truth or input), as means over squares: for jobs of any size."""
+        ...
+
+    def provenance(self, id: str) -> Capsule:
+        """Where it came from: inputs, model and code by digest and version, and the files it made."""
+        ...
+
+    def capsule(self, id: str) -> bytes:
+        """A zip to check a finished job with elsewhere (`crossview capsule verify`); it holds no cells."""
+        ...
 
     def training(self, id: str) -> TrainingView:
         """The curve of a training job, while it runs and afterwards."""

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from engine.types import Direction, Modality
 from jobs.accounts.client import AccountsClient, HttpAccounts
 from jobs.board.client import BoardClient, HttpBoard
+from jobs.capsule.model import Capsule
 from jobs.errors import ChecksumMismatch, NotFound, Unreachable
 from jobs.failures import error_of
 from jobs.keeping.client import HttpKeeping, KeepingClient
@@ -26,6 +27,8 @@ from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
 from jobs.patience import Repeatable, patiently
 from jobs.queue.order import Priority
+from jobs.resources.views import ResourcesView
+from jobs.results.binned import BinnedView
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
@@ -222,6 +225,19 @@ class HttpClient:
     def mark_read(self, *, ids: Sequence[str] = (), through: str = "", subject: str = "") -> int:
         asked = {"ids": list(ids), "through": through, "subject": subject}
         return int(self._post("notifications/read", asked)["unread"])
+
+    def resources(self, id: str, *, attempt: int = 0) -> ResourcesView:
+        return ResourcesView.model_validate(self._get(f"jobs/{_part(id)}/resources", attempt=attempt))
+
+    def binned(self, id: str, direction: Direction, feature: str, *, map: str = "prediction") -> BinnedView:
+        asked = {"feature": feature, "map": map}
+        return BinnedView.model_validate(self._get(f"jobs/{_part(id)}/binned/{direction.value}", **asked))
+
+    def provenance(self, id: str) -> Capsule:
+        return Capsule.model_validate(self._get(f"jobs/{_part(id)}/provenance"))
+
+    def capsule(self, id: str) -> bytes:
+        return self._send("GET", f"jobs/{_part(id)}/capsule").content
 
     def training(self, id: str) -> TrainingView:
         return TrainingView.model_validate(self._get(f"jobs/{_part(id)}/training"))

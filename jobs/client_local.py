@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, Unpack
 from engine.types import Direction, Modality
 from jobs.accounts.client import AccountsClient, LocalAccounts
 from jobs.board.client import BoardClient, LocalBoard
+from jobs.capsule.model import Capsule
 from jobs.failures import typed_errors
 from jobs.keeping.client import KeepingClient, LocalKeeping
 from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
 from jobs.once import Keys
 from jobs.queue.order import Priority
+from jobs.resources.views import ResourcesView
+from jobs.results.binned import BinnedView
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
@@ -217,6 +220,22 @@ class LocalClient:
     def mark_read(self, *, ids: Sequence[str] = (), through: str = "", subject: str = "") -> int:
         with typed_errors():
             return self._service.inbox.mark_read(ids=ids, through=through, subject=subject)
+
+    def resources(self, id: str, *, attempt: int = 0) -> ResourcesView:
+        with typed_errors():
+            return self._service.resources.view(id, attempt=attempt)
+
+    def binned(self, id: str, direction: Direction, feature: str, *, map: str = "prediction") -> BinnedView:
+        with typed_errors():
+            return self._service.binned.feature(id, direction, feature, map=map)
+
+    def provenance(self, id: str) -> Capsule:
+        with typed_errors():
+            return self._service.capsules.provenance(id)
+
+    def capsule(self, id: str) -> bytes:
+        with typed_errors():
+            return self._service.capsules.of(id)
 
     def training(self, id: str) -> TrainingView:
         with typed_errors():

@@ -8,6 +8,7 @@ import platform
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +16,7 @@ from engine.errors import CrossViewError
 from jobs import layout
 from jobs.failures import failure_of
 from jobs.plan import Plan, plan
+from jobs.resources.meter import Meter, meter_of
 from jobs.runners.base import Executor, Receipt, Task
 from jobs.version import code_version
 from jobs.views import Failure
@@ -129,6 +131,7 @@ class Voice:
     outbox: Outbox
     on_stop: Callable[[], None]
     reason: str = ""  # "cancelled" or "superseded", once seen
+    meter: Meter | None = None  # of this process
     watch: Callable[[], Mapping[str, Any]] | None = None  # what a task that runs for long leaves of where it stands
     _stage: dict[str, Any] = field(default_factory=lambda: {"stage": "prepare", "done": 0, "total": 0, "message": ""})
     _end: threading.Event = field(default_factory=threading.Event)
@@ -144,9 +147,15 @@ class Voice:
         assert self._thread is not None
         self._thread.join()
 
+    def measured(self) -> AbstractContextManager[None]:
+        """What this process takes is looked at while this lasts, stage by stage."""
+        return self.meter.at(self._stage["stage"]) if self.meter is not None else nullcontext()
+
     def say(self, stage: str, *, done: int, total: int, message: str = "") -> None:
         """Told at once when the stage is new, otherwise at most a few times a second."""
         new = stage != self._stage["stage"]
+        if self.meter is not None:
+            self.meter.say(stage)
         self._stage = {"stage": stage, "done": done, "total": total, "message": message}
         if new or time.monotonic() - self.outbox.last >= QUIET_S:
             self.outbox.write("stage", **self._stage)
@@ -217,10 +226,10 @@ def run_attempt(
         if interrupt is not None:
             interrupt()
 
-    voice = Voice(outbox, on_stop)
+    voice = Voice(outbox, on_stop, meter=meter_of(store.uri(), job, attempt, role="driver"))
     try:
         outbox.write("started", version=code_version(), host=platform.node())
-        with voice:
+        with voice, voice.measured():
             ordered = read_attempt(store, store.uri(), job, attempt)
             if ordered.memory_step:
                 executor.roomier(ordered.memory_step)

@@ -36,6 +36,10 @@ class Provenance:
     coverage: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     mends: tuple[Mapping[str, Any], ...] = ()
+    input: str = ""  # SHA-256 of the clean copy that was read
+    chunk_cells: int = 0
+    min_coverage: float = 0.0
+    features: str = ""  # "all", "chosen" or "none" (latents alone)
 
 
 def write_prediction(

@@ -4,6 +4,7 @@ results/<job>/<attempt>/order.json                 what this attempt must do (wr
 results/<job>/<attempt>/events/000042.json         outbox: numbered, immutable, pulled by the control plane
 results/<job>/<attempt>/cancel                     the cancel mark
 results/<job>/<attempt>/log.txt                    what the attempt's processes said, kept once they have ended
+results/<job>/<attempt>/resources/<process>.json    what each process of the attempt took of its machine
 results/<job>/<attempt>/pieces/<direction>/<name>    what one task of the attempt leaves for the next
 results/<job>/<attempt>/out/<artifact>             outputs; visible once the job row names this attempt SUCCEEDED
 results/<job>/parts/<spec digest>/<direction>/…    finished parts, the same bytes whichever attempt wrote them
@@ -41,6 +42,14 @@ def cancel_mark(job: str, attempt: int) -> str:
 
 def log(job: str, attempt: int) -> str:
     return f"results/{job}/{attempt}/log.txt"
+
+
+def resources(job: str, attempt: int) -> str:
+    return f"results/{job}/{attempt}/resources/"
+
+
+def resource(job: str, attempt: int, process: str) -> str:
+    return f"results/{job}/{attempt}/resources/{process}.json"
 
 
 def pieces(job: str, attempt: int) -> str:

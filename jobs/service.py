@@ -16,6 +16,7 @@ from jobs import layout, logs
 from jobs.accounts import access
 from jobs.accounts.service import Accounts
 from jobs.board.service import Board
+from jobs.capsule.service import Capsules
 from jobs.errors import BadRequest, Conflict
 from jobs.failures import scrub
 from jobs.imports import Importer
@@ -33,7 +34,9 @@ from jobs.once import Keys
 from jobs.paging import key_of, newest_first, page
 from jobs.reconcile.moves import move, requeue, state_of
 from jobs.reconcile.reconciler import Reconciler
+from jobs.resources.read import Resources
 from jobs.results.analysis import AnalysisResults
+from jobs.results.binned import Binned
 from jobs.results.joint import JointResults
 from jobs.results.read import Results
 from jobs.runners.base import Runner, RunnerUnreachable
@@ -108,6 +111,21 @@ class JobService:
     def board(self) -> Board:
         """The list of jobs as people keep it."""
         return Board(self)
+
+    @cached_property
+    def binned(self) -> Binned:
+        """Genes and peaks on maps of any size."""
+        return Binned(self.results)
+
+    @cached_property
+    def resources(self) -> Resources:
+        """What attempts took of their machines."""
+        return Resources(self.database, self.store)
+
+    @cached_property
+    def capsules(self) -> Capsules:
+        """Finished jobs as something to check elsewhere."""
+        return Capsules(self.database, self.results, self.models)
 
     @property
     def inbox(self) -> Inbox:

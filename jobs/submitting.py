@@ -187,6 +187,7 @@ class Desk:
             "cells": view.cells,
             "input_names": {m.value: each.name for m, each in inputs.items()},
             "seconds": view.seconds,
+            "memory_mb": view.memory_mb,
         }
         row = replace(row, result=result, expected_low=low, expected_high=high, submitted_at=utcnow())
         add = self.importer.gate.job(row)

@@ -25,6 +25,7 @@ from engine.types import Direction, Latent, Modality, as_names
 from jobs import layout
 from jobs.failures import failure_of
 from jobs.plan import chunks
+from jobs.resources.meter import meter_of
 from jobs.runners.base import Receipt, Task
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, PairSpec, TrainSpec, TranslateSpec, read_spec
 
@@ -373,7 +374,8 @@ def run_task(store_uri: str, task: Task, *, device: str = "cpu") -> Receipt:
     arguments = task.arguments
     try:
         attempt = attempt_of(store_uri, arguments["job"], int(arguments["attempt"]))
-        with _threads(int(arguments.get("threads", 1))):
+        meter = meter_of(store_uri, attempt.job, attempt.number)
+        with meter.at(task.kind), _threads(int(arguments.get("threads", 1))):
             return Receipt(task, task_of(task.kind)(attempt, arguments, device))
     except Exception as error:
         error.add_note(f"in the task {task.kind}: {task.label}")

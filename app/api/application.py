@@ -8,7 +8,19 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
-from app.api import accounts, board, datasets, health, jobs, keeping, models, notifications, reference, uploads
+from app.api import (
+    accounts,
+    board,
+    datasets,
+    evidence,
+    health,
+    jobs,
+    keeping,
+    models,
+    notifications,
+    reference,
+    uploads,
+)
 from app.api.dispatch import routes
 from app.api.guard import HostGuard
 from app.api.kit import ClientSource
@@ -24,6 +36,7 @@ RESOURCES = (
     *datasets.OPERATIONS,
     *board.OPERATIONS,
     *jobs.OPERATIONS,
+    *evidence.OPERATIONS,
     *keeping.OPERATIONS,
     *notifications.OPERATIONS,
     *accounts.OPERATIONS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import present
-from app.components import failure, inbox, progress, training
+from app.components import failure, inbox, progress, result_provenance, result_resources, training
 from app.components.analysis import analysed
 from app.components.finder import finder
 from app.components.joint import seen
@@ -25,7 +25,7 @@ from jobs.spec import read_spec
 from jobs.state import JobState
 from jobs.views import JobView
 
-TABS = ("Overview", "Scores", "Cells", "Profiles", "Run")
+TABS = ("Overview", "Scores", "Cells", "Profiles", "Run", "Resources", "Provenance")
 
 
 def page() -> None:
@@ -136,6 +136,8 @@ def _finished(job: JobView) -> None:
             "Cells": lambda: cells(result, hit),
             "Profiles": lambda: profiles(result),
             "Run": lambda: run(job),
+            "Resources": lambda: result_resources.show(current_client(), job),
+            "Provenance": lambda: result_provenance.show(current_client(), job),
         }
         for name, tab in tabs.items():
             if tab.open:  # only what is looked at is computed

@@ -44,7 +44,9 @@ def add_jobs(commands: Any, command: Command) -> None:
     _add_training(submit)
     submit.add_argument("--wait", action="store_true", help="wait for the end")
     add_board(jobs, command, _client)
-    command(jobs, "show", _jobs_show, "one job").add_argument("id")
+    show = command(jobs, "show", _jobs_show, "one job")
+    show.add_argument("id")
+    show.add_argument("--resources", action="store_true", help="what it took: processor, memory and GPU by stage")
     logs = command(jobs, "logs", _jobs_logs, "its log", json=False)
     logs.add_argument("id")
     logs.add_argument("--tail", type=int, default=200)
@@ -181,6 +183,12 @@ def _refuse_beside_analysis(a: Arguments) -> None:
 
 def _jobs_show(a: Arguments) -> int:
     with _client() as client:
+        if a.resources:
+            from jobs.resources.words import lines
+
+            found = client.resources(a.id)
+            _print(found.model_dump(mode="json")) if a.json else print("\n".join(lines(found)))
+            return DONE
         return _show_job(client.job(a.id), as_json=a.json)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from jobs.fetching import fetch_source, file_name, without_query
 from jobs.settings import Settings
 from jobs.version import code_version
 from storage.errors import NoRanges
+
+if TYPE_CHECKING:
+    from engine.bundle import Bundle
 
 __all__ = ["make_split", "read_split"]
 Say = Callable[[str], None]
@@ -152,27 +155,50 @@ def translate(
 ) -> dict[str, Any]:
     """Translate one file into OUT.h5ad on this machine, chunk by chunk: the same numbers as a job gives."""
     from engine.bundle import load_bundle
-    from engine.doubt import doubt_of, outside_note
-    from engine.preprocess.align import MIN_COVERAGE, align
-    from engine.translate import concat_encoded, encode_cells, require_direction
-    from engine.translators.base import positions_of
+    from engine.preprocess.align import MIN_COVERAGE
+    from engine.translate import require_direction
 
     bundle = load_bundle(resolve(model), device=device_of(device))
     require_direction(bundle, direction)
-    space = bundle.space(direction.target)
-    positions = positions_of(space, list(features)) if features else None
     with (
         granted(wishes, model=model, modality=direction.source, say=say) as mends,
         taken(source, modality=direction.source, say=say, mends=mends) as cells,
-        CanonicalCells.open(cells.path) as opened,
     ):
+        return translate_copy(
+            cells.path, bundle=bundle, direction=direction, out=out, features=features, latent_only=latent_only,
+            chunk=chunk, min_coverage=MIN_COVERAGE if min_coverage is None else min_coverage,
+            name=file_name(source), mends=cells.summary.mends, say=say,
+        )  # fmt: skip
+
+
+def translate_copy(
+    copy: Path,
+    *,
+    bundle: Bundle,
+    direction: Direction,
+    out: Path,
+    features: Sequence[str] | None,
+    latent_only: bool,
+    chunk: int,
+    min_coverage: float,
+    name: str,
+    mends: tuple[Mapping[str, Any], ...],
+    say: Say,
+) -> dict[str, Any]:
+    """`translate` of a clean copy. name: of the file it was made of."""
+    from engine.doubt import doubt_of, outside_note
+    from engine.preprocess.align import align
+    from engine.translate import concat_encoded, encode_cells
+    from engine.translators.base import positions_of
+    from jobs.export import Provenance, write_prediction
+    from storage.files import sha256_of
+
+    space = bundle.space(direction.target)
+    positions = positions_of(space, list(features)) if features else None
+    with CanonicalCells.open(copy) as opened:
         width = 0 if latent_only else len(space) if positions is None else len(positions)
         _refuse_huge(opened.n_cells, width)
-        alignment = align(
-            opened.names,
-            bundle.space(direction.source),
-            min_coverage=MIN_COVERAGE if min_coverage is None else min_coverage,
-        )
+        alignment = align(opened.names, bundle.space(direction.source), min_coverage=min_coverage)
         parts = []
         for start in range(0, opened.n_cells, chunk):
             stop = min(start + chunk, opened.n_cells)
@@ -182,24 +208,27 @@ def translate(
         doubt = doubt_of(bundle, encoded)
         if note := outside_note(doubt):
             say(note)
-        from jobs.export import Provenance, write_prediction
-
         provenance = Provenance(
             model=bundle.manifest.id,
             bundle=bundle.digest,
             direction=direction,
             scale=bundle.translator.scale(direction.target),
             coverage=alignment.coverage.as_dict(),
-            source=file_name(source),
+            source=name,
             code_version=code_version(),
-            mends=cells.summary.mends,
+            mends=mends,
+            input=sha256_of(copy),
+            chunk_cells=chunk,
+            min_coverage=min_coverage,
+            features="none" if latent_only else "all" if positions is None else "chosen",
         )
         write_prediction(
             out, bundle=bundle, encoded=encoded, provenance=provenance, obs=opened.obs, positions=positions,
             latent_only=latent_only, doubt=doubt, say=say,
         )  # fmt: skip
     outside = None if doubt is None else int(doubt.outside_n.sum())
-    return {**asdict(provenance), "cells": len(encoded), "outside": outside, "features": width, "out": str(out)}
+    said = {**asdict(provenance), "which": provenance.features}
+    return {**said, "cells": len(encoded), "outside": outside, "features": width, "out": str(out)}
 
 
 def _refuse_huge(cells: int, width: int) -> None:
@@ -214,10 +243,7 @@ def _refuse_huge(cells: int, width: int) -> None:
 def evaluate(*, model: str, prediction: Path, truth: str, out: Path | None, say: Say = to_stderr) -> dict[str, Any]:
     """Score a file written by `translate` against the truth file of the other modality."""
     from engine.bundle import load_bundle
-    from engine.doubt import with_doubt
-    from engine.evaluate import as_json, predicted_file
-    from engine.evaluate import evaluate as judge
-    from jobs.export import direction_of, doubt_in
+    from jobs.export import direction_of
 
     bundle = load_bundle(resolve(model))
     if not prediction.is_file():
@@ -226,8 +252,23 @@ def evaluate(*, model: str, prediction: Path, truth: str, out: Path | None, say:
     with (
         granted(None, model=model, modality=direction.target, say=say) as mends,
         taken(truth, modality=direction.target, say=say, mends=mends) as cells,
-        CanonicalCells.open(cells.path) as opened,
     ):
+        document = evaluate_copy(cells.path, bundle=bundle, prediction=prediction, name=file_name(truth))
+    if out is not None:
+        write_json(out, document)
+    return document
+
+
+def evaluate_copy(copy: Path, *, bundle: Bundle, prediction: Path, name: str) -> dict[str, Any]:
+    """`evaluate` with a clean copy of the truth. name: of the file it was made of."""
+    from engine.doubt import with_doubt
+    from engine.evaluate import as_json, predicted_file
+    from engine.evaluate import evaluate as judge
+    from jobs.export import direction_of, doubt_in
+    from storage.files import sha256_of
+
+    direction = direction_of(prediction)
+    with CanonicalCells.open(copy) as opened:
         predicted, source = predicted_file(prediction, bundle, direction)
         with source:
             found = judge(bundle=bundle, direction=direction, predicted=predicted, truth=opened.all())
@@ -239,12 +280,14 @@ def evaluate(*, model: str, prediction: Path, truth: str, out: Path | None, say:
         rows_m=np.array([place[str(name)] for name in found.scores.cells["name"]], dtype=np.int64),
         depth_n=predicted.source_depth_n,
     )
-    document = as_json(
-        replace(found, report=report), model=bundle.manifest.id, bundle=bundle.digest, code_version=code_version()
+    return as_json(
+        replace(found, report=report),
+        model=bundle.manifest.id,
+        bundle=bundle.digest,
+        code_version=code_version(),
+        prediction=sha256_of(prediction),
+        truth={"name": name, "digest": sha256_of(copy)},
     )
-    if out is not None:
-        write_json(out, document)
-    return document
 
 
 def write_card(folder: Path, report: dict[str, Any], *, training: Sequence[str] = ()) -> None:

@@ -64,9 +64,7 @@ class JointResults:
             measured = self.results.measured_of(spec, modality)
             truth = None
             if measured is not None:
-                where = measured.row_of(kept.barcodes)
-                at = [where[str(kept.barcodes[each])] for each in rows]
-                truth = measured.values(at, positions, decoded.scale).tolist()
+                truth = measured.values(measured.rows_of(kept.barcodes)[rows], positions, decoded.scale).tolist()
         return Values(
             barcodes=tuple(str(kept.barcodes[each]) for each in rows),
             features=tuple(features),

@@ -30,7 +30,7 @@ class Measured:
     barcodes: Names
     depth_n: NDArray[np.float64]
     median: float
-    _matched: dict[int, dict[str, int]] = field(default_factory=dict)
+    _matched: dict[int, tuple[Names, NDArray[np.int64]]] = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: Path, space: FeatureSpace) -> Measured:
@@ -46,18 +46,20 @@ class Measured:
             median = float(np.median(positive_n)) if positive_n.size else 0.0
             return cls(path, alignment, cells.barcodes, depth_n, median)
 
-    def row_of(self, names: Names) -> dict[str, int]:
-        """Row by the job's own cell name; cells that were not measured are absent."""
-        key = id(names)  # one array a job, kept by the caller's cache
+    def rows_of(self, names: Names) -> NDArray[np.int64]:
+        """The measured row of each of a job's own cells, shape (len(names),); -1 where it was not measured."""
+        key = id(names)  # one array a job, kept by the caller's cache, and by us while its number counts
         if key not in self._matched:
             from engine.pairs import match_barcodes
 
             found = match_barcodes(names, self.barcodes, what=("translated", "measured"))
+            at = np.full(len(names), -1, dtype=np.int64)
+            at[found.index_a] = found.index_b
             self._matched.clear()
-            self._matched[key] = {str(names[a]): int(b) for a, b in zip(found.index_a, found.index_b, strict=True)}
-        return self._matched[key]
+            self._matched[key] = names, at
+        return self._matched[key][1]
 
-    def values(self, rows: Sequence[int], positions: NDArray[np.int64], scale: Scale) -> Floats:
+    def values(self, rows: Sequence[int] | NDArray[np.int64], positions: NDArray[np.int64], scale: Scale) -> Floats:
         """Chosen cells and model features, shape (len(rows), len(positions)), on the scale."""
         from engine.intake.canonical import CanonicalCells
 

@@ -71,7 +71,7 @@ class Results:
     def table(self, id: str, direction: Direction, name: str) -> dict[str, list[Any]]:
         if name not in TABLES:
             raise BadRequest(f"There is no table {name[:40]!r}.", hint=f"There are {', '.join(TABLES)}.")
-        _, spec = self._translated(id, direction)
+        _, spec = self.translated(id, direction)
         if name == "roc" and not spec.has_truth(direction):
             raise NotFound(f"{direction.value} was not scored: no truth was given.", hint="Give both modalities.")
         found: dict[str, list[Any]] = self._document(self.open_artifact(id, f"{direction.value}/{name}.json"))
@@ -79,7 +79,7 @@ class Results:
 
     def search(self, id: str, direction: Direction, query: str, *, limit: int = 20) -> list[FeatureHit]:
         """Among the features the job predicted."""
-        _, spec = self._translated(id, direction)
+        _, spec = self.translated(id, direction)
         space = self.space(spec.bundle, direction.target)
         if direction.target is Modality.RNA:
             return find_genes(space, query, limit=limit)
@@ -95,7 +95,7 @@ class Results:
         cells: Sequence[str] | None = None,
     ) -> Values:
         """Predicted values beside the measured ones on the same scale; cells that both know, in the job's order."""
-        row, spec = self._translated(id, direction)
+        row, spec = self.translated(id, direction)
         if not 0 < len(features) <= MOST_FEATURES:
             raise BadRequest(f"{len(features)} features were asked for.", hint=f"Ask for 1 to {MOST_FEATURES}.")
         modality = modality or direction.target
@@ -151,17 +151,16 @@ class Results:
         bundle = self.bundle(spec.bundle)
         positions = positions_of(bundle.space(direction.target), features)
         measured = self.measured_of(spec, direction.target)
-        if measured is not None:
-            rows = [row for row in rows if kept.barcodes[row] in measured.row_of(kept.barcodes)]
+        at = None if measured is None else measured.rows_of(kept.barcodes)
+        if at is not None:
+            rows = [row for row in rows if at[row] >= 0]
         check_size(len(rows), len(positions))
         decoded = bundle.translator.decode(kept.latent.rows(list(rows)), direction.target, [int(p) for p in positions])
-        barcodes = tuple(str(kept.barcodes[row]) for row in rows)
         truth = None
-        if measured is not None:
-            where = measured.row_of(kept.barcodes)
-            truth = measured.values([where[name] for name in barcodes], positions, decoded.scale).tolist()
-        return Values(
-            barcodes=barcodes,
+        if measured is not None and at is not None:
+            truth = measured.values(at[rows], positions, decoded.scale).tolist()
+        return Values.model_construct(  # of our own making: checking a million numbers again takes a second
+            barcodes=tuple(kept.barcodes[rows].tolist()),
             features=tuple(features),
             modality=direction.target,
             scale=decoded.scale.value,
@@ -181,11 +180,9 @@ class Results:
         positions = positions_of(self.space(spec.bundle, direction.source), features)
         check_size(len(rows), len(positions))
         scale = Scale.LOG_NORMALISED if direction.source is Modality.RNA else Scale.PROBABILITY
-        where = measured.row_of(kept.barcodes)
-        barcodes = tuple(str(kept.barcodes[row]) for row in rows)
-        values = measured.values([where[name] for name in barcodes], positions, scale)
+        values = measured.values(measured.rows_of(kept.barcodes)[rows], positions, scale)
         return Values(
-            barcodes=barcodes,
+            barcodes=tuple(kept.barcodes[rows].tolist()),
             features=tuple(features),
             modality=direction.source,
             scale=scale.value,
@@ -215,7 +212,7 @@ class Results:
             raise NotReady(f"The job has no result: it is {row.state.lower()}.", hint="Wait until it has succeeded.")
         return row
 
-    def _translated(self, id: str, direction: Direction) -> tuple[JobRow, TranslateSpec]:
+    def translated(self, id: str, direction: Direction) -> tuple[JobRow, TranslateSpec]:
         row = self.finished(id)
         spec = read_spec(row.spec)
         if not isinstance(spec, TranslateSpec):

@@ -12,6 +12,7 @@ import pytest
 
 from engine.errors import CrossViewError
 from engine.types import Direction, Modality
+from jobs import layout
 from jobs.bootstrap import build_service
 from jobs.cli import main
 from jobs.client import Client
@@ -318,6 +319,9 @@ class TestClient:
         job = client.submit(spec, fresh=True)
         with refused("not-ready"):
             client.report(job.id)
+        with refused("not-ready"):
+            client.capsule(job.id)
+        assert client.provenance(job.id).files == ()
         with refused("conflict"):
             client.delete_job(job.id)
         with refused("conflict"):
@@ -334,6 +338,34 @@ class TestClient:
         client.delete_job(job.id)
         with refused("not-found"):
             client.job(job.id)
+
+    def test_what_a_job_took_is_kept_by_stage(self, client: Client, finished: JobView) -> None:
+        took = client.resources(finished.id)
+        assert (took.attempt, took.attempts, took.gpu_name) == (1, (1,), "")
+        assert {"prepare", "translate", "score", "publish"} <= {use.stage for use in took.stages}
+        assert len(took.memory) == len(took.cores) == len(took.stage)
+        assert took.peak > 50e6
+        assert took.cpu_s > 0
+        assert took.expected is not None
+        assert client.resources(finished.id, attempt=1) == took
+        with refused("not-found"):
+            client.resources(finished.id, attempt=2)
+        with refused("not-found"):
+            client.resources("job-000000000000")
+
+    def test_a_result_says_where_it_came_from(self, client: Client, finished: JobView) -> None:
+        said = client.provenance(finished.id)
+        assert said.inputs["rna"].digest == client.dataset(str(finished.spec["rna"])).digest
+        assert said.model is not None
+        assert said.model.digest == finished.bundle
+        assert [(f.name, f.sha256) for f in said.files] == [(a.name, a.sha256) for a in client.artifacts(finished.id)]
+
+    def test_a_capsule_is_the_same_every_time(self, client: Client, finished: JobView) -> None:
+        first = client.capsule(finished.id)
+        assert first == client.capsule(finished.id)
+        assert first.startswith(b"PK")
+        with refused("not-found"):
+            client.capsule("job-000000000000")
 
     def test_what_ended_is_in_the_inbox_until_it_is_read_or_deleted(self, client: Client, finished: JobView) -> None:
         told = {each.subject: each for each in client.list_notifications(limit=1_000).notifications}
@@ -372,3 +404,32 @@ def test_the_command_line_reads_the_inbox(
     assert f"Translation succeeded: Both ways  ({finished.id})" in capsys.readouterr().out
     assert main(["jobs", "inbox", "--unread", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"notifications": [], "unread": 0}
+
+
+def test_the_command_line_says_what_a_job_took(
+    over_http: HttpClient, finished: JobView, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CROSSVIEW_API_URL", over_http._base)
+    assert main(["jobs", "show", finished.id, "--resources"]) == 0
+    said = capsys.readouterr().out
+    assert "translate" in said
+    assert "were estimated" in said
+    assert "No GPU was used." in said
+
+
+def test_the_command_line_packs_a_job(
+    over_http: HttpClient, finished: JobView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROSSVIEW_API_URL", over_http._base)
+    assert main(["capsule", "create", finished.id, "--out", str(tmp_path / "it.zip")]) == 0
+    assert (tmp_path / "it.zip").read_bytes() == over_http.capsule(finished.id)
+
+
+def test_a_deleted_job_leaves_nothing_of_what_it_took(in_process: Client, rna: str) -> None:
+    spec = TranslateSpec(model=MODEL, rna=rna, directions=(Direction.RNA_TO_ATAC,), umap=False, seed=5)
+    job = ended(in_process, in_process.submit(spec))
+    assert isinstance(in_process, LocalClient)
+    store = in_process._service.store
+    assert store.list(layout.resources(job.id, 1))
+    in_process.delete_job(job.id)
+    assert store.list(layout.job_prefix(job.id)) == []

@@ -18,6 +18,7 @@ from engine.types import Modality, PairedCells, as_names
 from jobs.cli import main
 from jobs.commands import analyse_run
 from tests.builders import write_h5ad
+from tests.h5files import unlike_cellxgene, wrong
 from tests.planted import joint_bundle, with_links
 
 
@@ -168,7 +169,10 @@ def test_gene_activity_as_a_file(lab: Lab, capsys: pytest.CaptureFixture[str]) -
     import anndata as ad
 
     analysed(lab, capsys, "activity")
-    scores = ad.read_h5ad(lab.out / "activity" / "activity.imputed.h5ad")
+    path = lab.out / "activity" / "activity.imputed.h5ad"
+    assert wrong(path) == []
+    assert unlike_cellxgene(path) == ["no embedding X_… in obsm"]
+    scores = ad.read_h5ad(path)
     assert scores.shape == (160, 14)
     assert scores.obs["cell_type"].tolist() == list(lab.pair.rna.obs["cell_type"])
 

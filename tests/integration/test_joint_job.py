@@ -23,6 +23,7 @@ from jobs.joint.tasks import embedded_of
 from jobs.runners.base import Receipt, Task
 from jobs.runners.local import LocalRunner, SerialExecutor
 from jobs.work import attempt_of
+from tests.h5files import unlike_cellxgene, wrong
 from tests.running import JOINT, Ordered, built_cells, fit_tiny_model, order_joint
 
 if TYPE_CHECKING:
@@ -87,6 +88,13 @@ def test_the_file_holds_embedding_clusters_maps_and_provenance(finished: Ordered
     assert (said["bundle"], said["latent_source"], said["label"]) == (finished.spec.bundle, "atac,rna", "cell_type")
     with h5py.File(io.BytesIO(finished.output("joint.h5ad"))) as file:
         assert file["obs/_index"].attrs["encoding-type"] == "string-array"  # as older readers and R know them
+
+
+def test_its_files_open_in_old_readers_and_in_r(finished: Ordered, tmp_path: Path) -> None:
+    for name in ("joint.h5ad", "imputed-rna.h5ad", "imputed-atac.h5ad"):
+        path = tmp_path / name
+        path.write_bytes(finished.output(name))
+        assert (wrong(path), unlike_cellxgene(path)) == ([], []), name
 
 
 def test_imputed_values_are_what_the_latent_decodes_to(finished: Ordered, model: Path, tmp_path: Path) -> None:

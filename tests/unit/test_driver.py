@@ -18,6 +18,7 @@ import pytest
 from engine.types import Direction, Modality
 from jobs import driver, layout
 from jobs.driver import run_attempt
+from jobs.resources.points import Record
 from jobs.runners.base import Receipt, RunnerState, Task
 from jobs.runners.local import LocalRunner, PoolExecutor, SerialExecutor
 from jobs.work import attempt_of, encoded_of, run_task
@@ -262,9 +263,12 @@ def test_a_killed_attempt_is_reported_as_gone(tiny_model: Path, tmp_path: Path) 
     runner = LocalRunner(tmp_path / "runner", workers=1)
     runner.submit(submission="job1-1", job="job1", attempt=1, store=ordered.uri)
     assert runner.status("job1-1").state is RunnerState.RUNNING
+    wait_for(lambda: ordered.store.list(layout.resources("job1", 1)) != [])
     os.kill(json.loads((tmp_path / "runner" / "job1-1" / "pid.json").read_text())["pid"], signal.SIGKILL)
     wait_for(lambda: runner.status("job1-1").state is RunnerState.FAILED)
     assert not {event["kind"] for event in ordered.events()} & driver.TERMINAL
+    (key,) = ordered.store.list(layout.resources("job1", 1))  # as far as it got
+    assert Record.of(json.loads(ordered.store.get_bytes(key))).points
 
 
 def test_stopping_an_attempt_without_a_mark_leaves_no_last_word(tiny_model: Path, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What jobs take of their machines, second by second."""

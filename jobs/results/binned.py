@@ -1,0 +1,148 @@
+"""A gene or peak on the map of a job of any size: decoded for every cell, sent as the squares of a grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from engine.types import Direction, Latent, Modality
+from jobs.errors import BadRequest, NotFound
+from jobs.results.latents import LATENT
+
+if TYPE_CHECKING:
+    from engine.bundle import Bundle
+    from jobs.results.read import Results
+
+BINS, MOST_BINS = 140, 400  # along a side  # ours
+BLOCK = 2**17  # cells decoded at once  # ours
+MAPS = {"prediction": "X_umap", "truth": "X_umap_truth", "input": "X_umap_input"}
+KEPT = 2  # jobs whose latents stay at hand: 256 MB where each has a million cells of 32 numbers  # ours
+
+
+class BinnedView(BaseModel):
+    """Squares of a map that hold cells. x, y: their middles; count: cells in each; mean: of the predicted values.
+
+    side: of a square, in the map's own units, along x and along y. low, high: of all cells, from the first to the 99th
+    percentile. cells: that lie on this map; of: all of the job.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    job: str
+    direction: Direction
+    map: str
+    feature: str
+    scale: str
+    cells: int
+    of: int
+    side: tuple[float, float]
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    count: tuple[int, ...]
+    mean: tuple[float, ...]
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """latent: of all cells. at: by map, the cells on it and their places, shapes (m,) and (m, 2)."""
+
+    latent: Latent
+    at: dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]]
+
+
+class Binned:
+    """Of finished translations."""
+
+    def __init__(self, results: Results) -> None:
+        self.results = results
+        self._drawn = lru_cache(maxsize=KEPT)(self._load)
+        self._values = lru_cache(maxsize=8)(self._decode)
+
+    def feature(
+        self, id: str, direction: Direction, feature: str, *, map: str = "prediction", bins: int = BINS
+    ) -> BinnedView:
+        """Raises NotFound for a map that was not drawn, UnknownFeature, BadRequest and kin."""
+        row, spec = self.results.translated(id, direction)
+        if map not in MAPS or not 2 <= bins <= MOST_BINS:
+            raise BadRequest(
+                f"{bins} squares a side of the map {map[:40]!r} were asked for.",
+                hint=f"Ask for 2 to {MOST_BINS} of {', '.join(MAPS)}.",
+            )
+        with self.results.turn:
+            drawn = self._drawn(row.id, row.attempt, direction)
+            if map not in drawn.at:
+                raise NotFound(f"This job has no map of the {map}.", hint="Submit it with maps (`umap`).")
+            values_n, scale = self._values(row.id, row.attempt, direction, spec.bundle, feature)
+        cells_m, xy_m2 = drawn.at[map]
+        values_m = values_n[cells_m]
+        low, high = (float(v) for v in np.percentile(values_m, (1, 99)))
+        return BinnedView(
+            job=row.id, direction=direction, map=map, feature=feature, scale=scale, cells=len(cells_m),
+            of=len(values_n), low=low, high=high, **on_grid(xy_m2, values_m, bins),
+        )  # fmt: skip
+
+    def _load(self, id: str, attempt: int, direction: Direction) -> Drawn:
+        return read_drawn(self.results.open_artifact(id, f"{direction.value}/latent.h5ad"), direction.source)
+
+    def _decode(
+        self, id: str, attempt: int, direction: Direction, digest: str, feature: str
+    ) -> tuple[NDArray[np.float32], str]:
+        from engine.translators.base import positions_of
+
+        bundle: Bundle = self.results.bundle(digest)
+        (position,) = positions_of(bundle.space(direction.target), [feature])
+        latent = self._drawn(id, attempt, direction).latent
+        parts: list[NDArray[np.float32]] = []
+        scale = ""
+        for start in range(0, len(latent), BLOCK):
+            rows = slice(start, min(start + BLOCK, len(latent)))
+            found = bundle.translator.decode(latent.rows(rows), direction.target, [int(position)])
+            parts.append(np.asarray(found.values[:, 0], dtype=np.float32))
+            scale = found.scale.value
+        return np.concatenate(parts), scale
+
+
+def read_drawn(path: Path, source: Modality) -> Drawn:
+    """Latents and places of `<direction>/latent.h5ad`; the cells' names stay on disk."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        values = np.asarray(file["obsm"][LATENT][()], dtype=np.float32)
+        at = {}
+        for name, key in MAPS.items():
+            if key in file["obsm"]:
+                xy_n2 = np.asarray(file["obsm"][key][()], dtype=np.float32)
+                there = np.flatnonzero(np.isfinite(xy_n2).all(axis=1))
+                if there.size:
+                    at[name] = there, xy_n2[there]
+    return Drawn(Latent(values, frozenset({source})), at)
+
+
+def on_grid(xy_m2: NDArray[np.float32], values_m: NDArray[np.float32], bins: int) -> dict[str, Any]:
+    """Squares that hold cells: middles, sides, counts and means."""
+    low, high = xy_m2.min(axis=0).astype(float), xy_m2.max(axis=0).astype(float)
+    side = np.maximum((high - low) / bins, 1e-9)
+    place_m2 = np.minimum(((xy_m2 - low) / side).astype(np.int64), bins - 1)
+    flat_m = place_m2[:, 1] * bins + place_m2[:, 0]
+    count = np.bincount(flat_m, minlength=bins * bins)
+    total = np.bincount(flat_m, weights=values_m, minlength=bins * bins)
+    held = np.flatnonzero(count)
+    return {
+        "side": (float(side[0]), float(side[1])),
+        "x": _short(low[0] + (held % bins + 0.5) * side[0]),
+        "y": _short(low[1] + (held // bins + 0.5) * side[1]),
+        "count": tuple(count[held].tolist()),
+        "mean": _short(total[held] / count[held]),
+    }
+
+
+def _short(values: NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(float(f"{v:.5g}") for v in values.tolist())
