@@ -11,6 +11,7 @@ from jobs.keeping.client import KeepingClient
 from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
 from jobs.queue.order import Priority
+from jobs.results.exploring import ExploringClient
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
@@ -40,6 +41,11 @@ class Client(Protocol):
     @property
     def keeping(self) -> KeepingClient:
         """Usage and quotas, clocks, receipts, the audit log, backups."""
+        ...
+
+    @property
+    def exploring(self) -> ExploringClient:
+        """Of finished translations: groups of cells compared, stretches of the genome."""
         ...
 
     def health(self) -> Health: ...

@@ -22,6 +22,7 @@ from jobs.keeping.client import HttpKeeping, KeepingClient
 from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
 from jobs.queue.order import Priority
+from jobs.results.exploring import ExploringClient, HttpExploring
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
@@ -81,6 +82,10 @@ class HttpClient:
             put=lambda path, document: self._send("PUT", path, json=document).json(),
             blocks=self._blocks,
         )
+
+    @property
+    def exploring(self) -> ExploringClient:
+        return HttpExploring(get=self._get, post=self._post)
 
     def health(self) -> Health:
         return Health.model_validate(self._get("health"))

@@ -12,6 +12,7 @@ from jobs.keeping.client import KeepingClient, LocalKeeping
 from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
 from jobs.queue.order import Priority
+from jobs.results.exploring import ExploringClient, LocalExploring
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
@@ -47,6 +48,10 @@ class LocalClient:
     @property
     def keeping(self) -> KeepingClient:
         return LocalKeeping(self._service.keeping)
+
+    @property
+    def exploring(self) -> ExploringClient:
+        return LocalExploring(self._service.results)
 
     def health(self) -> Health:
         with typed_errors():

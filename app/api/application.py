@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from app.api import datasets, health, jobs, keeping, models, notifications, uploads
+from app.api import datasets, exploring, health, jobs, keeping, models, notifications, uploads
 from app.api.guard import HostGuard
 from app.api.kit import PREFIX, ClientSource, problem
 from app.api.openapi import document
@@ -23,6 +23,7 @@ OPERATIONS = (
     *uploads.OPERATIONS,
     *datasets.OPERATIONS,
     *jobs.OPERATIONS,
+    *exploring.OPERATIONS,
     *keeping.OPERATIONS,
     *notifications.OPERATIONS,
 )

@@ -56,7 +56,7 @@ class Results:
         self._document = lru_cache(maxsize=DOCUMENTS_KEPT)(_read_json)
         self.bundle = lru_cache(maxsize=BUNDLES_KEPT)(self._load_bundle)
         self.space = lru_cache(maxsize=8)(self._load_space)
-        self._latent = lru_cache(maxsize=4)(self._load_latent)
+        self.latent = lru_cache(maxsize=4)(self._load_latent)
         self._measured = lru_cache(maxsize=8)(self._load_measured)
 
     def report(self, id: str) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class Results:
     def table(self, id: str, direction: Direction, name: str) -> dict[str, list[Any]]:
         if name not in TABLES:
             raise BadRequest(f"There is no table {name[:40]!r}.", hint=f"There are {', '.join(TABLES)}.")
-        _, spec = self._translated(id, direction)
+        _, spec = self.translated(id, direction)
         if name == "roc" and not spec.has_truth(direction):
             raise NotFound(f"{direction.value} was not scored: no truth was given.", hint="Give both modalities.")
         found: dict[str, list[Any]] = self._document(self.open_artifact(id, f"{direction.value}/{name}.json"))
@@ -78,7 +78,7 @@ class Results:
 
     def search(self, id: str, direction: Direction, query: str, *, limit: int = 20) -> list[FeatureHit]:
         """Among the features the job predicted."""
-        _, spec = self._translated(id, direction)
+        _, spec = self.translated(id, direction)
         space = self.space(spec.bundle, direction.target)
         if direction.target is Modality.RNA:
             return find_genes(space, query, limit=limit)
@@ -94,12 +94,12 @@ class Results:
         cells: Sequence[str] | None = None,
     ) -> Values:
         """Predicted values beside the measured ones on the same scale; cells that both know, in the job's order."""
-        row, spec = self._translated(id, direction)
+        row, spec = self.translated(id, direction)
         if not 0 < len(features) <= MOST_FEATURES:
             raise BadRequest(f"{len(features)} features were asked for.", hint=f"Ask for 1 to {MOST_FEATURES}.")
         modality = modality or direction.target
         with self.turn:
-            kept = self._latent(row.id, row.attempt, direction)
+            kept = self.latent(row.id, row.attempt, direction)
             rows = rows_of(kept, cells)
             if modality is direction.target:
                 return self._predicted(spec, direction, kept, rows, features)
@@ -213,7 +213,8 @@ class Results:
             raise NotReady(f"The job has no result: it is {row.state.lower()}.", hint="Wait until it has succeeded.")
         return row
 
-    def _translated(self, id: str, direction: Direction) -> tuple[JobRow, TranslateSpec]:
+    def translated(self, id: str, direction: Direction) -> tuple[JobRow, TranslateSpec]:
+        """Raises WrongDirection for what the job did not translate."""
         row = self.finished(id)
         spec = read_spec(row.spec)
         if not isinstance(spec, TranslateSpec):
