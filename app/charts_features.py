@@ -30,8 +30,9 @@ def quantiles(table: pd.DataFrame, label: str) -> pd.DataFrame:
 def spreads(table: pd.DataFrame, *, title: str, quantity: str) -> Any:
     """Where the cells of each label lie: the middle half, nine in ten, the median. table: as `quantiles` gives it."""
     y = alt.Y("label:N", sort="ascending", title=None, axis=alt.Axis(labelLimit=140))
-    apart = alt.YOffset("what:N", scale=alt.Scale(domain=["measured", "predicted"], paddingInner=0.3))
-    colour = alt.Color("what:N", title=None, scale=WHAT, legend=alt.Legend(orient="bottom"))
+    there = [what for what in ("measured", "predicted") if what in set(table["what"])]
+    apart = alt.YOffset("what:N", scale=alt.Scale(domain=there, paddingInner=0.3))
+    colour = alt.Color("what:N", title=None, scale=WHAT, legend=alt.Legend(orient="bottom", values=there))
     tooltip = [
         alt.Tooltip("label:N"),
         alt.Tooltip("what:N", title="which"),

@@ -94,7 +94,8 @@ def column_config(rows: pd.DataFrame, main: str | None) -> dict[str, Any]:
             )
         elif pd.api.types.is_float_dtype(rows[name]):
             format = "%+.3f" if name in readings.SKILLS else "%.3f"
-            config[name] = st.column_config.NumberColumn(readings.column_words(name), format=format)
+            words = "above the best null" if name.endswith("_gain") else readings.column_words(name)
+            config[name] = st.column_config.NumberColumn(words, format=format)
         elif name != "name":
             config[name] = st.column_config.Column(readings.column_words(name))
     return config

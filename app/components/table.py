@@ -1,7 +1,7 @@
 """A table with its way out: searched and put in order among all its rows, seen a page at a time, saved whole.
 
 CSV in which nothing is taken for a formula, and Parquet with the values as they are. Streamlit's own download, which
-quotes nothing, is switched off by `no_raw_download`.
+quotes nothing, is switched off by `app.components.tidy`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,6 @@ from app.paging import PAGE, Page, cut, holding, named, ordered
 TALL = 420  # pixels of a table that scrolls
 FEW = 10  # rows that are shown without scrolling
 Matching = Callable[[str], Collection[str]]
-
-
-def no_raw_download() -> None:
-    """Takes the download out of the toolbar of every table: it would write a label such as =1+1 as a formula."""
-    st.html(
-        '<style>[data-testid="stElementToolbarButton"]:has(button[aria-label="Download as CSV"]) '
-        "{ display: none; }</style>"
-    )
 
 
 def table(

@@ -25,7 +25,6 @@ from app.components.result_training import trained
 from app.components.scorecard import scorecard
 from app.components.share import share
 from app.components.shootout import shootout
-from app.components.table import no_raw_download
 from app.components.tabs import tabs
 from app.kinds import facts, kind, query
 from jobs.bootstrap import current_client
@@ -48,7 +47,6 @@ def page() -> None:
         st.page_link("views/jobs.py", label="See all jobs", icon=":material/list_alt:")
         return
     inbox.seen(job)
-    no_raw_download()
     _header(job)
     if present.tag(job.state).live:
         _living(job)
