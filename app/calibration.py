@@ -15,16 +15,17 @@ Z = 1.96  # 95 %
 
 
 def curve(predicted: Any, opened: Any) -> pd.DataFrame:
-    """Groups of cells by predicted probability: mean predicted, share open with its Wilson interval, cells.
+    """Groups of about equal size by predicted probability: mean predicted, share open with its Wilson interval, cells.
 
     predicted: probabilities, shape (n,). opened: 0 or 1, shape (n,). Cells that lack either are left out.
     """
     p, o = np.asarray(predicted, dtype=float), np.asarray(opened, dtype=float)
     known = np.isfinite(p) & np.isfinite(o)
     p, o = p[known], (o[known] > 0).astype(float)
-    order = np.argsort(p, kind="stable")
     groups = min(GROUPS, max(len(p) // LEAST, 1))
-    parts = [part for part in np.array_split(order, groups) if len(part)]
+    rank = pd.Series(p).rank(method="average").to_numpy()  # equal predictions stay together
+    group = np.minimum(((rank - 0.5) / max(len(p), 1) * groups).astype(int), groups - 1)
+    parts = [part for each in range(groups) if len(part := np.flatnonzero(group == each))]
     rows = [(float(p[part].mean()), float(o[part].mean()), len(part)) for part in parts]
     return _with_intervals(rows)
 
