@@ -266,7 +266,7 @@ def umap(
         shown = shown.sort_values(kept, kind="stable")
     point = float(np.clip(24_000 / max(len(shown), 1), 6, 60))
     if labels is not None:
-        encoding = _by_label(colour, labels, lit)
+        encoding = by_label(colour, labels, lit)
     else:
         encoding = alt.Color(
             f"{colour}:Q",
@@ -310,7 +310,7 @@ def agreement(
     if len(table) > MOST_DOTS:
         return _binned(table, title=title, x=x, y=y, unit=unit)
     if labels is not None:
-        colour: Any = _by_label("label", labels, ())
+        colour: Any = by_label("label", labels, ())
     else:
         colour = alt.value(PREDICTION)
     dots = (
@@ -391,7 +391,7 @@ def strips(table: pd.DataFrame, *, title: str, quantity: str) -> Any:
     return finish(bars, title=title)
 
 
-def _by_label(field: str, labels: Sequence[str], lit: Sequence[str]) -> Any:
+def by_label(field: str, labels: Sequence[str], lit: Sequence[str]) -> Any:
     """Categorical colours in the data set's fixed order: a label keeps its colour on every chart."""
     wanted = set(lit) or set(labels)
     colours = [MEANT.get(name, LABELS[i % len(LABELS)]) if name in wanted else FADED for i, name in enumerate(labels)]

@@ -94,10 +94,12 @@ def _name_at(gene: GeneShape, view: GenomeView, letter: float) -> tuple[float, A
     return (float(end), "right") if middle + half > view.end else (middle, "center")
 
 
-def track(view: GenomeView, *, profile: str, title: str, named: Sequence[str] = ()) -> Any:
+def track(
+    view: GenomeView, *, profile: str, title: str, named: Sequence[str] = (), words: Mapping[str, str] = WORDS
+) -> Any:
     """profile: whose links are drawn; coverage stands for both, measured above the line of a group, imputed below it.
 
-    named: genes whose start is marked down through the rows.
+    named: genes whose start is marked down through the rows. words: what the profiles are called.
     """
     place = lanes(view, profile=profile, named=named)
     x = alt.X(
@@ -107,7 +109,7 @@ def track(view: GenomeView, *, profile: str, title: str, named: Sequence[str] = 
     )  # fmt: skip
     layers = [
         *_starts(view, place, named, x),
-        *_coverage(view, place, x),
+        *_coverage(view, place, x, words),
         *_genes(view, place, x, named),
         *_arcs(view, place, profile, x),
     ]
@@ -141,15 +143,15 @@ def _short(name: str) -> str:
     return name if len(name) <= 16 else f"{name[:15]}…"
 
 
-def _coverage(view: GenomeView, place: Lanes, x: Any) -> list[Any]:
-    rows = coverage_rows(view)
+def _coverage(view: GenomeView, place: Lanes, x: Any, words: Mapping[str, str]) -> list[Any]:
+    rows = coverage_rows(view, words)
     lines = pd.DataFrame({"x": view.start, "x2": view.end, "y": [place.group(name) for name in view.groups]})
     ruled = alt.Chart(lines).mark_rule(color=NULL, strokeWidth=0.7, opacity=0.7)
     layers = [ruled.encode(x=x, x2="x2:Q", y=_y(place))] if len(lines) else []
     if rows.empty:
         return layers
     centre = rows["group"].map({name: place.group(name) for name in view.groups})
-    up = np.where(rows["profile"] == "measured", -1.0, 1.0)
+    up = np.where(rows["profile"] == words["raw"], -1.0, 1.0)
     rows = rows.assign(y=centre, y2=centre + up * rows["share"] * 0.46)
     bars = (
         alt.Chart(rows)
@@ -158,7 +160,7 @@ def _coverage(view: GenomeView, place: Lanes, x: Any) -> list[Any]:
             x=x, x2="x2:Q", y=_y(place), y2="y2:Q",
             color=alt.Color(
                 "profile:N", title="open",
-                scale=alt.Scale(domain=["measured", "imputed"], range=[TRUTH, PREDICTION]),
+                scale=alt.Scale(domain=[words["raw"], words["imputed"]], range=[TRUTH, PREDICTION]),
                 legend=alt.Legend(orient="bottom", direction="horizontal", titleOrient="left"),
             ),
             tooltip=[
@@ -170,7 +172,7 @@ def _coverage(view: GenomeView, place: Lanes, x: Any) -> list[Any]:
     return [*layers, bars]
 
 
-def coverage_rows(view: GenomeView) -> pd.DataFrame:
+def coverage_rows(view: GenomeView, words: Mapping[str, str] = WORDS) -> pd.DataFrame:
     """A row a profile, group and peak: x and x2 (never too thin to see), value, and share of the profile's highest."""
     parts = []
     thin = (view.end - view.start) * LEAST_BAR
@@ -184,7 +186,7 @@ def coverage_rows(view: GenomeView) -> pd.DataFrame:
             parts.append(
                 pd.DataFrame(
                     {
-                        "profile": WORDS.get(profile, profile), "group": group, "peak": list(view.peaks),
+                        "profile": words.get(profile, profile), "group": group, "peak": list(view.peaks),
                         "x": np.maximum(starts - pad, view.start), "x2": np.minimum(ends + pad, view.end),
                         "value": value, "share": np.clip(value / highest, 0, 1),
                     }

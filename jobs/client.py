@@ -16,6 +16,7 @@ from jobs.mending import MendOptions
 from jobs.queue.order import Priority
 from jobs.resources.views import ResourcesView
 from jobs.results.binned import BinnedView
+from jobs.results.exploring import ExploringClient
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
@@ -55,6 +56,11 @@ class Client(Protocol):
     @property
     def board(self) -> BoardClient:
         """The list of jobs: search, stars, labels, the bin, many at once, batches; models on and off the offer."""
+        ...
+
+    @property
+    def exploring(self) -> ExploringClient:
+        """Of finished translations: groups of cells compared, stretches of the genome."""
         ...
 
     def health(self) -> Health: ...

@@ -29,6 +29,7 @@ from jobs.patience import Repeatable, patiently
 from jobs.queue.order import Priority
 from jobs.resources.views import ResourcesView
 from jobs.results.binned import BinnedView
+from jobs.results.exploring import ExploringClient, HttpExploring
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
@@ -97,6 +98,10 @@ class HttpClient:
     @property
     def board(self) -> BoardClient:
         return HttpBoard(get=self._get, post=self._post, fetch=lambda path: self._send("GET", path).content)
+
+    @property
+    def exploring(self) -> ExploringClient:
+        return HttpExploring(get=self._get, post=self._post)
 
     def health(self) -> Health:
         return Health.model_validate(self._get("health"))

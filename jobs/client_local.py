@@ -18,6 +18,7 @@ from jobs.once import Keys
 from jobs.queue.order import Priority
 from jobs.resources.views import ResourcesView
 from jobs.results.binned import BinnedView
+from jobs.results.exploring import ExploringClient, LocalExploring
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
 from jobs.views import (
     ArtifactView,
@@ -71,6 +72,10 @@ class LocalClient:
     @property
     def board(self) -> BoardClient:
         return LocalBoard(self._service.board)
+
+    @property
+    def exploring(self) -> ExploringClient:
+        return LocalExploring(self._service.results)
 
     def health(self) -> Health:
         with typed_errors():

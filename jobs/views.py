@@ -341,6 +341,7 @@ class GenomeView(View):
     coverage: dict[str, dict[str, list[float | None]]] = {}
     links: tuple[LinkView, ...] = ()
     links_left_out: int = 0  # weaker ones, where there are too many to draw
+    notes: tuple[str, ...] = ()  # of which cells it was made, where not of all
 
 
 class SettingView(View):

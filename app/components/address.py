@@ -50,9 +50,10 @@ def choices(
     """Some of the options, in the order of `options`; those of the address, else `usual`."""
     asked = st.query_params.get_all(param) or list(usual)
     key = f"{param}-choices"
+    default = None if key in st.session_state else [option for option in options if option in asked]
     picked = st.multiselect(
-        label, options, default=[o for o in options if o in asked], format_func=words, key=key, on_change=_keep_all,
-        args=(param, key), help=help, placeholder=placeholder,
+        label, options, default=default, format_func=words, key=key, on_change=_keep_all, args=(param, key), help=help,
+        placeholder=placeholder,
     )  # fmt: skip
     return [option for option in options if option in picked]
 

@@ -17,7 +17,9 @@ from app.components.analysis_links import links
 from app.components.analysis_path import trajectory
 from app.components.analysis_values import activity, imputation, markers
 from app.components.genome_track import genome, search
-from app.components.result_run import download, run
+from app.components.result_record import record
+from app.components.result_run import download
+from app.components.tabs import tabs
 from jobs.bootstrap import current_client
 from jobs.views import JobView
 
@@ -35,21 +37,9 @@ def analysed(job: JobView) -> None:
     what = result.spec.what
     with failure.shown("The result cannot be read"):
         _answer(result)
-        names = ("Genome", "Figures", "Tables", "Run") if what in LINKS else ("Figures", "Tables", "Run")
-        asked = st.query_params.get("tab", "").capitalize()
-        st.session_state.setdefault("tab", asked if asked in names else names[0])
         place = search(result) if what in LINKS else ""
-        tabs = dict(zip(names, st.tabs(names, key="tab", bind="query-params"), strict=True))
-        shows: Mapping[str, Callable[[], None]] = {
-            "Genome": lambda: genome(result, place),
-            "Figures": lambda: _FIGURES[what](result),
-            "Tables": lambda: tables(result),
-            "Run": lambda: run(job),
-        }
-        for name, tab in tabs.items():
-            if tab.open:  # only what is looked at is computed
-                with tab, failure.shown(f"{name} cannot be shown"):
-                    shows[name]()
+        shows: dict[str, Callable[[], None]] = {"Genome": lambda: genome(result, place)} if what in LINKS else {}
+        tabs({**shows, "Figures": lambda: _FIGURES[what](result), "Tables": lambda: tables_of(result), **record(job)})
 
 
 def _answer(result: Analysed) -> None:
@@ -83,7 +73,7 @@ def _ways_on(result: Analysed) -> None:
             )  # fmt: skip
 
 
-def tables(result: Analysed) -> None:
+def tables_of(result: Analysed) -> None:
     """Any table of the report: searched and sorted among all its rows, and whole as CSV."""
     known = result.tables()
     names = list(known)

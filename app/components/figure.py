@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from app import charts
-from jobs.spreadsheet import harmless
+from app.components.saving import save
+from app.components.saving import to_csv as to_csv
 
 _HTML = '<div class="row"></div>'
 _CSS = """
@@ -34,6 +36,11 @@ function svgText(svg) {
   copy.setAttribute('xmlns', 'http://www.w3.org/2000/svg');
   return '<?xml version="1.0" encoding="UTF-8"?>\\n' + new XMLSerializer().serializeToString(copy);
 }
+function wrapped(canvas) {  // tens of thousands of dots as a picture: an SVG of them could not be opened
+  const box = canvas.getBoundingClientRect(), size = `width="${box.width}" height="${box.height}"`;
+  return `<?xml version="1.0" encoding="UTF-8"?>\\n<svg xmlns="http://www.w3.org/2000/svg" ${size}>` +
+    `<image ${size} href="${canvas.toDataURL('image/png')}"/></svg>`;
+}
 function png(svg, name) {
   const image = new Image(), box = svg.getBoundingClientRect();
   image.onload = () => {
@@ -55,41 +62,49 @@ function button(text, label, onclick) {
 export default function ({ parentElement, data }) {
   const row = parentElement.querySelector('.row');
   const buttons = [];
-  if (data.svg) buttons.push(button('SVG', 'Save this chart as SVG: ' + data.title, () => {
+  buttons.push(button('SVG', 'Save this chart as SVG: ' + data.title, () => {
     const it = drawn(data.chart);
     if (it && it.svg) save(new Blob([svgText(it.svg)], { type: 'image/svg+xml' }), data.file + '.svg');
+    else if (it && it.canvas) save(new Blob([wrapped(it.canvas)], { type: 'image/svg+xml' }), data.file + '.svg');
   }));
   buttons.push(button('PNG', 'Save this chart as PNG: ' + data.title, () => {
     const it = drawn(data.chart);
     if (it && it.svg) png(it.svg, data.file + '.png');
     else if (it && it.canvas) it.canvas.toBlob((blob) => save(blob, data.file + '.png'));
   }));
-  if (data.csv !== null) buttons.push(button('Table', 'Download the table of this chart: ' + data.title, () =>
-    save(new Blob([data.csv], { type: 'text/csv' }), data.file + '.csv')));
   row.replaceChildren(...buttons);
 }
 """
 _exports = st.components.v2.component("crossview_exports", html=_HTML, css=_CSS, js=_JS)
-MOST_ROWS = 20_000  # a longer table would travel with every rerun; it is in the job's downloads instead
 
 
-def figure(chart: Any, *, key: str, alt: str, table: pd.DataFrame | None = None, file: str = "") -> None:
+BOX = "box"  # what a chart calls the box that is drawn on it
+
+
+def figure(
+    chart: Any,
+    *,
+    key: str,
+    alt: str,
+    table: pd.DataFrame | None = None,
+    file: str = "",
+    chart_key: str = "",
+    on_box: Callable[[], None] | None = None,
+) -> None:
     """A chart by its stable key, with a description for screen readers and buttons to save it.
 
-    table: what it was drawn from, offered as CSV up to MOST_ROWS rows.
+    table: what it was drawn from, offered whole as CSV and Parquet. on_box: called when a box was drawn on it, which
+    then stands in the session under `chart_key`.
     """
-    svg = str((chart.usermeta or {}).get("embedOptions", {}).get("renderer", "svg")) == "svg"
-    csv = to_csv(table) if table is not None and len(table) <= MOST_ROWS else None
     dressed = charts.dressed(chart, dark=st.context.theme.type == "dark")
+    chart_key = chart_key or f"{key}-chart"
     with st.container(key=key, gap="small"):  # the class by which the buttons find their chart
-        st.altair_chart(dressed, key=f"{key}-chart", alt=alt, width="stretch")
-        _exports(key=f"{key}-exports", data={"chart": key, "file": file or key, "svg": svg, "title": alt, "csv": csv})
-
-
-def to_csv(table: pd.DataFrame) -> str:
-    """CSV in which neither a cell nor a column's name is taken for a formula."""
-    safe = table.copy()
-    for name in safe.columns:
-        if not pd.api.types.is_numeric_dtype(safe[name]):
-            safe[name] = safe[name].map(lambda v: harmless(v) if isinstance(v, str) else v)
-    return str(safe.rename(columns=lambda name: harmless(str(name))).to_csv(index=False))
+        if on_box is None:
+            st.altair_chart(dressed, key=chart_key, alt=alt, width="stretch")
+        else:
+            st.altair_chart(dressed, key=chart_key, alt=alt, width="stretch", on_select=on_box, selection_mode=BOX)
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            said = {"chart": key, "file": file or key, "title": alt}
+            _exports(key=f"{key}-exports", data=said, width="content")
+            if table is not None:
+                save(table, key=f"{key}-table", file=file or key)

@@ -50,7 +50,7 @@ def genome(result: Analysed, place: str) -> None:
     profile = _profile(result)
     with failure.shown("This place cannot be shown"):
         view = result.genome(place)
-        _steps(view)
+        steps(view)
         named = [gene.name for gene in view.genes if gene.name.casefold() == place.casefold()]
         _track(result, view, profile, named)
         _links(result, view, profile)
@@ -105,7 +105,7 @@ def profile_of(result: Analysed, label: str, *, key: str) -> str:
     return words[str(picked)]
 
 
-def _steps(view: GenomeView) -> None:
+def steps(view: GenomeView) -> None:
     """Where one is, and buttons to the left, to the right, closer and farther."""
     with st.container(horizontal=True, vertical_alignment="center", key="genome-steps"):
         width = view.end - view.start

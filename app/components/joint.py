@@ -16,13 +16,12 @@ from app.components.finder import finder
 from app.components.joint_cells import cells, feature
 from app.components.result import Result, report_of
 from app.components.result_profiles import profiles
-from app.components.result_run import run
+from app.components.result_record import record
+from app.components.tabs import tabs
 from app.kinds import NO_LABEL
 from jobs.bootstrap import current_client
 from jobs.names import Modality
 from jobs.views import FeatureHit, JobView, Values
-
-TABS = ("Overview", "Cells", "Profiles", "Run")
 
 
 @dataclass(frozen=True)
@@ -84,18 +83,14 @@ def seen(job: JobView) -> None:
         _verdict(result)
         _switch(job)
         hit = finder(result)
-        st.session_state.setdefault("tab", TABS[0])
-        tabs = dict(zip(TABS, st.tabs(TABS, key="tab", bind="query-params"), strict=True))
-        shows = {
-            "Overview": lambda: overview(result, hit),
-            "Cells": lambda: cells(result, hit),
-            "Profiles": lambda: profiles(result, word="imputed"),
-            "Run": lambda: run(job),
-        }
-        for name, tab in tabs.items():
-            if tab.open:  # only what is looked at is computed
-                with tab, failure.shown(f"{name} cannot be shown"):
-                    shows[name]()
+        tabs(
+            {
+                "Overview": lambda: overview(result, hit),
+                "Cells": lambda: cells(result, hit),
+                "Profiles": lambda: profiles(result, word="imputed"),
+                **record(job),
+            }
+        )
 
 
 def _modality(job: JobView) -> Modality:

@@ -10,8 +10,9 @@ import streamlit as st
 
 from app import charts, present, readings
 from app.components import failure
-from app.components.figure import MOST_ROWS, figure, to_csv
+from app.components.figure import figure
 from app.components.finder import look_at
+from app.components.table import table
 from jobs.bootstrap import current_client
 from jobs.names import Direction, Modality
 from jobs.predictability import COLUMNS, whole
@@ -67,21 +68,10 @@ def _table(model: ModelView, which: Direction, *, key: str, pick: Callable[[str]
     if query and query.strip():
         rows = _read(model.id, model.digest, which.value, query.strip())[1]
         st.caption(f"{present.plural(len(rows), thing)} tested match.")
-    shown = rows.rename(columns={"name": thing})
-    event: Any = st.dataframe(
-        shown, hide_index=True, key=f"{key}-rows", placeholder="–", height=min(420, 75 + 35 * len(shown)),
-        alt=f"How well {model.title} predicts every {thing}", column_config=_columns(found),
-        on_select="rerun" if pick else "ignore", selection_mode="single-row",
+    table(
+        rows.rename(columns={"name": thing}), key=f"{key}-rows", file=file, config=_columns(found), order="gain_low",
+        alt=f"How well {model.title} predicts every {thing}", words=lambda c: str(_WORDS.get(c, c)), pick=pick,
     )  # fmt: skip
-    with st.container(horizontal=True, vertical_alignment="center"):
-        chosen = event.get("selection", {}).get("rows", []) if pick and event else []
-        if pick and chosen and chosen[0] < len(shown):
-            name = str(shown.iloc[chosen[0]][thing])
-            st.button(f"Look at {name}", on_click=pick, args=(name,), icon=":material/search:", key=f"{key}-look")
-        st.download_button(
-            "Download this table (CSV)", lambda: to_csv(shown), f"{file}.csv", "text/csv", on_click="ignore",
-            icon=":material/download:", key=f"{key}-csv",
-        )  # fmt: skip
 
 
 def _histogram(found: PredictabilityView, rows: pd.DataFrame, *, key: str, file: str) -> None:
@@ -93,25 +83,27 @@ def _histogram(found: PredictabilityView, rows: pd.DataFrame, *, key: str, file:
     )
     quantity = readings.column_words(f"{found.measure}_gain")
     chart = charts.histogram(gain, title=title, quantity=quantity, unit=thing, neutral=0.0)
-    table = rows[["name", "gain"]] if len(rows) <= MOST_ROWS else None
-    figure(chart, key=key, alt=f"Histogram. {title}", table=table, file=file)
+    figure(chart, key=key, alt=f"Histogram. {title}", table=rows[["name", "gain"]], file=file)
     st.caption(
         "The best null is the better of two that need no model: the average training cell, and that times the depth of "
         f"the source. At 0 nothing was learned of the {thing}."
     )
 
 
+_WORDS = {
+    "score": "score",
+    "null": "the best null",
+    "gain": "above the best null",
+    "gain_low": "above it and chance by at least (95 %)",
+    "skill": "skill",
+    "standard_error": "standard error of the score",
+}
+
+
 def _columns(found: PredictabilityView) -> dict[str, Any]:
     thing, target = present.row(found.direction.target), found.direction.target
     skill = "mse_skill" if target is Modality.RNA else "brier_skill"
-    words = {
-        "score": readings.column_words(found.measure),
-        "null": "the best null",
-        "gain": "above the best null",
-        "gain_low": "above it and chance by at least (95 %)",
-        "skill": readings.column_words(skill),
-        "standard_error": "standard error of the score",
-    }
+    words = {**_WORDS, "score": readings.column_words(found.measure), "skill": readings.column_words(skill)}
     config: dict[str, Any] = {thing: st.column_config.TextColumn(thing, pinned=True)}
     for name, label in words.items():
         format = "%+.3f" if name in ("gain", "gain_low", "skill") else "%.3f"

@@ -6,7 +6,6 @@ import streamlit as st
 
 from app import present
 from app.components import failure
-from app.components.result_run import log_button
 from app.kinds import kind
 from jobs.bootstrap import current_client
 from jobs.state import JobState
@@ -75,6 +74,3 @@ def last_words(job: JobView) -> None:
     said = current_client().logs(job.id, tail=LOG_LINES).strip()
     words = present.last_words(said) or job.progress.message or "Nothing said yet"
     st.caption(present.plain(words[:160]))
-    with st.expander("Log", key=f"log-{job.id}"):
-        st.code(said or "Nothing said yet.", language=None, wrap_lines=True, height=220)
-        log_button(job)

@@ -1,4 +1,4 @@
-"""Cells: both maps in any colour, and the table of cells with their own scores."""
+"""Cells: both maps in any colour, cells marked on them, two groups compared, and every cell with its scores."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import present, readings
-from app.components.figure import to_csv
+from app import marking, present, readings
+from app.components.figure import BOX
+from app.components.maps import feature_maps, maps
 from app.components.result import Result, one_feature
 from app.components.result_abstention import abstain, curve
-from app.components.result_overview import feature_maps, maps
+from app.components.result_groups import groups, marked_bar, members
+from app.components.table import table as shown_table
 from jobs.names import Modality
 from jobs.views import FeatureHit
 
 KEPT = "kept"  # whether a cell is left in, as column of the table and of its download
+MARKED, GROUP = "marked", "group"
 
 
 def cells(result: Result, hit: FeatureHit | None) -> None:
@@ -26,18 +29,31 @@ def cells(result: Result, hit: FeatureHit | None) -> None:
     if doubts:
         labels = [name for name in labels if name != KEPT]
     numbers = [*doubts, *(name for name in numbers if name not in doubts)]
-    options = [*([hit.name] if hit else []), *labels, *numbers]
+    grouped = members(table)
+    own = [] if grouped is None else [GROUP]
+    options = [*([hit.name] if hit else []), *labels, *numbers, *own]
     colour, lit = colouring(table, options, labels) if options else (None, ())
     left_out = abstain(result)
+    if grouped is not None:
+        table = table.assign(**{GROUP: grouped})
+    if colour == GROUP:
+        lit = ("A", "B")
     kept = ""
     if left_out is not None:
         table = table.assign(**{KEPT: left_out.kept})
         kept = KEPT if left_out.gone else ""
+    box = st.query_params.get(BOX, "")
+    if marking.part_of(box) is not None:
+        lit_now = marking.cells_of([box], table)
+        table = table.assign(**{MARKED: lit_now & left_out.kept if left_out is not None else lit_now})
+    seen = MARKED if MARKED in table else kept
     if hit is not None and colour == hit.name:
         unit = readings.scale_words(str(result.report().get("scale", "")), Modality(hit.modality))
-        feature_maps(result, one_feature(result.values([hit.name]), table), hit, unit, kept=kept)
+        feature_maps(result, one_feature(result.values([hit.name]), table), hit, unit, kept=seen, mark=True)
     else:
-        maps(result, table, colour=colour, lit=lit, kept=kept)
+        maps(result, table, colour=colour, lit=lit, kept=seen, mark=True)
+    marked_bar(table, box, MARKED)
+    groups(result, result.cells(), labels)
     if left_out is not None:
         curve(result, left_out)
     _table(result, table, labels, kept=kept)
@@ -48,8 +64,8 @@ def colouring(table: pd.DataFrame, options: list[str], labels: list[str]) -> tup
     left, right = st.columns([1, 2], vertical_alignment="bottom")
     with left:
         colour = str(
-            st.selectbox("Colour by", options, format_func=readings.column_words, key="colour", bind="query-params")
-        )
+            st.selectbox("Colour by", options, format_func=_words, key="colour", bind="query-params")
+        )  # fmt: skip
     lit: list[str] = []
     if colour in labels:
         with right:
@@ -58,29 +74,34 @@ def colouring(table: pd.DataFrame, options: list[str], labels: list[str]) -> tup
     return colour, tuple(lit)
 
 
+def _words(column: str) -> str:
+    return "groups A and B" if column == GROUP else readings.column_words(column)
+
+
 def _table(result: Result, table: pd.DataFrame, labels: list[str], *, kept: str) -> None:
     """kept: the column that says which cells are left in, where any is left out; the download has it always."""
     st.subheader("Every cell", anchor=False)
     hidden = [name for name in table.columns if "umap" in name]
-    first = ["cell", *([kept] if kept else []), *labels]
+    first = ["cell", *(name for name in (MARKED, GROUP) if name in table), *([kept] if kept else []), *labels]
     if not kept and KEPT not in labels:
         hidden.append(KEPT)
-    shown = table[[*first, *(c for c in table.columns if c not in first and c not in hidden)]]
+    columns = [*first, *(str(c) for c in table.columns if c not in first and c not in hidden)]
+    shown = table
     order = {"pearson": "worst predicted", "auroc": "worst predicted", readings.EXPECTED: "least certain"}
-    by = next((name for name in order if name in shown and pd.api.types.is_numeric_dtype(shown[name])), None)
+    by = next((name for name in order if name in columns and pd.api.types.is_numeric_dtype(table[name])), None)
     if by:
         shown = shown.sort_values(by)
         st.caption(f"{present.plural(len(shown), 'cell')}, the {order[by]} first.")
     config: dict[str, Any] = {"cell": st.column_config.TextColumn("cell", pinned=True)}
-    for name in shown.columns[1:]:
+    for name in columns[1:]:
         words = readings.column_words(name)
         digits = "%.0f" if name in ("source_depth", "truth_total") else "%.3f"
         numeric = pd.api.types.is_float_dtype(shown[name])
         config[name] = (
             st.column_config.NumberColumn(words, format=digits) if numeric else st.column_config.Column(words)
         )
-    st.dataframe(shown, hide_index=True, alt="Every cell with its labels and scores", height=360, column_config=config)
-    st.download_button(
-        "Download all columns (CSV)", lambda: to_csv(table), f"{result.job.id[:8]}-{result.direction.value}-cells.csv",
-        "text/csv", on_click="ignore", icon=":material/download:", key="cells-csv",
+    shown_table(
+        shown, key="cells-table", alt="Every cell with its labels and scores", columns=columns, config=config,
+        file=f"{result.job.id[:8]}-{result.direction.value}-cells", words=readings.column_words,
+        search="Find a cell or a label",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Profiles: the predicted and the measured profile of chosen cells, and what sets them apart from the others."""
+"""Profiles: a heatmap of groups and genes or peaks; and the profile of chosen cells, against the others."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import pandas as pd
 import streamlit as st
 
 from app import charts, present, readings
-from app.components.figure import figure, to_csv
+from app.components.figure import figure
 from app.components.result import MOST_AT_ONCE, Result
+from app.components.result_heatmap import heatmap
+from app.components.table import table as shown_table
 from jobs.names import Modality
 
 MOST_CELLS, MOST_FEATURES = 150, 1500  # decoded for one profile; evenly drawn, and said so  # ours
@@ -20,6 +22,8 @@ WHOLE, DIFFERENCE = "The profile itself", "Difference from the other cells"
 
 def profiles(result: Result, *, word: str = "predicted") -> None:
     """word: what the model's values are called."""
+    heatmap(result, word=word)
+    st.subheader("The profile of chosen cells", anchor=False)
     table = result.cells()
     chosen, words = _chosen(table)
     if not chosen:
@@ -124,12 +128,9 @@ def _draw(result: Result, frame: pd.DataFrame, words: str, *, how: str, cells: i
         config: dict[str, Any] = {"name": st.column_config.TextColumn(thing, pinned=True)}
         for column, called in (("measured", "measured"), ("predicted", word)):
             config[column] = st.column_config.NumberColumn(called, format="%.3f")
-        st.dataframe(
-            ordered.head(200), hide_index=True, height=360, alt=f"{thing}s that stand out", column_config=config
-        )
-        st.download_button(
-            "Download this profile (CSV)", lambda: to_csv(ordered), f"{_file(result)}.csv", "text/csv",
-            on_click="ignore", icon=":material/download:", key="profile-csv",
+        shown_table(
+            ordered, key="profile-rows", alt=f"{thing}s that stand out", file=_file(result), config=config, height=360,
+            order="predicted",
         )  # fmt: skip
     tested = len(result.features())
     used = min(cells, MOST_CELLS)

@@ -11,15 +11,14 @@ from app import present, readings
 from app.components import failure
 from app.components.model import delete, scores
 from app.components.predictability import predicts_well
-from app.components.result_run import run
+from app.components.result_record import record
+from app.components.tabs import tabs
 from app.components.training import curves
 from app.kinds import split_words
 from jobs.bootstrap import current_client
 from jobs.names import Direction
 from jobs.spec import TrainSpec, read_spec
 from jobs.views import JobView, ModelView
-
-TABS = ("Scores", "Curve", "Card", "Run")
 
 
 def trained(job: JobView) -> None:
@@ -29,18 +28,14 @@ def trained(job: JobView) -> None:
         report = current_client().report(job.id)
     model = model_of(job)
     _verdict(job, report, model)
-    st.session_state.setdefault("tab", TABS[0])
-    tabs = dict(zip(TABS, st.tabs(TABS, key="tab", bind="query-params"), strict=True))
-    shows = {
-        "Scores": lambda: _scores(report, job, model),
-        "Curve": lambda: curves(job, current_client().training(job.id)),
-        "Card": lambda: _card(model),
-        "Run": lambda: run(job),
-    }
-    for name, tab in tabs.items():
-        if tab.open:  # only what is looked at is computed
-            with tab, failure.shown(f"{name} cannot be shown"):
-                shows[name]()
+    tabs(
+        {
+            "Scorecard": lambda: _scores(report, job, model),
+            "Curve": lambda: curves(job, current_client().training(job.id)),
+            "Card": lambda: _card(model),
+            **record(job),
+        }
+    )
 
 
 def model_of(job: JobView) -> ModelView | None:

@@ -13,12 +13,12 @@ from app import present, readings, standings
 from app.components import failure
 from app.components.address import choice
 from app.components.figure import figure, to_csv
-from app.components.result_run import run
+from app.components.result_record import record
+from app.components.tabs import tabs
 from jobs.bootstrap import current_client
 from jobs.names import Direction
 from jobs.views import JobView
 
-TABS = ("Standings", "Pairs", "Batches", "Costs", "Recipes", "Run")
 FIGURE = st.column_config.NumberColumn(format="%.3f")
 SIGNED = st.column_config.NumberColumn(format="%+.3f")
 
@@ -31,27 +31,23 @@ def shootout(job: JobView) -> None:
         return
     which = _verdicts(document)
     if which is None:
-        run(job)
+        tabs(record(job))
         return
     part = document["directions"][which.value]
     name = choice("Score", standings.score_names(part), param="score", words=standings.score_words)
     meaning = readings.MEANINGS.get(name)
     if meaning is not None:
         st.caption(meaning.help)
-    st.session_state.setdefault("tab", TABS[0])
-    tabs = dict(zip(TABS, st.tabs(TABS, key="tab", bind="query-params"), strict=True))
-    shows = {
-        "Standings": lambda: _standings(job, document, part, name),
-        "Pairs": lambda: _pairs(job, document, part, name),
-        "Batches": lambda: _batches(job, document, part, name),
-        "Costs": lambda: _costs(job, document, part, name),
-        "Recipes": lambda: _recipes(document, which),
-        "Run": lambda: run(job),
-    }
-    for title, tab in tabs.items():
-        if tab.open:  # only what is looked at is computed
-            with tab, failure.shown(f"{title} cannot be shown"):
-                shows[title]()
+    tabs(
+        {
+            "Standings": lambda: _standings(job, document, part, name),
+            "Pairs": lambda: _pairs(job, document, part, name),
+            "Batches": lambda: _batches(job, document, part, name),
+            "Costs": lambda: _costs(job, document, part, name),
+            "Recipes": lambda: _recipes(document, which),
+            **record(job),
+        }
+    )
 
 
 @st.cache_data(max_entries=8, ttl=3600, show_spinner="Reading the comparison …")

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import streamlit as st
 
 from app import present
-from app.components import failure, inbox, progress, result_provenance, result_resources, training
+from app.components import failure, inbox, progress, training
 from app.components.analysis import analysed
 from app.components.finder import finder
 from app.components.joint import seen
 from app.components.result import Result
 from app.components.result_cells import cells
+from app.components.result_features import features
+from app.components.result_genome import genome
 from app.components.result_overview import overview
 from app.components.result_profiles import profiles
-from app.components.result_run import downloads, run
+from app.components.result_record import record
+from app.components.result_run import downloads
 from app.components.result_scores import scores
 from app.components.result_training import trained
 from app.components.scorecard import scorecard
+from app.components.share import share
 from app.components.shootout import shootout
+from app.components.tabs import tabs
 from app.kinds import facts, kind, query
 from jobs.bootstrap import current_client
 from jobs.names import Direction
 from jobs.spec import read_spec
 from jobs.state import JobState
-from jobs.views import JobView
-
-TABS = ("Overview", "Scores", "Cells", "Profiles", "Run", "Resources", "Provenance")
+from jobs.views import FeatureHit, JobView
 
 
 def page() -> None:
@@ -51,15 +57,13 @@ def page() -> None:
 
 
 def _living(job: JobView) -> None:
-    if job.kind == "translate":
-        progress.live(job.id)
-        return
-    if job.state is not JobState.CANCELLING:
+    if job.kind != "translate" and job.state is not JobState.CANCELLING:
         progress.cancel(job)
     if job.kind == "train":
         training.live(job.id)
     else:
         progress.live(job.id)
+    tabs(record(job))
 
 
 def _header(job: JobView) -> None:
@@ -72,6 +76,7 @@ def _header(job: JobView) -> None:
             st.markdown(_facts(job))
         if not tag.live:
             with st.container(horizontal=True, width="content"):
+                share()
                 _menus(job)
 
 
@@ -116,10 +121,10 @@ def _ended(job: JobView) -> None:
         with failure.shown():
             current_client().retry(job.id)
             st.rerun()
+    shows = record(job)
     if job.kind == "train":
-        with failure.shown("The curve cannot be shown"):
-            training.curves(job, current_client().training(job.id))
-    run(job)
+        shows = {"Curve": lambda: training.curves(job, current_client().training(job.id)), **shows}
+    tabs(shows)
 
 
 def _finished(job: JobView) -> None:
@@ -128,28 +133,27 @@ def _finished(job: JobView) -> None:
     with failure.shown("The result cannot be read"):
         scorecard(result)
         hit = finder(result)
-        _spell_tab()
-        tabs = dict(zip(TABS, st.tabs(TABS, key="tab", bind="query-params"), strict=True))
-        shows = {
-            "Overview": lambda: overview(result, hit),
-            "Scores": lambda: scores(result),
-            "Cells": lambda: cells(result, hit),
-            "Profiles": lambda: profiles(result),
-            "Run": lambda: run(job),
-            "Resources": lambda: result_resources.show(current_client(), job),
-            "Provenance": lambda: result_provenance.show(current_client(), job),
-        }
-        for name, tab in tabs.items():
-            if tab.open:  # only what is looked at is computed
-                with tab, failure.shown(f"{name} cannot be shown"):
-                    shows[name]()
+        tabs(
+            {
+                "Overview": lambda: overview(result, hit),
+                "Scorecard": lambda: scores(result),
+                **_features(job, result, hit),
+                "Cells": lambda: cells(result, hit),
+                "Profiles": lambda: profiles(result),
+                "Genome": lambda: genome(result, hit),
+                **record(job),
+            }
+        )
 
 
-def _spell_tab() -> None:
-    """An address typed by hand, such as tab=scores, opens that tab too."""
-    asked = st.query_params.get("tab", "")
-    if asked not in TABS and asked.capitalize() in TABS:
-        st.session_state["tab"] = asked.capitalize()
+def _features(job: JobView, result: Result, hit: FeatureHit | None) -> dict[str, Callable[[], None]]:
+    """Genes where genes were predicted, Peaks where peaks were; each of its own direction."""
+    names = {Direction.ATAC_TO_RNA: "Genes", Direction.RNA_TO_ATAC: "Peaks"}
+    return {
+        name: partial(features, Result(job, which), hit if which is result.direction else None)
+        for which, name in names.items()
+        if which in job.directions
+    }
 
 
 def _direction(job: JobView) -> Direction:

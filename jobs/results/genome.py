@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,30 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.analysis.nearby import PROMOTER, PROXIMAL, centres, nearby
-from engine.genome.genes import GeneModels, chromosome_sizes
-from engine.genome.peaks import Peaks, canonical_chromosome, parse_peaks
+from engine.genome.genes import GeneModels
+from engine.genome.peaks import Peaks, parse_peaks
 from engine.types import as_names
-from jobs.errors import BadRequest, NotFound
-from jobs.results.search import gene_of
-from jobs.views import GeneShape, GenomeView, LinkView
+from jobs.results.places import Places
+from jobs.views import GenomeView, LinkView
 
 if TYPE_CHECKING:
     import pandas as pd
 
-AROUND = 100_000  # bases each side of a gene  # ours: the reach of links
-MOST_BASES = 5_000_000  # ours
 MOST_LINKS = 500  # ours: more cannot be told apart
-CLOSE = 3  # names offered instead of an unknown one  # ours
-_PLACE = re.compile(r"(?P<chrom>[A-Za-z0-9_.]+?)\s*:\s*(?P<start>[0-9][0-9,]*)\s*(?:-|–|\.\.)\s*(?P<end>[0-9][0-9,]*)")
-
-
-@dataclass(frozen=True)
-class Place:
-    """0-based start, end not included."""
-
-    chrom: str
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +59,8 @@ class Track:
 
     def around(self, text: str) -> GenomeView:
         """Raises BadRequest, NotFound."""
-        place = self.place(text)
+        places = Places(self.models)
+        place = places.find(text)
         inside = np.flatnonzero(
             self.peaks.on([place.chrom]) & (self.peaks.start < place.end) & (self.peaks.end > place.start)
         )
@@ -88,7 +73,7 @@ class Track:
             chrom=place.chrom,
             start=place.start,
             end=place.end,
-            genes=tuple(self._genes(place)),
+            genes=tuple(places.genes(place)),
             peaks=tuple(map(str, self.names[inside])),
             peak_starts=tuple(self.peaks.start[inside].tolist()),
             peak_ends=tuple(self.peaks.end[inside].tolist()),
@@ -100,64 +85,6 @@ class Track:
             links=tuple(LinkView(**row) for row in _rows(drawn.drop(columns="chrom"))),
             links_left_out=len(links) - len(drawn),
         )
-
-    def place(self, text: str) -> Place:
-        """A region as it is written, or a gene with what surrounds it."""
-        written = text.strip()
-        if not written:
-            raise BadRequest("No place was named.", hint="Name a region such as chr1:100,000-200,000, or a gene.")
-        region = _PLACE.fullmatch(written)
-        return self._region(region) if region else self._gene(written)
-
-    def _region(self, found: re.Match[str]) -> Place:
-        sizes = chromosome_sizes(self.models.genome)
-        by_case = {name.casefold(): name for name in sizes}
-        chrom = by_case.get(canonical_chromosome(found["chrom"].upper().removeprefix("CHR")).casefold())
-        if chrom is None:
-            raise NotFound(
-                f"{self.models.genome} has no chromosome {found['chrom'][:40]!r}.", hint=f"It has {', '.join(sizes)}."
-            )
-        start, end = (int(found[side].replace(",", "")) for side in ("start", "end"))
-        end = min(end, sizes[chrom])
-        if not start < end:
-            raise BadRequest(
-                f"{found[0][:80]} holds no base of {chrom}.", hint=f"{chrom} has {sizes[chrom]:,} bases: start < end."
-            )
-        if end - start > MOST_BASES:
-            raise BadRequest(
-                f"{end - start:,} bases are too many to draw.", hint=f"Ask for at most {MOST_BASES:,} at a time."
-            )
-        return Place(chrom, start, end)
-
-    def _gene(self, name: str) -> Place:
-        gene = gene_of(self.models, name)
-        if gene is None:
-            raise NotFound(
-                f"There is no gene {name[:80]!r} in the table of {self.models.genome}.", hint=self._near(name)
-            )
-        chrom = self.models.chroms[self.models.chrom[gene]]
-        start, end = int(self.models.tx_start[gene]) - AROUND, int(self.models.tx_end[gene]) + AROUND
-        return Place(chrom, max(0, start), min(end, chromosome_sizes(self.models.genome).get(chrom, end)))
-
-    def _near(self, name: str) -> str:
-        """What may have been meant."""
-        symbols = {str(symbol).casefold(): str(symbol) for symbol in self.models.symbol}
-        close = get_close_matches(name.casefold(), symbols, n=CLOSE)
-        return f"Is it {' or '.join(symbols[each] for each in close)}?" if close else "Or name a region: chr1:100-200."
-
-    def _genes(self, place: Place) -> Iterator[GeneShape]:
-        m = self.models
-        inside = np.flatnonzero(m.on([place.chrom]) & (m.tx_start < place.end) & (m.tx_end > place.start))
-        for i in inside[np.argsort(m.tx_start[inside], kind="stable")].tolist():
-            own = slice(int(m.exon_offset[i]), int(m.exon_offset[i + 1]))
-            exons = sorted(zip(m.exon_start[own].tolist(), m.exon_end[own].tolist(), strict=True))
-            yield GeneShape(
-                name=str(m.symbol[i]),
-                start=int(m.tx_start[i]),
-                end=int(m.tx_end[i]),
-                forward=bool(m.forward[i]),
-                exons=tuple(exons),
-            )
 
 
 def _links(links: pd.DataFrame, pairs: pd.DataFrame | None, models: GeneModels) -> pd.DataFrame:

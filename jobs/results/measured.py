@@ -76,6 +76,31 @@ class Measured:
                     out[here] = counts.toarray()
         return self._on(out, wanted, scale)
 
+    def means(self, rows: Sequence[int], scale: Scale) -> NDArray[np.float64]:
+        """Mean over the cells of every model feature, shape (f,); the counts are read once and stay sparse."""
+        from engine.intake.canonical import CanonicalCells
+
+        wanted = np.sort(np.asarray(rows, dtype=np.int64))
+        total_f = np.zeros(self.alignment.lead_if.shape[1])
+        with CanonicalCells.open(self.path) as cells:
+            for start in range(0, cells.n_cells, BLOCK):
+                stop = min(start + BLOCK, cells.n_cells)
+                here = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, stop)]
+                if here.size:
+                    counts = (cells.rows(start, stop).counts[here - start] @ self.alignment.lead_if).tocsr()
+                    total_f += np.asarray(self._sparse(counts, here, scale).sum(axis=0), dtype=np.float64).ravel()
+        return total_f / max(len(wanted), 1)
+
+    def _sparse(self, counts: sp.csr_matrix, rows: NDArray[np.int64], scale: Scale) -> sp.csr_matrix:
+        """On the scale: each of them leaves a zero as it is."""
+        if scale is Scale.PROBABILITY:
+            counts.data = (counts.data > 0).astype(np.float32)
+        elif scale is not Scale.RATE:
+            each = np.repeat(rows, np.diff(counts.indptr))
+            depth = self.depth_n[each]
+            counts.data = np.log1p(counts.data * np.where(depth > 0, self.median / np.maximum(depth, 1e-9), 0.0))
+        return counts
+
     def _on(self, counts_nf: Floats, rows: NDArray[np.int64], scale: Scale) -> Floats:
         if scale is Scale.PROBABILITY:
             return (counts_nf > 0).astype(np.float32)

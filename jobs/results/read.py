@@ -57,7 +57,7 @@ class Results:
         self._document = lru_cache(maxsize=DOCUMENTS_KEPT)(_read_json)
         self.bundle = lru_cache(maxsize=BUNDLES_KEPT)(self._load_bundle)
         self.space = lru_cache(maxsize=8)(self._load_space)
-        self._latent = lru_cache(maxsize=4)(self._load_latent)
+        self.latent = lru_cache(maxsize=4)(self._load_latent)
         self._measured = lru_cache(maxsize=8)(self._load_measured)
 
     def report(self, id: str) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class Results:
             raise BadRequest(f"{len(features)} features were asked for.", hint=f"Ask for 1 to {MOST_FEATURES}.")
         modality = modality or direction.target
         with self.turn:
-            kept = self._latent(row.id, row.attempt, direction)
+            kept = self.latent(row.id, row.attempt, direction)
             rows = rows_of(kept, cells)
             if modality is direction.target:
                 return self._predicted(spec, direction, kept, rows, features)
@@ -213,6 +213,7 @@ class Results:
         return row
 
     def translated(self, id: str, direction: Direction) -> tuple[JobRow, TranslateSpec]:
+        """Raises WrongDirection for what the job did not translate."""
         row = self.finished(id)
         spec = read_spec(row.spec)
         if not isinstance(spec, TranslateSpec):

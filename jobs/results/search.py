@@ -51,7 +51,7 @@ def _rank(name: str, wanted: str) -> tuple[int, int] | None:
 
 
 def _in_region(space: FeatureSpace, region: re.Match[str]) -> Iterator[FeatureHit]:
-    peaks, known = _parsed(space)
+    peaks, known = parsed(space)
     chrom = "chr" + (region["chrom"].upper().replace("MT", "M"))
     start = int(region["start"].replace(",", "")) if region["start"] else 0
     end = int(region["end"].replace(",", "")) if region["end"] else 1 << 40
@@ -65,7 +65,7 @@ def _near_gene(space: FeatureSpace, wanted: str) -> Iterator[FeatureHit]:
     gene = gene_of(models, wanted) if models is not None else None
     if models is None or gene is None:
         return
-    peaks, known = _parsed(space)
+    peaks, known = parsed(space)
     tss, forward = int(models.tss[gene]), bool(models.forward[gene])
     middle = (peaks.start + peaks.end) // 2
     distance = np.where(
@@ -103,7 +103,7 @@ def _models(genome: str | None) -> GeneModels | None:
 
 
 @lru_cache(maxsize=4)
-def _parsed(space: FeatureSpace) -> tuple[Peaks, NDArray[np.int64]]:
+def parsed(space: FeatureSpace) -> tuple[Peaks, NDArray[np.int64]]:
     """The peaks of a space, and which of its names they are; a space is equal to itself alone, and kept by results."""
     from engine.genome.peaks import parse_known
 

@@ -262,6 +262,58 @@ class TestClient:
         assert values.predicted is None
         assert np.shape(values.truth) == (24, 2)
 
+    @pytest.mark.parametrize("direction", BOTH)
+    def test_two_groups_of_cells_are_told_apart_as_their_values_say(
+        self, client: Client, finished: JobView, direction: Direction
+    ) -> None:
+        cells = client.table(finished.id, direction, "cells")["barcode"]
+        a, b = cells[:7], cells[10:]
+        found = client.exploring.compare(finished.id, direction, a=a, b=b, limit=5)
+        assert (len(found.features), found.cells, found.of, found.tested) == (
+            5, (7, 14), (7, 14), 90 if direction is BOTH[0] else 60,
+        )  # fmt: skip
+        sizes = np.abs(found.difference)
+        assert (np.diff(sizes) <= 0).all()
+        values = [client.values(finished.id, direction, features=found.features, cells=group) for group in (a, b)]
+        predicted, measured = ([np.mean(getattr(v, what), axis=0) for v in values] for what in ("predicted", "truth"))
+        np.testing.assert_allclose(found.predicted_a, predicted[0], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(found.difference, predicted[0] - predicted[1], rtol=1e-3, atol=1e-6)
+        np.testing.assert_allclose(found.measured_a, measured[0], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(found.measured_b, measured[1], rtol=1e-4, atol=1e-6)
+        everything = client.exploring.compare(finished.id, direction, a=a, b=b)
+        assert everything.features[:5] == found.features
+        assert everything.measured_a is not None
+        assert everything.measured_b is not None
+        apart = np.subtract(everything.measured_a, everything.measured_b)
+        assert found.agreement == pytest.approx(np.corrcoef(everything.difference, apart)[0, 1], abs=1e-3)
+
+    def test_groups_that_cannot_be_compared_are_refused(self, client: Client, finished: JobView) -> None:
+        cells = client.table(finished.id, BOTH[0], "cells")["barcode"]
+        for a, b in ((cells[:2], cells[5:]), (cells[:6], cells[5:]), (cells[:6], [])):
+            with refused("bad-request"):
+                client.exploring.compare(finished.id, BOTH[0], a=a, b=b)
+        with refused("cells-do-not-match"):
+            client.exploring.compare(finished.id, BOTH[0], a=["x", "y", "z"], b=cells[5:])
+
+    def test_a_stretch_of_the_genome_is_the_mean_of_its_cells(self, client: Client, finished: JobView) -> None:
+        view = client.exploring.genome(finished.id, BOTH[0], "chr2:0-25,000", label="cell_type")
+        assert view.peaks == ("chr2:1000-1400", "chr2:11000-11400", "chr2:21000-21400")
+        cells = client.table(finished.id, BOTH[0], "cells")
+        assert set(view.groups) == set(cells["cell_type"])
+        kind = view.groups[0]
+        own = [cell for cell, name in zip(cells["barcode"], cells["cell_type"], strict=True) if name == kind]
+        values = client.values(finished.id, BOTH[0], features=view.peaks, cells=own)
+        assert values.predicted is not None
+        assert values.truth is not None
+        np.testing.assert_allclose(view.coverage["imputed"][kind], np.mean(values.predicted, axis=0), atol=1e-4)
+        np.testing.assert_allclose(view.coverage["raw"][kind], np.mean(values.truth, axis=0), atol=1e-4)
+        back = client.exploring.genome(finished.id, BOTH[1], "chr2:0-25,000")
+        assert set(back.coverage) == {"raw"}  # peaks are what it started from
+        with refused("bad-request"):
+            client.exploring.genome(finished.id, BOTH[0], "chr2:0-25,000", label="no such column")
+        with refused("not-found"):
+            client.exploring.genome(finished.id, BOTH[0], "NOSUCHGENE")
+
     def test_unknown_features_and_cells_are_refused(self, client: Client, finished: JobView) -> None:
         with refused("unknown-feature"):
             client.values(finished.id, Direction.ATAC_TO_RNA, features=["NOTHING"])

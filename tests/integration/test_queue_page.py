@@ -12,7 +12,7 @@ from jobs.bootstrap import running
 from jobs.client import Client
 from jobs.queue.order import Priority
 from jobs.spec import TranslateSpec
-from tests.integration.test_pages import at, checked
+from tests.integration.test_pages import at, checked, words
 from tests.labs import MODEL, build_catalog, free_port, imported, lab_settings
 
 pytestmark = pytest.mark.slow
@@ -40,4 +40,10 @@ def test_a_waiting_job_shows_its_place_and_its_priority_can_be_changed(away: Cli
     checked(control.set_value("high").run())
     assert (away.job(second.id).priority, away.job(second.id).position) == (Priority.HIGH, 1)
     assert away.job(first.id).position == 2
-    assert "Download the log" in [each.label for each in at("job", id=second.id).get("download_button")]
+    waiting = at("job", id=second.id, tab="Logs")
+    assert "Download the log" in [each.label for each in waiting.get("download_button")]
+    assert [each.label for each in waiting.get("tab")][-2:] == ["Configuration", "Provenance"]  # no files yet
+    away.cancel(second.id)
+    stopped = words(at("job", id=second.id, tab="Provenance"))
+    assert "This translation was cancelled" in stopped
+    assert "How it was made" in stopped
