@@ -11,7 +11,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
@@ -99,7 +101,8 @@ class Database:
                 raise DatabaseClosed(f"The database {self.path} is closed.")
             if self._broken is not None:
                 raise self._broken
-            self._queue.put(_Write(fn, future))
+            # Who asks is asked by the write too: it runs in another thread, but in the context of its caller.
+            self._queue.put(_Write(partial(copy_context().run, fn), future))
         return future
 
     def write_now(self, fn: Callable[[Connection], T]) -> T:

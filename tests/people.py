@@ -57,7 +57,7 @@ class Lab:
         self.people[email] = row.id
         return row.id
 
-    def token(self, id: str, *scopes: Scope, days: int | None = 1) -> str:
+    def token(self, id: str, *scopes: Scope, days: int | None = 365) -> str:
         return self.accounts.sessions.create_token(id, name="test", scopes=scopes or tuple(Scope), days=days).secret
 
     def session(self, id: str) -> str:
@@ -66,11 +66,13 @@ class Lab:
     def browser(self, id: str | None = None) -> httpx.Client:
         """A browser, signed in as this user where one is named. It says where a request comes from, as browsers do."""
         cookies = {"crossview": self.session(id)} if id else {}
-        return httpx.Client(base_url=self.url, cookies=cookies, headers={"origin": self.url}, trust_env=False)
+        return httpx.Client(
+            base_url=self.url, cookies=cookies, headers={"origin": self.url}, trust_env=False, timeout=60
+        )
 
     def script(self, token: str | None = None) -> httpx.Client:
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=self.url, headers=headers, trust_env=False)
+        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=60)
 
 
 @contextmanager

@@ -35,7 +35,7 @@ def operator() -> bool:
 
 
 def here() -> bool:
-    """Whether the page may be drawn; where not, it says why. A tab that now is somebody else's forgets the one before."""
+    """Whether the page may be drawn; where not, it says why. A tab that is somebody else's now forgets who it was."""
     ask_who(principal)
     try:
         id = me().id

@@ -17,6 +17,7 @@ from app.components.result_run import downloads, run
 from app.components.result_scores import scores
 from app.components.result_training import trained
 from app.components.scorecard import scorecard
+from app.components.share import share
 from app.components.shootout import shootout
 from app.kinds import facts, kind, query
 from jobs.bootstrap import current_client
@@ -72,6 +73,7 @@ def _header(job: JobView) -> None:
             st.markdown(_facts(job))
         if not tag.live:
             with st.container(horizontal=True, width="content"):
+                share(job)
                 _menus(job)
 
 

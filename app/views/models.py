@@ -9,6 +9,7 @@ from app import present
 from app.components import failure
 from app.components.model import delete, scores
 from app.components.predictability import predicts_well
+from app.components.share import share
 from jobs.bootstrap import current_client
 from jobs.views import ModelView
 
@@ -62,7 +63,8 @@ def _card(model: ModelView) -> None:
         if model.card:
             with st.expander("Model card", icon=":material/description:"):
                 st.markdown(model.card)
-        if model.origin == "trained":
+        share(model)
+        if model.origin == "trained" and not model.shared:
             delete(model)
 
 
