@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from jobs.errors import BadRequest
 from jobs.failures import INTERNAL, failure_of
 from jobs.names import Direction, Modality
 from jobs.views import Failure
+
+log = logging.getLogger(__name__)
 
 PREFIX = "/api/v1"
 WHO = "crossview.who"  # where the gate leaves the principal of a request
@@ -162,7 +165,7 @@ def endpoint(operation: Operation, source: ClientSource) -> Callable[[Request], 
                 call = Call(source(), request.path_params, dict(request.query_params), body)
                 return await run_in_threadpool(answer, operation, call)
         except Exception as error:
-            return problem(failure_of(error))
+            return problem(told(request, error))
 
     return run
 
@@ -176,6 +179,16 @@ def caller(request: Request) -> AbstractContextManager[None]:
     if who is None:
         raise NotSignedIn("Nobody is signed in.", hint="Sign in, or show a token of yours as a bearer token.")
     return asking(who, f"api {request.client.host if request.client else ''}".strip())
+
+
+def told(request: Request, error: Exception) -> Failure:
+    """What whoever asks is told: the inside of a fault of ours is for operators, and for the log."""
+    failure = failure_of(error)
+    who: Principal | None = request.scope.get(WHO, ONE)
+    if failure.code != INTERNAL or (who is not None and who.operator):
+        return failure
+    log.error("A request met an error of ours", exc_info=error)
+    return failure.model_copy(update={"detail": ""})
 
 
 def answer(operation: Operation, call: Call) -> Response:

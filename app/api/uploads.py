@@ -11,11 +11,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.api.kit import PREFIX, Call, ClientSource, Document, Operation, caller, json_response, problem
+from app.api.kit import PREFIX, Call, ClientSource, Document, Operation, caller, json_response, problem, told
 from jobs.accounts.access import require_scope
 from jobs.accounts.principal import Scope
 from jobs.errors import BadRequest
-from jobs.failures import failure_of
 from jobs.views import UploadView
 
 BLOCK = 2**20  # bytes handed to the disk at once  # ours
@@ -71,7 +70,7 @@ def append(source: ClientSource) -> Callable[[Request], Awaitable[Response]]:
         except ClientDisconnect:
             return Response(status_code=499)  # nobody reads this; what arrived is kept and can be resumed
         except Exception as error:
-            return problem(failure_of(error))
+            return problem(told(request, error))
 
     return run
 
