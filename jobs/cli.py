@@ -20,6 +20,7 @@ from jobs.commands.both import add_both
 from jobs.commands.embed_parser import add_embed
 from jobs.commands.jobs_parser import add_jobs, setting_of
 from jobs.commands.mends import add_mends, wishes_of
+from jobs.commands.people import add_token
 from jobs.commands.predictability import add_predictability
 from jobs.version import code_version
 
@@ -283,6 +284,7 @@ def _parser() -> argparse.ArgumentParser:
     add_analyse(commands, _command, seed=_seed)
     _add_models(commands)
     add_jobs(commands, _command)
+    add_token(commands, _command)
     add_admin(commands, _command)
     return parser
 

@@ -233,9 +233,10 @@ def test_delays_grow_by_address_too_and_stay_short_for_an_account_guessed_from_e
     lockout.enter("person-30", "198.51.100.99")
     with pytest.raises(TooManyTries):
         lockout.enter("person-31", "198.51.100.99")
+    for number in range(20):
+        lockout.enter("everywhere@lab.org", f"198.51.101.{number}")
     with pytest.raises(TooManyTries) as refused:
-        for number in range(60):
-            lockout.enter("everywhere@lab.org", f"198.51.101.{number}")
+        lockout.enter("everywhere@lab.org", "198.51.101.20")
     assert refused.value.wait_s <= 30
     lockout.enter("everywhere@lab.org", "203.0.113.80", known=True)  # where its owner was before
 

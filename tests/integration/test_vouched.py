@@ -66,7 +66,6 @@ def test_a_person_of_the_institution_gets_a_session_of_ours_and_the_same_account
             ids.add(me["id"])
             assert (me["email"], me["role"]) == ("anna@uni.example", "user")
     assert len(ids) == 1
-    assert browser.get("/auth/forgotten").status_code in (200, 303)
 
 
 def test_operators_are_those_the_settings_name_by_a_verified_address(here: Lab, uni: Provider) -> None:
