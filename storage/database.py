@@ -13,7 +13,6 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
@@ -102,7 +101,8 @@ class Database:
             if self._broken is not None:
                 raise self._broken
             # Who asks is asked by the write too: it runs in another thread, but in the context of its caller.
-            self._queue.put(_Write(partial(copy_context().run, fn), future))
+            context = copy_context()
+            self._queue.put(_Write(lambda conn: context.run(fn, conn), future))
         return future
 
     def write_now(self, fn: Callable[[Connection], T]) -> T:

@@ -43,7 +43,7 @@ def here() -> bool:
         st.session_state.clear()
         st.title("Signed out")
         st.markdown(OVER)
-        st.html('<a href="/auth/sign-in" target="_self">Sign in again</a>')
+        st.html('<a href="/auth/sign-in" target="_self" style="color: inherit">Sign in again</a>')
         return False
     except CrossViewError:
         return True  # the page itself says what is wrong

@@ -44,7 +44,8 @@ def _me(me: MeView) -> None:
         st.badge("Operator", icon=":material/admin_panel_settings:", color="blue")
     links = [("Sign out", "/auth/sign-out")] if me.mode != "proxy" else []
     links += [("Change your password", "/auth/password")] if me.mode == "local" else []
-    st.html(" &nbsp; ".join(f'<a href="{to}" target="_self">{word}</a>' for word, to in links))
+    style = "color: inherit; margin-right: 1.5rem"
+    st.html("".join(f'<a href="{to}" target="_self" style="{style}">{word}</a>' for word, to in links))
 
 
 def _browsers() -> None:
