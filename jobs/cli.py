@@ -21,6 +21,7 @@ from jobs.commands.capsule import add_capsule
 from jobs.commands.embed_parser import add_embed
 from jobs.commands.jobs_parser import add_jobs, setting_of
 from jobs.commands.mends import add_mends, wishes_of
+from jobs.commands.people import add_token
 from jobs.commands.predictability import add_predictability
 from jobs.version import code_version
 
@@ -284,6 +285,7 @@ def _parser() -> argparse.ArgumentParser:
     add_analyse(commands, _command, seed=_seed)
     _add_models(commands)
     add_jobs(commands, _command)
+    add_token(commands, _command)
     add_admin(commands, _command)
     add_capsule(commands, _command)
     return parser

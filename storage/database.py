@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -99,7 +100,9 @@ class Database:
                 raise DatabaseClosed(f"The database {self.path} is closed.")
             if self._broken is not None:
                 raise self._broken
-            self._queue.put(_Write(fn, future))
+            # Who asks is asked by the write too: it runs in another thread, but in the context of its caller.
+            context = copy_context()
+            self._queue.put(_Write(lambda conn: context.run(fn, conn), future))
         return future
 
     def write_now(self, fn: Callable[[Connection], T]) -> T:

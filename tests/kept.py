@@ -9,6 +9,7 @@ from typing import Any
 
 from engine.types import Direction
 from jobs import layout
+from jobs.accounts import access
 from jobs.bootstrap import build_service
 from jobs.runners.local import LocalRunner
 from jobs.service import JobService
@@ -33,7 +34,15 @@ def cells(service: JobService, id: str, content: bytes = b"cells", *, name: str 
     digest = hashlib.sha256(content).hexdigest()
     service.store.put_bytes(layout.dataset(digest), content)
     row = DatasetRow(
-        id=id, name=name, state="ready", digest=digest, modality="rna", cells=3, bytes=len(content), origin="upload:x"
+        id=id,
+        name=name,
+        state="ready",
+        digest=digest,
+        modality="rna",
+        cells=3,
+        bytes=len(content),
+        origin="upload:x",
+        owner=access.owner(),
     )
     service.database.write_now(service.importer.gate.datasets([row]))
     return row
@@ -48,7 +57,7 @@ def job(service: JobService, id: str, dataset: str, *, state: JobState = JobStat
     spec = translation(dataset) if not kind else TrainSpec(model="knn", rna=dataset, atac=dataset)
     row = JobRow(
         id=id, kind=spec.kind, state=JobState.QUEUED, spec=spec.model_dump(mode="json"), spec_digest=spec.digest,
-        title="Mine", finished_at=utcnow(), result={"summary": {"holds_cells": bool(kind)}},
+        title="Mine", finished_at=utcnow(), result={"summary": {"holds_cells": bool(kind)}}, owner=access.owner(),
     )  # fmt: skip
     data = f"result of {id}".encode()
     key = layout.output(id, 1, "report.json")

@@ -39,6 +39,7 @@ class Lab:
     service: JobService
     url: str
     people: dict[str, str] = field(default_factory=dict)
+    open: list[httpx.Client] = field(default_factory=list)  # closed at the end
 
     @property
     def accounts(self) -> Accounts:
@@ -57,7 +58,7 @@ class Lab:
         self.people[email] = row.id
         return row.id
 
-    def token(self, id: str, *scopes: Scope, days: int | None = 1) -> str:
+    def token(self, id: str, *scopes: Scope, days: int | None = 365) -> str:
         return self.accounts.sessions.create_token(id, name="test", scopes=scopes or tuple(Scope), days=days).secret
 
     def session(self, id: str) -> str:
@@ -66,20 +67,32 @@ class Lab:
     def browser(self, id: str | None = None) -> httpx.Client:
         """A browser, signed in as this user where one is named. It says where a request comes from, as browsers do."""
         cookies = {"crossview": self.session(id)} if id else {}
-        return httpx.Client(base_url=self.url, cookies=cookies, headers={"origin": self.url}, trust_env=False)
+        return httpx.Client(
+            base_url=self.url, cookies=cookies, headers={"origin": self.url}, trust_env=False, timeout=60
+        )
 
     def script(self, token: str | None = None) -> httpx.Client:
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=self.url, headers=headers, trust_env=False)
+        return self._opened(headers, {})
+
+    def _opened(self, headers: dict[str, str], cookies: dict[str, str]) -> httpx.Client:
+        client = httpx.Client(base_url=self.url, headers=headers, cookies=cookies, trust_env=False, timeout=60)
+        self.open.append(client)
+        return client
 
 
 @contextmanager
 def lab(home: Path, catalog: Path, *, auth: AuthSettings | None = None, **changes: Any) -> Iterator[Lab]:
     """A lab of this process, behind the same guards as `app.serve`, without Streamlit's pages."""
+    from jobs.accounts import passwords
+
     rules = auth or AuthSettings(mode="local")
     service = opened(home, catalog, auth=rules, **changes)
     client = LocalClient(service)
     before = bootstrap._current, bootstrap._people
+    strength = passwords.MEMORY_KIB
+    passwords.MEMORY_KIB = 512  # many passwords on few cores; test_passwords looks at the real ones
+    passwords._hasher.cache_clear()
     bootstrap._current, bootstrap._people = client, rules.on
     app = Starlette(
         routes=[*doors(service.settings, bootstrap.current_accounts), *create_routes(bootstrap.current_client)],
@@ -93,9 +106,14 @@ def lab(home: Path, catalog: Path, *, auth: AuthSettings | None = None, **change
     try:
         service.accounts.prepare()
         with served(app) as url:
-            yield Lab(service, url)
+            made = Lab(service, url)
+            yield made
+            for each in made.open:
+                each.close()
     finally:
         bootstrap._current, bootstrap._people = before
+        passwords.MEMORY_KIB = strength
+        passwords._hasher.cache_clear()
         service.close()
 
 

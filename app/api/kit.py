@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from jobs.errors import BadRequest, WrongMediaType
 from jobs.failures import INTERNAL, failure_of
 from jobs.names import Direction, Modality
 from jobs.views import Failure
+
+log = logging.getLogger(__name__)
 
 WHO = "crossview.who"  # where the gate leaves the principal of a request
 BODY_LIMIT = 64 * 2**20  # bytes of JSON; a million barcodes fit  # ours
@@ -195,7 +198,7 @@ def endpoint(operation: Operation, source: ClientSource) -> Callable[[Request], 
                 )
                 return await run_in_threadpool(answer, operation, call)
         except Exception as error:
-            return problem(failure_of(error))
+            return problem(told(request, error))
 
     return run
 
@@ -209,6 +212,16 @@ def caller(request: Request) -> AbstractContextManager[None]:
     if who is None:
         raise NotSignedIn("Nobody is signed in.", hint="Sign in, or show a token of yours as a bearer token.")
     return asking(who, f"api {request.client.host if request.client else ''}".strip())
+
+
+def told(request: Request, error: Exception) -> Failure:
+    """What whoever asks is told: the inside of a fault of ours is for operators, and for the log."""
+    failure = failure_of(error)
+    who: Principal | None = request.scope.get(WHO, ONE)
+    if failure.code != INTERNAL or (who is not None and who.operator):
+        return failure
+    log.error("A request met an error of ours", exc_info=error)
+    return failure.model_copy(update={"detail": ""})
 
 
 def answer(operation: Operation, call: Call) -> Response:

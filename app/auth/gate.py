@@ -29,6 +29,7 @@ OPEN = frozenset(
     {SIGN_IN, "/auth/join", "/auth/first", "/auth/forgotten", "/auth/new-password", "/auth/provider", "/auth/callback",
      "/auth/style.css", "/_stcore/health"}
 )  # fmt: skip
+LIBRARY = "/static/"  # Streamlit's own scripts and fonts, the same everywhere: nothing of ours is among them
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 GONE = 4401  # of a socket whose session is over  # ours
 HEADERS = {
@@ -62,7 +63,8 @@ class Gate:
         if who is not None:
             where = f"session:{who.session}" if who.session else f"user:{who.user}"
             scope["headers"].append((HEADER.encode(), where.encode()))
-        if refusal is None and (who is not None or scope["path"] in OPEN):
+        free = scope["path"] in OPEN or scope["path"].startswith(LIBRARY)
+        if refusal is None and (who is not None or free):
             watched = self._watched(receive, who) if scope["type"] == "websocket" else receive
             await self._app(scope, watched, send)
         elif scope["type"] == "http":

@@ -8,8 +8,10 @@ from types import TracebackType
 import streamlit as st
 
 from app import present
+from jobs.accounts.principal import Role
+from jobs.bootstrap import current_client
 from jobs.errors import CrossViewError
-from jobs.failures import failure_of
+from jobs.failures import INTERNAL, failure_of
 from jobs.views import Failure
 
 _log = logging.getLogger(__name__)
@@ -30,7 +32,18 @@ def show(it: Failure, *, title: str = "") -> None:
 
 def show_error(error: Exception, *, title: str = "") -> None:
     """The panel of an exception that was met and answered here."""
-    show(failure_of(error), title=title)
+    failure = failure_of(error)
+    if failure.code == INTERNAL and not _operator():
+        failure = failure.model_copy(update={"detail": "It is in the server's log."})
+    show(failure, title=title)
+
+
+def _operator() -> bool:
+    """Whether the inside of a fault of ours is theirs to see."""
+    try:
+        return current_client().accounts.me().role is Role.OPERATOR
+    except CrossViewError:
+        return False
 
 
 class shown:  # noqa: N801 - reads as a verb in a with statement
@@ -49,7 +62,7 @@ class shown:  # noqa: N801 - reads as a verb in a with statement
             return False
         if not isinstance(error, CrossViewError):
             _log.error("A page met an error of ours", exc_info=error)
-        show(failure_of(error), title=self._title)
+        show_error(error, title=self._title)
         return True
 
 

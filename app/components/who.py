@@ -35,7 +35,7 @@ def operator() -> bool:
 
 
 def here() -> bool:
-    """Whether the page may be drawn; where not, it says why. A tab that changes hands forgets the one before."""
+    """Whether the page may be drawn; where not, it says why. A tab that is somebody else's now forgets who it was."""
     ask_who(principal)
     try:
         id = me().id
@@ -43,7 +43,7 @@ def here() -> bool:
         st.session_state.clear()
         st.title("Signed out")
         st.markdown(OVER)
-        st.html('<a href="/auth/sign-in" target="_self">Sign in again</a>')
+        st.html('<a href="/auth/sign-in" target="_self" style="color: inherit">Sign in again</a>')
         return False
     except CrossViewError:
         return True  # the page itself says what is wrong

@@ -76,7 +76,7 @@ def _header(job: JobView) -> None:
             st.markdown(_facts(job))
         if not tag.live:
             with st.container(horizontal=True, width="content"):
-                share()
+                share(job)
                 _menus(job)
 
 

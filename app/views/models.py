@@ -9,6 +9,7 @@ from app import present
 from app.components import failure
 from app.components.model import delete, scores
 from app.components.predictability import predicts_well
+from app.components.share import share
 from jobs.board.views import VerifyView
 from jobs.bootstrap import current_client
 from jobs.views import ModelView
@@ -72,7 +73,8 @@ def _care(model: ModelView) -> None:
             "Retire", key=f"retire-{model.id}", icon=":material/archive:", type="tertiary", on_click=_offer,
             args=(model.id, True), help="No longer offered for new jobs; what names it goes on working. Can be undone",
         )  # fmt: skip
-        if model.origin == "trained":
+        share(model)
+        if model.origin == "trained" and not model.shared:
             delete(model)
     seen = st.session_state.get(f"verified-{model.id}")
     if isinstance(seen, VerifyView) and seen.verified:
@@ -88,7 +90,9 @@ def _card(model: ModelView) -> None:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.subheader(present.plain(model.title), anchor=model.id, width="content")
             with st.container(horizontal=True, width="content", vertical_alignment="center"):
-                if model.origin == "trained":
+                if model.origin == "trained" and not model.job:
+                    st.badge("Shared with you", icon=":material/group:", color="violet")
+                elif model.origin == "trained":
                     st.badge("Trained here", icon=":material/model_training:", color="violet")
                     st.page_link(
                         "views/job.py", label="Its training", icon=":material/show_chart:",

@@ -11,7 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobs.commands.people import add_users
+
 if TYPE_CHECKING:
+    from jobs.client import Client
     from jobs.keeping.client import KeepingClient
     from jobs.keeping.views import UsageView
 
@@ -25,7 +28,7 @@ def add_admin(commands: Any, command: Command) -> None:
     admin = commands.add_parser("admin", help="quotas, the audit log, backups").add_subparsers(
         dest="what", required=True, metavar="users|quota|audit|backup|restore"
     )
-    command(admin, "users", _users, "who may use this CrossView")
+    add_users(admin, command)
     command(admin, "quota", _quota, "what is kept, and how much is allowed")
     audit = command(admin, "audit", _audit, "who did what, the newest last")
     audit.add_argument("--since", type=_moment, metavar="MOMENT", help="such as 2026-11-01 or 2026-11-01T08:00:00Z")
@@ -46,6 +49,12 @@ def add_admin(commands: Any, command: Command) -> None:
 
 @contextmanager
 def keeping() -> Iterator[KeepingClient]:
+    with reached() as client:
+        yield client.keeping
+
+
+@contextmanager
+def reached() -> Iterator[Client]:
     """Of this home: opened here where no server has it, else asked of the server that runs.
 
     Raises Unreachable, DatabaseLocked.
@@ -67,27 +76,19 @@ def keeping() -> Iterator[KeepingClient]:
         else:
             try:
                 with acting_as(PERSON, "command line"):
-                    yield LocalClient(service).keeping
+                    yield LocalClient(service)
             finally:
                 service.database.close()
             return
     else:
         reason = f"There is no database in {settings.home} yet."
-    with HttpClient(settings.api_url or f"http://{settings.host}:{settings.port}") as client:
+    with HttpClient(settings.api_url or f"http://{settings.host}:{settings.port}", settings.token) as client:
         try:
             client.health()
         except Unreachable as error:
             hint = "" if settings.api_url else f"{reason} CROSSVIEW_HOME says which home, CROSSVIEW_PORT which server. "
             raise Unreachable(error.message, hint=hint + error.hint) from error
-        yield client.keeping
-
-
-def _users(a: Arguments) -> int:
-    if a.json:
-        _print({"single_user": True, "users": ["local"]})
-    else:
-        print("Single-user: everything belongs to `local`, and only this machine is listened to.")
-    return DONE
+        yield client
 
 
 def _quota(a: Arguments) -> int:

@@ -15,6 +15,7 @@ from jobs.commands.scorecard import scorecard
 from jobs.commands.stack import Stack, answers, any_port, private_home
 from jobs.errors import CrossViewError, Unreachable
 from jobs.failures import failure_of
+from jobs.settings import Settings
 from jobs.state import TERMINAL, JobState
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def _server(url: str | None, say: Say) -> Iterator[str]:
 def _client(url: str) -> Any:
     from jobs.client_http import HttpClient
 
-    return HttpClient(url)
+    return HttpClient(url, Settings.from_env().token)
 
 
 def _say(line: str) -> None:

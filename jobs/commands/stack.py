@@ -22,7 +22,7 @@ import httpx
 import psutil
 
 from jobs.errors import Conflict, Unreachable
-from jobs.settings import REPOSITORY, Settings
+from jobs.settings import REPOSITORY, Settings, is_loopback
 
 if TYPE_CHECKING:
     from jobs.runners.ray.cluster import LocalRay
@@ -67,8 +67,8 @@ class Stack:
                 environ["CROSSVIEW_RAY_ADDRESS"] = ray.address
                 environ["CROSSVIEW_RAY_TOKEN_PATH"] = str(ray.token_path)
             say("Starting CrossView …")
-            server = _start_server(home, port, environ)
-            stack = cls(home, f"http://127.0.0.1:{port}", mark, server, ray, compiling, environ)
+            server = _start_server(home, port, environ, host=settings.host)
+            stack = cls(home, _url(settings, port), mark, server, ray, compiling, environ)
             stack._remember()
             stack._wait_for_server()
         except BaseException:
@@ -132,6 +132,12 @@ class Stack:
         partial.replace(self.home / "up.json")
 
 
+def _url(settings: Settings, port: int) -> str:
+    """Where this machine reaches it, whatever it listens on; other machines need a name that is allowed."""
+    host = settings.host if is_loopback(settings.host) else "127.0.0.1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def start_ray(home: Path, environ: dict[str, str], *, address: str | None = None) -> LocalRay:
     from jobs.runners.ray.cluster import LocalRay, RayDidNotStart
 
@@ -150,7 +156,9 @@ def answers(url: str, *, timeout_s: float = 5.0) -> bool:
     """Whether a CrossView answers there, and not whatever else may sit on this port."""
     try:
         answer = httpx.get(f"{url.rstrip('/')}/api/v1/health", timeout=timeout_s, trust_env=False)
-        return answer.status_code == 200 and answer.json().get("name") == "crossview"
+        said = answer.json()
+        # Where people sign in, a stranger learns no more than that there is a door.
+        return bool(said.get("name") == "crossview" or said.get("code") == "not-signed-in")
     except (httpx.HTTPError, ValueError, AttributeError):
         return False
 
@@ -172,9 +180,9 @@ def any_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _start_server(home: Path, port: int, environ: dict[str, str]) -> subprocess.Popen[bytes]:
+def _start_server(home: Path, port: int, environ: dict[str, str], *, host: str) -> subprocess.Popen[bytes]:
     (home / "logs").mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "uvicorn", "app.serve:app", "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "uvicorn", "app.serve:app", "--host", host, "--port", str(port)]
     command += ["--log-level", "warning", "--no-access-log", "--timeout-graceful-shutdown", "3"]
     with (home / "logs" / "server.log").open("ab") as log:
         return subprocess.Popen(

@@ -35,7 +35,11 @@ def up(*, port: int | None = None, home: Path | None = None, example: bool = Tru
         try:
             stack = Stack.start(home=home, port=port, say=_say)
             _say(f"CrossView is at {stack.url}")
-            if example:
+            if settings.auth.on:
+                _say(
+                    f"People sign in there. Without an operator yet: the first one's token is in {home}/operator.token"
+                )
+            elif example:
                 # In a thread of its own: a Ray or server that dies is noticed while the example runs.
                 threading.Thread(target=_show_example, args=(stack.url,), name="example", daemon=True).start()
             return _watch(stack)
