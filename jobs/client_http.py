@@ -341,7 +341,7 @@ class HttpClient:
         answer = self._send("GET", path, params=params)
         found: list[Any] = answer.json()
         while (following := answer.links.get("next")) is not None:
-            answer = self._send("GET", following["url"])
+            answer = self._send("GET", str(answer.url.join(following["url"])))
             found += answer.json()
         return found
 
