@@ -15,11 +15,16 @@ from jobs.views import Failure
 _log = logging.getLogger(__name__)
 
 
-def show(it: Failure, *, title: str = "") -> None:
-    """A panel of one failure. The text may hold names from a file, so it is never read as markdown."""
+def show(it: Failure, *, title: str = "", page: bool = False) -> None:
+    """A panel of one failure. The text may hold names from a file, so it is never read as markdown.
+
+    page: there is nothing else on it, and the title is its heading.
+    """
     panel = present.failure(it)
+    if page:
+        st.title(title or "This did not work", anchor=False)
     with st.container(border=True):
-        st.markdown(f":material/error: **{title or 'This did not work'}**")
+        st.markdown(f":material/error: **{'What happened' if page else title or 'This did not work'}**")
         st.text(panel.what)
         if panel.do:
             st.markdown("**What to do**")
@@ -36,8 +41,8 @@ def show_error(error: Exception, *, title: str = "") -> None:
 class shown:  # noqa: N801 - reads as a verb in a with statement
     """Inside, whatever the client raises becomes a panel, and the page goes on below it."""
 
-    def __init__(self, title: str = "") -> None:
-        self._title = title
+    def __init__(self, title: str = "", *, page: bool = False) -> None:
+        self._title, self._page = title, page
 
     def __enter__(self) -> None:
         return None
@@ -49,7 +54,7 @@ class shown:  # noqa: N801 - reads as a verb in a with statement
             return False
         if not isinstance(error, CrossViewError):
             _log.error("A page met an error of ours", exc_info=error)
-        show(failure_of(error), title=self._title)
+        show(failure_of(error), title=self._title, page=self._page)
         return True
 
 
