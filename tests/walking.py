@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 WIDTHS, THEMES = (1440, 1024, 390), ("light", "dark")
 SETTLED = 60_000  # milliseconds, on a busy machine
+SEEN, TALLEST = 900, 6_000  # pixels of height
 GRAVE = ("serious", "critical")
 AXE = Axe()
 # Rule, what its selector holds, why it is not ours to mend. Nothing else is let through.
@@ -142,6 +143,13 @@ def settle(page: Page) -> None:
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(timeout=SETTLED)
     page.locator("h1").first.wait_for(timeout=SETTLED)
     page.wait_for_function(QUIET, timeout=SETTLED)
+
+
+def whole(page: Page, width: int) -> None:
+    """As tall as what it shows, so that everything is drawn, judged and on the picture."""
+    height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+    page.set_viewport_size({"width": width, "height": max(SEEN, min(int(height), TALLEST))})
+    settle(page)
 
 
 QUIET = """() => !document.querySelector('[data-testid=stSkeleton], [data-testid=stSpinner]')

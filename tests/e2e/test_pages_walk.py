@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.walking import STATES, THEMES, WIDTHS, Lab, State, faults, lab, pages, settle
+from tests.walking import SEEN, STATES, THEMES, WIDTHS, Lab, State, faults, lab, pages, settle, whole
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -73,7 +73,7 @@ class _Tabs(dict[tuple[int, str], "Page"]):
     def __missing__(self, view: tuple[int, str]) -> Page:
         width, theme = view
         context = self._browser.new_context(
-            viewport={"width": width, "height": 900},
+            viewport={"width": width, "height": SEEN},
             color_scheme="dark" if theme == "dark" else "light",
             reduced_motion="reduce",
         )
@@ -86,10 +86,12 @@ class _Tabs(dict[tuple[int, str], "Page"]):
 )
 def test_a_page_is_whole(seen: dict[tuple[int, str], Page], site: Lab, state: State, width: int, theme: str) -> None:
     page = seen[width, theme]
+    page.set_viewport_size({"width": width, "height": SEEN})
     page.goto(site.url(state))
     settle(page)
     if state.says:
         page.get_by_text(state.says).first.wait_for(timeout=60_000)
+    whole(page, width)
     assert page.evaluate("document.documentElement.lang") == "en"
     if PICTURES:
         folder = Path(PICTURES) / f"{width}-{theme}"
@@ -97,3 +99,18 @@ def test_a_page_is_whole(seen: dict[tuple[int, str], Page], site: Lab, state: St
         page.screenshot(path=str(folder / f"{state.name}.png"), full_page=True)
     found = faults(page)
     assert not found, "\n".join(found)
+
+
+SPOILT = """() => document.querySelector('[data-testid=stMain]').insertAdjacentHTML('afterbegin', `
+  <h1>Another</h1><button></button><p style="color: #bbb; background: #fff">Hardly to be read</p>
+  <div style="width: 3000px">Too wide</div>`)"""
+
+
+def test_a_spoilt_page_is_found_out(seen: dict[tuple[int, str], Page], site: Lab) -> None:
+    page = seen[1440, "light"]
+    page.goto(f"{site.full}/models")
+    settle(page)
+    page.evaluate(SPOILT)
+    found = "\n".join(faults(page))
+    for sign in ("2 headings of the first level", "scrolls sideways", "button-name", "color-contrast"):
+        assert sign in found, found
