@@ -4,10 +4,11 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.components import inbox
+from app.components import inbox, look
 
 ICON = Path(__file__).with_name("icon.svg")  # drawn here: a Material icon in the tab would be fetched from elsewhere
 st.set_page_config(page_title="CrossView", page_icon=ICON, layout="wide")
+look.dress()
 st.navigation(
     [
         st.Page("views/new.py", title="New translation", icon=":material/add_circle:", default=True),

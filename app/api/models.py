@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from app.api.kit import Call, Operation, direction_of
 from app.api.paging import MOST, Page, standing
-from app.api.parameters import AFTER, IN_PATHS, Parameter, limit, number
+from app.api.parameters import AFTER, IN_PATHS, QUERY, Parameter, limit, number
 from jobs.keeping.views import ReceiptView
 from jobs.predictability import MOST_ROWS, PAGE_ROWS, SORTS
 from jobs.views import ModelView, PredictabilityView, RecipeView
@@ -51,7 +51,7 @@ OPERATIONS = (
         returns=PredictabilityView,
         query=(
             replace(IN_PATHS["direction"], what="which side is predicted"),
-            Parameter(name="query", what="a name or a part of one; of peaks also a region, or a gene near them"),
+            QUERY,
             Parameter(name="sort", choices=SORTS, default="gain_low"),
             limit(PAGE_ROWS, MOST_ROWS),
             number("offset", "rows left out before", default=0),
