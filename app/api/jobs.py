@@ -10,7 +10,7 @@ from starlette.responses import FileResponse, PlainTextResponse, RedirectRespons
 
 from app.api.kit import PREFIX, Call, Document, Operation, direction_of, json_response, modality_of
 from app.api.paging import MOST, Page, behind, standing
-from app.api.parameters import AFTER, LOGS, QUERY, TABLE, Parameter, limit, number
+from app.api.parameters import AFTER, LOGS, PAGE, QUERY, TABLE, Parameter, limit, number
 from jobs.keeping.views import ReceiptView
 from jobs.layout import download_name
 from jobs.names import Direction, Modality
@@ -227,9 +227,7 @@ def _made(call: Call, ids: Sequence[str]) -> Response | None:
 CREATES: Any = {"keyed": _made, "located": "/jobs/{id}", "also": {200: "The job that asked the same before"}}
 EVENTS = (number("after", "the seq of the last event you have", default=0), limit(MOST, MOST))
 OPERATIONS = (
-    Operation(
-        "GET", "/jobs", "Jobs, the newest first", listing, returns=list[JobView], query=(limit(200, MOST), AFTER)
-    ),
+    Operation("GET", "/jobs", "Jobs, the newest first", listing, returns=list[JobView], query=PAGE),
     Operation(
         "POST",
         "/jobs",

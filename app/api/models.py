@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from app.api.kit import Call, Operation, direction_of
-from app.api.paging import MOST, Page, standing
-from app.api.parameters import AFTER, IN_PATHS, QUERY, Parameter, limit, number
+from app.api.paging import Page, standing
+from app.api.parameters import IN_PATHS, PAGE, QUERY, Parameter, limit, number
 from jobs.keeping.views import ReceiptView
 from jobs.predictability import MOST_ROWS, PAGE_ROWS, SORTS
 from jobs.views import ModelView, PredictabilityView, RecipeView
@@ -39,7 +39,6 @@ def recipes(call: Call) -> Page:
     return standing(call, call.client.recipes(), lambda recipe: recipe.key)
 
 
-PAGE = (limit(200, MOST), AFTER)
 OPERATIONS = (
     Operation("GET", "/models", "All models of the catalog", listing, returns=list[ModelView], query=PAGE),
     Operation("GET", "/models/{id}", "One model with its card and report", one, returns=ModelView),

@@ -67,6 +67,7 @@ def limit(default: int, most: int) -> Parameter:
 
 
 AFTER = Parameter(name="after", what="the cursor of a page, as the Link header of the page before names it")
+PAGE = (limit(200, 10_000), AFTER)
 QUERY = Parameter(name="query", what="a name or a part of one; of peaks also a region, or a gene near them")
 LOGS = (
     number("tail", "lines", least=1, most=100_000, default=200),

@@ -1,15 +1,18 @@
-"""What the theme alone cannot say: words on a chosen option stay as readable as any other, light and dark."""
+"""What the theme alone cannot say: words on a chosen option can be read in the dark, long links on a phone."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-# Streamlit writes them in the primary colour, which must be dark enough for white words on a button: on a dark page it
-# is then too dark to be read itself. The border and the ground go on saying what is chosen.
+# Streamlit writes a chosen option in the primary colour, which must be dark enough for white words on a button: on a
+# dark page it is then too dark to be read itself. The border and the ground go on saying what is chosen.
 _CHOSEN = '[data-selected="true"] p, [data-selected="true"] [data-testid="stIconMaterial"]'
+_LINKS = '[data-testid="stPageLink-NavLink"] *'  # cut off at the edge otherwise
 
 
 def dress() -> None:
     """Once a run, before anything is shown."""
+    rules = [f"{_LINKS} {{ white-space: normal; overflow: visible }}"]
     if st.context.theme.type == "dark":
-        st.html(f"<style>{_CHOSEN} {{ color: {st.get_option('theme.dark.textColor')} }}</style>")
+        rules.append(f"{_CHOSEN} {{ color: {st.get_option('theme.dark.textColor')} }}")
+    st.html(f"<style>{' '.join(rules)}</style>")
