@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -c infra/constra
 STAMP := $(VENV)/.stamp
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help setup up demo test chaos lint format bench pretrained gene-models clean
+.PHONY: help setup up demo test chaos fuzz-api walk lint format bench pretrained gene-models clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,8 @@ help:
 	@echo "make lint    ruff, mypy and import-linter"
 	@echo "make bench   the benchmarks"
 	@echo "make chaos   200 jobs while workers, nodes, S3, disk and the server itself fail (long)"
+	@echo "make fuzz-api   Schemathesis over every route of the REST interface (minutes)"
+	@echo "make walk    every page at three widths, light and dark: accessibility, screenshots (minutes)"
 	@echo "make setup   only set up .venv from infra/constraints.txt"
 
 setup: $(STAMP)
@@ -41,6 +43,14 @@ test: setup
 # Kills, freezes and fills what it started itself, and counts what is left of the promises.
 chaos: setup
 	$(BIN)/python -m tests.chaos --jobs 200 --seed 0
+
+# No 5xx, and no answer that the OpenAPI document does not tell of.
+fuzz-api: setup
+	$(BIN)/python -m tests.chaos.api --seconds 300
+
+# Pictures of every page and error state go to CROSSVIEW_WALK_PICTURES.
+walk: setup
+	CROSSVIEW_WALK=full $(BIN)/python -m pytest tests/e2e/test_pages_walk.py
 
 lint: setup
 	$(BIN)/ruff check .

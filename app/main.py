@@ -4,13 +4,13 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.components import inbox, tidy, who
+from app.components import inbox, look, who
 
 ICON = Path(__file__).with_name("icon.svg")  # drawn here: a Material icon in the tab would be fetched from elsewhere
 st.set_page_config(page_title="CrossView", page_icon=ICON, layout="wide")
+look.dress()
 if not who.here():
     st.stop()
-tidy.tidy()
 st.navigation(
     [
         st.Page("views/home.py", title="Home", icon=":material/home:", default=True),

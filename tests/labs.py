@@ -118,8 +118,8 @@ def served(app: ASGIApp) -> Iterator[str]:
 
 
 @contextmanager
-def control_plane(home: Path, catalog: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """`uvicorn app.serve:app` as a process of its own; killed at the end if it still lives."""
+def control_plane(home: Path, catalog: Path, port: int, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`uvicorn app.serve:app` as a process of its own; killed at the end if it still lives. settings: of its own."""
     environ = {
         **os.environ,
         "CROSSVIEW_HOME": str(home),
@@ -128,6 +128,7 @@ def control_plane(home: Path, catalog: Path, port: int) -> Iterator[subprocess.P
         "CROSSVIEW_PORT": str(port),
         "OMP_NUM_THREADS": "1",
         "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
+        **settings,
     }
     environ.pop("CROSSVIEW_STORE", None)
     environ.pop("CROSSVIEW_API_URL", None)
@@ -143,11 +144,13 @@ def control_plane(home: Path, catalog: Path, port: int) -> Iterator[subprocess.P
         process.wait()
 
 
-def ready(client: HttpClient, process: subprocess.Popen[bytes], home: Path) -> None:
+def ready(client: HttpClient, process: subprocess.Popen[bytes], home: Path, *, alone: bool = False) -> None:
+    """alone: without the place where its jobs would run."""
+
     def alive() -> bool:
         assert process.poll() is None, (home / "server.log").read_text()
         try:
-            return client.health().runner_alive
+            return client.health().runner_alive or alone
         except Unreachable:
             return False
 

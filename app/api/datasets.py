@@ -8,8 +8,8 @@ from typing import Annotated
 from pydantic import Field
 
 from app.api.kit import Call, Document, Operation
-from app.api.paging import MOST, Page, paged
-from app.api.parameters import AFTER, flag, limit
+from app.api.paging import Page, paged
+from app.api.parameters import PAGE, flag
 from jobs.accounts.principal import Scope
 from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
@@ -114,7 +114,7 @@ OPERATIONS = (
         "Datasets, the newest first",
         listing,
         returns=list[DatasetView],
-        query=(limit(200, MOST), AFTER),
+        query=PAGE,
     ),
     Operation(
         "POST",

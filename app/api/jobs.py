@@ -10,7 +10,7 @@ from starlette.responses import FileResponse, PlainTextResponse, RedirectRespons
 
 from app.api.kit import PREFIX, Call, Document, Operation, direction_of, json_response, modality_of
 from app.api.paging import MOST, Page, behind, standing
-from app.api.parameters import AFTER, Parameter, flag, limit, number
+from app.api.parameters import AFTER, LOGS, PAGE, QUERY, TABLE, Parameter, limit, number
 from jobs.accounts.principal import Scope
 from jobs.keeping.views import ReceiptView
 from jobs.layout import download_name
@@ -227,11 +227,8 @@ def _made(call: Call, ids: Sequence[str]) -> Response | None:
 
 CREATES: Any = {"keyed": _made, "located": "/jobs/{id}", "also": {200: "The job that asked the same before"}}
 EVENTS = (number("after", "the seq of the last event you have", default=0), limit(MOST, MOST))
-QUERY = Parameter(name="query", what="a name or a part of one; of peaks also a region, or a gene near them")
 OPERATIONS = (
-    Operation(
-        "GET", "/jobs", "Jobs, the newest first", listing, returns=list[JobView], query=(limit(200, MOST), AFTER)
-    ),
+    Operation("GET", "/jobs", "Jobs, the newest first", listing, returns=list[JobView], query=PAGE),
     Operation(
         "POST",
         "/jobs",
@@ -261,10 +258,7 @@ OPERATIONS = (
         "Its last log lines; download: as a file",
         logs,
         returns=str,
-        query=(
-            number("tail", "lines", least=1, most=100_000, default=200),
-            flag("download", "as a file of its own name"),
-        ),
+        query=LOGS,
         media_type="text/plain",
     ),
     Operation(
@@ -336,14 +330,7 @@ OPERATIONS = (
         "Of an analysis, a page of a table of its report by WHAT.TABLE; where: a JSON object of columns and values",
         analysis_table,
         returns=TableView,
-        query=(
-            Parameter(name="where", what="a JSON object of columns and their values, as text"),
-            Parameter(name="query", what="a part of any column of text"),
-            Parameter(name="sort", what="a column"),
-            flag("descending"),
-            limit(PAGE_ROWS, MOST_ROWS),
-            number("offset", "rows left out before", default=0),
-        ),
+        query=(*TABLE, limit(PAGE_ROWS, MOST_ROWS)),
     ),
     Operation(
         "GET",

@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from app.api.kit import Call, Document, Operation
 from app.api.paging import MOST, Page, behind, paged
-from app.api.parameters import AFTER, Parameter, flag, limit
+from app.api.parameters import PAGE, Parameter, flag
 from jobs.accounts.principal import Scope
 from jobs.errors import BadRequest
 from jobs.keeping.views import AuditCheck, AuditView, HoldingView, ReceiptView, UsageView
@@ -92,7 +92,6 @@ def _moment(text: str) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-PAGE = (limit(200, MOST), AFTER)
 SINCE = Parameter(name="since", what="a moment, such as 2026-11-01T00:00:00Z")
 HEAD = Parameter(name="head", what="NUMBER:DIGEST of an entry noted earlier, which must still be there")
 OPERATIONS = (

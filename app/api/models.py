@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from app.api.jobs import Nothing
 from app.api.kit import Call, Document, Operation, direction_of, modality_of
-from app.api.paging import MOST, Page, standing
-from app.api.parameters import AFTER, IN_PATHS, Parameter, limit, number
+from app.api.paging import Page, standing
+from app.api.parameters import IN_PATHS, PAGE, QUERY, Parameter, limit, number
 from jobs.board.views import VerifyView
 from jobs.keeping.views import ReceiptView
 from jobs.predictability import MOST_ROWS, PAGE_ROWS, SORTS
@@ -63,7 +63,6 @@ def example(call: Call) -> Response:
     return Response(call.client.board.example(id, which), media_type="application/octet-stream", headers=headers)
 
 
-PAGE = (limit(200, MOST), AFTER)
 OPERATIONS = (
     Operation("GET", "/models", "All models of the catalog", listing, returns=list[ModelView], query=PAGE),
     Operation("GET", "/models/{id}", "One model with its card and report", one, returns=ModelView),
@@ -75,7 +74,7 @@ OPERATIONS = (
         returns=PredictabilityView,
         query=(
             replace(IN_PATHS["direction"], what="which side is predicted"),
-            Parameter(name="query", what="a name or a part of one; of peaks also a region, or a gene near them"),
+            QUERY,
             Parameter(name="sort", choices=SORTS, default="gain_low"),
             limit(PAGE_ROWS, MOST_ROWS),
             number("offset", "rows left out before", default=0),

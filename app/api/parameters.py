@@ -67,6 +67,19 @@ def limit(default: int, most: int) -> Parameter:
 
 
 AFTER = Parameter(name="after", what="the cursor of a page, as the Link header of the page before names it")
+PAGE = (limit(200, 10_000), AFTER)
+QUERY = Parameter(name="query", what="a name or a part of one; of peaks also a region, or a gene near them")
+LOGS = (
+    number("tail", "lines", least=1, most=100_000, default=200),
+    flag("download", "as a file of its own name"),
+)
+TABLE = (
+    Parameter(name="where", what="a JSON object of columns and their values, as text"),
+    Parameter(name="query", what="a part of any column of text"),
+    Parameter(name="sort", what="a column"),
+    flag("descending"),
+    number("offset", "rows left out before", default=0),
+)
 IN_PATHS = {
     "direction": Parameter(name="direction", choices=tuple(each.value for each in Direction), required=True),
     "modality": Parameter(name="modality", choices=tuple(each.value for each in Modality), required=True),

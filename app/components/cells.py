@@ -41,7 +41,7 @@ def _choose(param: str, label: str) -> None:
     before = [d for d in current_client().datasets() if d.state == "ready"]
     ways = [UPLOAD, ADDRESS, *([BEFORE] if before else [])]
     way = st.segmented_control(
-        f"Where the {label} are", ways, default=UPLOAD, required=True, key=f"{param}-way", label_visibility="collapsed"
+        f"Where from: {label}", ways, default=UPLOAD, required=True, key=f"{param}-way", label_visibility="collapsed"
     )
     if way == BEFORE:
         _from_before(param, before)

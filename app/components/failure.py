@@ -17,11 +17,16 @@ from jobs.views import Failure
 _log = logging.getLogger(__name__)
 
 
-def show(it: Failure, *, title: str = "") -> None:
-    """A panel of one failure. The text may hold names from a file, so it is never read as markdown."""
+def show(it: Failure, *, title: str = "", page: bool = False) -> None:
+    """A panel of one failure. The text may hold names from a file, so it is never read as markdown.
+
+    page: there is nothing else on it, and the title is its heading.
+    """
     panel = present.failure(it)
+    if page:
+        st.title(title or "This did not work", anchor=False)
     with st.container(border=True):
-        st.markdown(f":material/error: **{title or 'This did not work'}**")
+        st.markdown(f":material/error: **{'What happened' if page else title or 'This did not work'}**")
         st.text(panel.what)
         if panel.do:
             st.markdown("**What to do**")
@@ -30,12 +35,12 @@ def show(it: Failure, *, title: str = "") -> None:
             st.code(f"code: {panel.code}\n{panel.detail}".strip(), language=None, wrap_lines=True)
 
 
-def show_error(error: Exception, *, title: str = "") -> None:
+def show_error(error: Exception, *, title: str = "", page: bool = False) -> None:
     """The panel of an exception that was met and answered here."""
     failure = failure_of(error)
     if failure.code == INTERNAL and not _operator():
         failure = failure.model_copy(update={"detail": "It is in the server's log."})
-    show(failure, title=title)
+    show(failure, title=title, page=page)
 
 
 def _operator() -> bool:
@@ -49,8 +54,8 @@ def _operator() -> bool:
 class shown:  # noqa: N801 - reads as a verb in a with statement
     """Inside, whatever the client raises becomes a panel, and the page goes on below it."""
 
-    def __init__(self, title: str = "") -> None:
-        self._title = title
+    def __init__(self, title: str = "", *, page: bool = False) -> None:
+        self._title, self._page = title, page
 
     def __enter__(self) -> None:
         return None
@@ -62,7 +67,7 @@ class shown:  # noqa: N801 - reads as a verb in a with statement
             return False
         if not isinstance(error, CrossViewError):
             _log.error("A page met an error of ours", exc_info=error)
-        show_error(error, title=self._title)
+        show_error(error, title=self._title, page=self._page)
         return True
 
 

@@ -1,7 +1,7 @@
 """A table with its way out: searched and put in order among all its rows, seen a page at a time, saved whole.
 
 CSV in which nothing is taken for a formula, and Parquet with the values as they are. Streamlit's own download, which
-quotes nothing, is switched off by `app.components.tidy`.
+quotes nothing, is switched off by `app.components.look`.
 """
 
 from __future__ import annotations

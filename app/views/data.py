@@ -86,6 +86,8 @@ def _row(each: HoldingView) -> None:
             f"brought in {present.ago(data.created_at)}" if data.created_at else "",
         ]
         st.caption(" · ".join(fact for fact in facts if fact))
+        if data.failure is not None:
+            st.text(f"{data.failure.message} {data.failure.hint}".strip())
         until = kept.until_line(data)
         digest = f"SHA-256 {data.digest[:12]}" if data.digest else "no copy"
         used = f"used by {present.plural(len(each.used_by), 'job')}" if each.used_by else "not used yet"
@@ -108,9 +110,9 @@ def _actions(each: HoldingView) -> None:
         )  # fmt: skip
     if data.state == "importing":
         return
-    if st.button("Keep for …", key=f"clock-{data.id}", type="tertiary"):
+    if st.button("Keep for …", key=f"clock-{data.id}", type="tertiary", help=f"How long {data.name} is kept"):
         st.session_state[ASKED] = ("clock", data.id)
-    if st.button("Delete", key=f"delete-data-{data.id}", type="tertiary", help="Asks first"):
+    if st.button("Delete", key=f"delete-data-{data.id}", type="tertiary", help=f"{data.name}; asks first"):
         st.session_state[ASKED] = ("delete", data.id)
 
 

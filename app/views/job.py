@@ -41,7 +41,7 @@ def page() -> None:
         st.page_link("views/jobs.py", label="See all jobs", icon=":material/list_alt:")
         return
     job: JobView | None = None
-    with failure.shown("This job cannot be shown"):
+    with failure.shown("This job cannot be shown", page=True):
         job = current_client().job(id)
     if job is None:
         st.page_link("views/jobs.py", label="See all jobs", icon=":material/list_alt:")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from tests.benchmarks import queue
+from tests.benchmarks import load, queue
 from tests.benchmarks.crossmp_epoch import Epoch
 from tests.benchmarks.group_commit import Write
 from tests.benchmarks.side_by_side import compare
@@ -34,15 +34,17 @@ def main() -> int:
         ),
     ]
     waiting = queue.measure()
+    crowd = load.measure()
     for one in found:
         print(one.line())
     print(waiting.line())
+    print(crowd.line())
     for one in found:
         print(one.as_json(), file=sys.stderr)
     losses = [found[0].ours.result, *(one.theirs.result for one in found[:2])]
     same = all(abs(loss - losses[0]) < 1e-4 * abs(losses[0]) for loss in losses)
     print(f"loss of that epoch: {', '.join(f'{loss:.6f}' for loss in losses)} ({'equal' if same else 'NOT EQUAL'})")
-    return 0 if same and not waiting.lost else 1
+    return 0 if same and not waiting.lost and not crowd.errors else 1
 
 
 if __name__ == "__main__":

@@ -1,0 +1,26 @@
+"""What the theme alone cannot say: words on a chosen option can be read in the dark, long links on a phone."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+# Streamlit writes a chosen option in the primary colour, which must be dark enough for white words on a button: on a
+# dark page it is then too dark to be read itself. The border and the ground go on saying what is chosen.
+_CHOSEN = '[data-selected="true"] p, [data-selected="true"] [data-testid="stIconMaterial"]'
+_LINKS = '[data-testid="stPageLink-NavLink"] *'  # cut off at the edge otherwise
+
+# The toolbar's CSV would write a label such as =1+1 as a formula: every table has a download of ours instead.
+_UNQUOTED = '[data-testid="stElementToolbarButton"]:has(button[aria-label="Download as CSV"])'
+_MAIN = '[data-testid="stMainBlockContainer"]'
+
+
+def dress() -> None:
+    """Once a run, before anything is shown."""
+    rules = [
+        f"{_LINKS} {{ white-space: normal; overflow: visible }}",
+        f"{_UNQUOTED} {{ display: none }}",
+        f"{_MAIN} {{ padding-top: 4.5rem }}",
+    ]
+    if st.context.theme.type == "dark":
+        rules.append(f"{_CHOSEN} {{ color: {st.get_option('theme.dark.textColor')} }}")
+    st.html(f"<style>{' '.join(rules)}</style>")

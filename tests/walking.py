@@ -1,0 +1,181 @@
+"""Every page and every state a page can be in, as a table; and what is asked of each, in a real browser."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from axe_playwright_python.sync_playwright import Axe
+
+from jobs.bootstrap import opened
+from jobs.client_http import HttpClient
+from jobs.client_local import LocalClient
+from jobs.runners.local import LocalRunner
+from jobs.spec import TranslateSpec
+from storage.tables import jobs as job_table
+from storage.tables.jobs import JobRow
+from tests.labs import MODEL, build_catalog, control_plane, ended, free_port, imported, lab_settings, ready
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+MAIN = Path(__file__).parents[1] / "app" / "main.py"
+WIDTHS, THEMES = (1440, 1024, 390), ("light", "dark")
+SETTLED = 60_000  # milliseconds, on a busy machine
+SEEN, TALLEST = 900, 6_000  # pixels of height
+GRAVE = ("serious", "critical")
+AXE = Axe()
+# Rule, what its selector holds, why it is not ours to mend. Nothing else is let through.
+NOT_OURS: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """path: with names of the lab's ids in braces. says: a text it must show. bare: of the server with nothing."""
+
+    name: str
+    path: str
+    says: str = ""
+    bare: bool = False
+
+
+def pages() -> list[State]:
+    """Whatever app/main.py navigates to, with its own address."""
+    found = []
+    for node in ast.walk(ast.parse(MAIN.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "Page":
+            named = {each.arg: each.value for each in node.keywords}
+            path = named.get("url_path")
+            view = node.args[0]
+            assert isinstance(view, ast.Constant)
+            word = path.value if isinstance(path, ast.Constant) else ""
+            found.append(State(Path(str(view.value)).stem, f"/{word}"))
+    return found
+
+
+TAUGHT = ("home", "new", "jobs", "data", "models")  # what they say to who has nothing yet
+STATES = (
+    State("job-finished", "/job?id={done}", "Can I trust it?"),
+    State("job-scores", "/job?id={done}&tab=Scores&direction=rna-to-atac", "Can I trust it?"),
+    State("job-cells", "/job?id={done}&tab=Cells", "Can I trust it?"),
+    State("job-profiles", "/job?id={done}&tab=Profiles", "Can I trust it?"),
+    State("job-run", "/job?id={done}&tab=Run", "Can I trust it?"),
+    State("job-a-gene", "/job?id={done}&direction=atac-to-rna&gene=GENE00003", "GENE00003"),
+    State("job-odd-address", "/job?id={done}&tab=Nothing&direction=sideways&gene=NOPE", "Can I trust it?"),
+    State("job-unknown", "/job?id=job-000000000000", "There is no job"),
+    State("job-failed", "/job?id={failed}", "What to do"),
+    State("cells-gone", "/?cells={gone}"),
+    State("model-unknown", "/?model=nothing"),
+    State("models-one", f"/models?model={MODEL}"),
+    State("jobs-odd-filter", "/jobs?show=Nonsense"),
+    *(State(f"bare-{each.name}", each.path, bare=True) for each in pages() if each.name in TAUGHT),
+    State("bare-job-unknown", "/job?id=job-000000000000", "There is no job", bare=True),
+)
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Two servers: one with a finished and a failed job, one with nothing whose Ray is away."""
+
+    full: str
+    bare: str
+    ids: dict[str, str]
+
+    def url(self, state: State) -> str:
+        return (self.bare if state.bare else self.full) + state.path.format(**self.ids)
+
+
+@contextmanager
+def lab(folder: Path) -> Iterator[Lab]:
+    catalog = build_catalog(folder / "pretrained")
+    ids = _fill(folder / "home", catalog)
+    (folder / "bare").mkdir()
+    ports = free_port(), free_port()
+    away = {"CROSSVIEW_RUNNER": "ray", "CROSSVIEW_RAY_ADDRESS": f"http://127.0.0.1:{free_port()}"}
+    with (
+        control_plane(folder / "home", catalog, ports[0]) as full,
+        control_plane(folder / "bare", catalog, ports[1], **away) as bare,
+    ):
+        for port, process, home in ((ports[0], full, "home"), (ports[1], bare, "bare")):
+            with HttpClient(f"http://127.0.0.1:{port}") as client:
+                ready(client, process, folder / home, alone=home == "bare")
+        yield Lab(f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}", ids)
+
+
+def _fill(home: Path, catalog: Path) -> dict[str, str]:
+    """A finished job, one that failed, a dataset that was deleted, an import that failed."""
+    settings = lab_settings(home, catalog)
+    with opened(settings, runner=LocalRunner(home / "runner", workers=1)) as client:
+        assert isinstance(client, LocalClient)
+        done = ended(client, client.submit_example())
+        gone = imported(client, str(catalog / MODEL / "example" / "rna.h5ad"))
+        client.delete_dataset(gone.id)
+        upload = client.create_upload(name="notes.h5ad")
+        client.append_upload(upload.id, offset=0, chunks=[b"not a matrix" * 100])
+        client.finish_upload(upload.id)
+        imported(client, f"upload:{upload.id}")
+        failed = _failed(done.spec)
+        client._service.database.write_now(lambda conn: job_table.insert(conn, failed))
+    return {"done": done.id, "failed": failed.id, "gone": gone.id}
+
+
+def _failed(spec: dict[str, Any]) -> JobRow:
+    """As an attempt leaves it that found nothing in common."""
+    failure = {
+        "code": "feature-mismatch",
+        "message": "12 of 60 genes found (20 %); at least 50 % are needed.",
+        "hint": "Choose a model of this organism, or give other gene names.",
+        "detail": "while reading rows 0:24",
+    }
+    asked = TranslateSpec(**spec)
+    return JobRow(
+        id="job-00000000f0f0", kind="translate", state="FAILED", spec=asked.model_dump(mode="json"),
+        spec_digest=asked.digest, title="RNA → ATAC · brain.h5ad", failure=failure, logged=1, swept=1,
+    )  # fmt: skip
+
+
+def settle(page: Page) -> None:
+    """Until the script has run, its first heading stands, and no chart or element is still on its way."""
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(timeout=SETTLED)
+    page.locator("h1").first.wait_for(timeout=SETTLED)
+    page.wait_for_function(QUIET, timeout=SETTLED)
+
+
+def whole(page: Page, width: int) -> None:
+    """As tall as what it shows, so that everything is drawn, judged and on the picture."""
+    height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+    page.set_viewport_size({"width": width, "height": max(SEEN, min(int(height), TALLEST))})
+    settle(page)
+
+
+QUIET = """() => !document.querySelector('[data-testid=stSkeleton], [data-testid=stSpinner]')
+  && document.querySelectorAll('[data-stale=true]').length === 0"""
+
+
+def faults(page: Page) -> list[str]:
+    """What is wrong with what the page shows now, a line each."""
+    found = []
+    heads = page.locator("h1:visible").count()
+    if heads != 1:
+        found.append(f"{heads} headings of the first level")
+    for what in ("document.documentElement", "document.querySelector('[data-testid=stMain]')"):
+        over = page.evaluate(f"(() => {{ const e = {what}; return e.scrollWidth - e.clientWidth }})()")
+        if over > 0:
+            found.append(f"{what} scrolls sideways by {over} px")
+    options = {"resultTypes": ["violations"]}
+    for fault in AXE.run(page, options=options).response["violations"]:
+        if fault["impact"] not in GRAVE:
+            continue
+        for node in fault["nodes"]:
+            where = " ".join(str(part) for part in node["target"])
+            if not _not_ours(fault["id"], where + node["html"]):
+                found.append(f"{fault['id']} ({fault['impact']}): {where} {node['html'][:200]}")
+    return found
+
+
+def _not_ours(rule: str, where: str) -> bool:
+    return any(rule == known and part in where for known, part, _ in NOT_OURS)
