@@ -62,7 +62,7 @@ def pair_of(cells: dict[str, DatasetView]) -> dict[str, str]:
 
 
 def test_the_page_begins_with_two_files_or_the_example(lab: Client) -> None:
-    page = at("train")
+    page = at("new", kind="train")
     assert "1 · Cells measured both ways" in words(page)
     page.button(key="example-cells").click()
     checked(page.run())
@@ -74,7 +74,7 @@ def test_a_pair_is_checked_trained_with_what_the_address_says_followed_and_cance
 ) -> None:
     settings = {"epochs": "4000", "patience": "4000", "batch": "16", "significant_genes": "20"}
     asked = {f"crossmp.{name}": value for name, value in settings.items()}
-    page = at("train", **pair_of(cells), model="crossmp", step="3", **asked)
+    page = at("new", kind="train", **pair_of(cells), model="crossmp", step="3", **asked)
     assert "3 · Which cells judge it" in words(page)
     assert "epochs 4000" in words(page)
     page.button(key="next").click()
@@ -96,7 +96,7 @@ def test_a_pair_is_checked_trained_with_what_the_address_says_followed_and_cance
 
 
 def test_batches_that_are_held_out_are_chosen_by_name(lab: Client, cells: dict[str, DatasetView]) -> None:
-    page = at("train", **pair_of(cells), split="Whole batches", column="cell_type", test="type 1", step="3")
+    page = at("new", kind="train", **pair_of(cells), split="Whole batches", column="cell_type", test="type 1", step="3")
     assert "judge the model and take no part in its making" in words(page)
     page.button(key="next").click()
     checked(page.run())
@@ -108,7 +108,7 @@ def test_batches_that_are_held_out_are_chosen_by_name(lab: Client, cells: dict[s
 def test_features_are_offered_as_suits_the_model(
     lab: Client, cells: dict[str, DatasetView], model: str, first: str
 ) -> None:
-    page = at("train", rna=cells["rna"].id, atac=cells["atac"].id, model=model, step="3")
+    page = at("new", kind="train", rna=cells["rna"].id, atac=cells["atac"].id, model=model, step="3")
     offered = page.selectbox(key="filters-choice")
     assert offered.options[0] == first
     assert offered.index == 0
@@ -118,10 +118,10 @@ def test_a_model_that_is_not_installed_is_named_with_its_mend(lab: Client, cells
     missing = next((r for r in lab.recipes() if r.missing), None)
     if missing is None:
         pytest.skip("every model is installed")
-    page = at("train", **pair_of(cells), model=missing.key, step="3")
+    page = at("new", kind="train", **pair_of(cells), model=missing.key, step="3")
     assert "It is not installed here" in words(page)
     assert page.button(key="next").disabled
-    assert at("train", **pair_of(cells), model=missing.key, step="4").button(key="submit").disabled
+    assert at("new", kind="train", **pair_of(cells), model=missing.key, step="4").button(key="submit").disabled
 
 
 def test_a_finished_training_says_whether_to_trust_its_model(lab: Client, trained: JobView) -> None:
@@ -201,7 +201,7 @@ def test_the_list_tells_kinds_apart(lab: Client, trained: JobView, compared: Job
 
 def test_models_are_chosen_and_compared_from_the_page(lab: Client, cells: dict[str, DatasetView]) -> None:
     asked = {"models": "ridge", "seeds": "2", "variants.ridge": "\nsmall: components=4"}
-    page = at("compare", **pair_of(cells), **asked, step="3")
+    page = at("new", kind="benchmark", **pair_of(cells), **asked, step="3")
     assert "ridge regression takes part with 2 variants" in words(page).lower()
     page.button(key="next").click()
     checked(page.run())
