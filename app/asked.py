@@ -41,7 +41,7 @@ class Draft:
 
     def pick(self, name: str, options: Sequence[str]) -> str:
         """One of the options, the first unless the address names another."""
-        asked = self.one(name)
+        asked = self.one(name, options[0])  # an empty one may be an option too
         return asked if asked in options else options[0]
 
     def whole(self, name: str, usual: int, *, least: int = 0, most: int = SEED_END) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app import readings
-from app.present import direction, genome, in_order, number, percent, plural, row
+from app.present import ENOUGH, direction, genome, in_order, number, percent, plural, row
 from jobs.names import Direction, Modality
 from jobs.views import IssueView, ModelView, PreflightView
 
@@ -73,7 +73,7 @@ def _coverage(plan: PreflightView | None) -> list[str]:
     said = []
     for which, found in (plan.coverage if plan else {}).items():
         share = _of(found)
-        if share is not None:
+        if share is not None and share >= ENOUGH:
             kind = plural(int(found["of"]), row(Modality(which)))
             said.append(f"{percent(share)} of its {kind} are among yours")
     return said

@@ -68,9 +68,8 @@ def _training_cells(model: ModelView) -> str:
 
 
 def apart(chosen: Sequence[Side]) -> list[Side]:
-    """Two of the same name are told apart by their ids."""
-    names = [side.name for side in chosen]
-    return [replace(s, name=f"{s.name} ({s.id[-6:]})") if names.count(s.name) > 1 else s for s in chosen]
+    """Each with a letter before its name, so that a name cut short on an axis still says whose it is."""
+    return [replace(side, name=f"{letter} · {side.name}") for letter, side in zip("ABCDEF", chosen, strict=False)]
 
 
 def directions(chosen: Sequence[Side]) -> list[Direction]:
@@ -88,11 +87,15 @@ def same_cells(chosen: Sequence[Side], which: Direction) -> tuple[bool, str]:
     marks = {s.cells for s in chosen}
     if len(marks) == 1 and "" not in marks and len(numbers) == 1:
         return True, f"All were judged on the same {plural(int(next(iter(numbers)) or 0), 'cell')}."
-    counts = sorted(count(int(n)) for n in numbers if n)
-    of = f" ({' and '.join(counts)} cells)" if len(counts) > 1 else ""
+    counts = sorted({int(n) for n in numbers if n})
+    if len(counts) > 1 or ("" not in marks and len({s.what for s in chosen}) == 1):
+        of = f" ({' and '.join(map(count, counts))} cells)" if len(counts) > 1 else ""
+        said = f"Not judged on the same cells{of}"
+    else:
+        said = "Nothing shows that they were judged on the same cells"
     return False, (
-        f"Not judged on the same cells{of}: a higher score here can mean easier cells, not a better model. Compare "
-        "differences to each one's own average profile, or let all be judged on one split."
+        f"{said}: a higher score here can mean easier cells, not a better model. Compare what each has above its own "
+        "average profile, or let all be judged on one split."
     )
 
 
@@ -132,17 +135,26 @@ def verdict(table: pd.DataFrame, name: str, *, fair: bool) -> str:
     if pd.notna(first["low"]) and pd.notna(second["high"]):
         apart = first["low"] > second["high"]
         said += " Their 95 % intervals are apart." if apart else " Their 95 % intervals overlap: it could be chance."
-    return said if fair else f"{said} They were judged on different cells."
+    return said if fair else f"{said} That may be the cells and not the model."
 
 
 def configurations(chosen: Sequence[Side]) -> pd.DataFrame:
-    """A row a setting, a column a side, and whether they differ; what differs first."""
+    """A row a setting, a column a side, and whether they differ; what differs first.
+
+    A job and a model have other settings: each is held against its own kind.
+    """
     names = list(dict.fromkeys(name for side in chosen for name in side.asked))
     columns = {side.name: [side.asked.get(name, "") for name in names] for side in chosen}
     table = pd.DataFrame({"setting": [name.replace("_", " ") for name in names], **columns})
-    values = table.drop(columns="setting")
-    table.insert(1, "differs", [len(set(row)) > 1 for row in values.itertuples(index=False)])
+    table.insert(1, "differs", [_differs(chosen, name) for name in names])
     return table.sort_values("differs", ascending=False, kind="stable", ignore_index=True)
+
+
+def _differs(chosen: Sequence[Side], name: str) -> bool:
+    values: dict[str, set[str]] = {}
+    for side in chosen:
+        values.setdefault(side.what, set()).add(side.asked.get(name, ""))
+    return any(len(found) > 1 for found in values.values())
 
 
 def _text(value: Any) -> str:

@@ -20,7 +20,7 @@ def choice(
     label_visibility: Literal["visible", "hidden", "collapsed"] = "visible",
 ) -> str:
     """One of the options; the first, unless the address names another. options: at least one."""
-    asked = st.query_params.get(param, "")
+    asked = st.query_params.get(param, options[0])  # an empty one may be an option too
     key = f"{param}-choice"
     picked = st.selectbox(
         label, options, index=options.index(asked) if asked in options else 0, format_func=words, key=key,

@@ -99,6 +99,8 @@ def _fit(fit: Fit) -> None:
                      color="red" if fit.refused else "green")  # fmt: skip
         for issue in fit.problems:
             st.markdown(f":material/block: **{present.plain(issue.message)}** {present.plain(issue.hint)}")
+        if fit.refused:
+            return
         for_it, against = present.plain("; ".join(fit.reasons)), present.plain("; ".join(fit.doubts))
         if for_it:
             st.caption(f":material/thumb_up: {for_it[0].upper()}{for_it[1:]}.")

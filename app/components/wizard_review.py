@@ -72,7 +72,10 @@ def _spec(kind: str, given: Given, models: list[ModelView], draft: Draft) -> Any
 
 def _look(spec: AnySpec, its: ModelView | None) -> PreflightView:
     if isinstance(spec, TranslateSpec):
-        return preflight.look_at(spec.model, its.digest if its else "", spec.rna, spec.atac, spec.directions)
+        has = [m for m in Modality if spec.dataset(m)]
+        every = its is not None and set(spec.directions) == set(asked.possible(its, has))
+        wanted = () if every else spec.directions  # as step 2 asked, which is remembered
+        return preflight.look_at(spec.model, its.digest if its else "", spec.rna, spec.atac, wanted)
     return preflight.look_at_pair(spec, digest=its.digest if its else "")
 
 

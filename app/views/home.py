@@ -30,7 +30,8 @@ def page() -> None:
         any_jobs = bool(current_client().board.find(JobsAsked(limit=1)).total)
     models = _models()
     if any_jobs:
-        st.page_link("views/new.py", label="**New job**", icon=":material/add_circle:")
+        if st.button("New job", type="primary", icon=":material/add_circle:", key="new-job"):
+            st.switch_page("views/new.py")
         _running()
         _recent()
     else:

@@ -33,7 +33,10 @@ def page() -> None:
         _empty()
     else:
         asked = _filters(first)
-        _live(asked) if _moves(asked) else _list(asked)
+        if _moves(asked):
+            _live(asked)
+        else:
+            _list(asked)
     st.page_link(
         "views/data.py",
         label="Your cells: how long they are kept, and how to be rid of them",
@@ -69,31 +72,45 @@ def _filters(all: JobsPage) -> JobsAsked:
         )  # fmt: skip
     with right:
         show = address.one_of("Show", list(present.FILTERS), param="show")
-    kinds = ["", *(kind for kind in KINDS if kind in all.kinds)]
-    columns = st.columns(5, vertical_alignment="bottom")
-    with columns[0]:
-        kind = address.choice("Kind", kinds, param="kind", words=lambda k: KINDS[k].word if k else "Every kind")
-    with columns[1]:
-        named = st.query_params.get("label", "")
-        labels = ["", *dict.fromkeys([*([named] if named else []), *all.labels])]
-        label = address.choice("Label", labels, param="label", words=lambda each: each or "Any label or none")
-    with columns[2]:
-        span = address.choice("Submitted", list(present.SPANS), param="since")
-    with columns[3]:
-        starred = address.tick("Starred only", param="starred", usual=False)
-    with columns[4]:
-        binned = address.tick(f"Bin ({present.count(all.binned)})", param="bin", usual=False)
+    narrowed = [name for name in ("kind", "label", "since", "starred", "bin", "model") if st.query_params.get(name)]
+    with st.expander(
+        f"Filters ({len(narrowed)} set)" if narrowed else "Filters and bin", icon=":material/filter_list:",
+        key="filters", expanded=bool(narrowed),
+    ):  # fmt: skip
+        kind, label, span, starred, binned, model = _narrow(all)
     since = present.SPANS[span]
     asked = JobsAsked(
         words=words or "", states=tuple(sorted(present.FILTERS[show])), kind=kind, label=label, starred=starred,
-        binned=binned, model=st.query_params.get("model", ""),
+        binned=binned, model=model,
         since=datetime.now(UTC) - since if since is not None else None,
     )  # fmt: skip
-    here = (asked.model_copy(update={"since": span})).model_dump_json()
+    here = f"{span} {asked.model_dump_json(exclude={'since'})}"
     if st.session_state.get("jobs-asked", here) != here:  # another question begins on its first page
         st.query_params.pop("page", None)
     st.session_state["jobs-asked"] = here
     return asked.model_copy(update={"offset": (_page_number() - 1) * PAGE_JOBS})
+
+
+def _narrow(all: JobsPage) -> tuple[str, str, str, bool, bool, str]:
+    """Kind, label, span of time, whether starred, whether in the bin, model."""
+    kinds = ["", *(kind for kind in KINDS if kind in all.kinds)]
+    named = st.query_params.get("label", "")
+    labels = ["", *dict.fromkeys([*([named] if named else []), *all.labels])]
+    asked_model = st.query_params.get("model", "")
+    models = ["", *dict.fromkeys([*([asked_model] if asked_model else []), *(m.id for m in current_client().models())])]
+    columns = st.columns(4)
+    with columns[0]:
+        kind = address.choice("Kind", kinds, param="kind", words=lambda k: KINDS[k].word if k else "Every kind")
+    with columns[1]:
+        label = address.choice("Label", labels, param="label", words=lambda each: each or "Any label or none")
+    with columns[2]:
+        model = address.choice("Model", models, param="model", words=lambda each: each or "Any model")
+    with columns[3]:
+        span = address.choice("Submitted", list(present.SPANS), param="since")
+    with st.container(horizontal=True):
+        starred = address.tick("Starred only", param="starred", usual=False)
+        binned = address.tick(f"What is in the bin ({present.count(all.binned)})", param="bin", usual=False)
+    return kind, label, span, starred, binned, model
 
 
 def _searched() -> None:

@@ -28,14 +28,14 @@ def page() -> None:
         models = current_client().models()
     if models is None:
         return
-    cells = given(kind) if here > 1 else None
+    cells = given(kind)
     if cells is None:
         here = 1
     steps.header(here, reach=len(STEPS) if cells is not None else 1)
     if origin is not None:
         st.caption(f":material/content_copy: As **{plain(origin.title)}** was asked: change what you like.")
     draft = Draft(address.here(), origin.spec if origin is not None and _same_kind(origin, kind) else {})
-    if cells is None:
+    if here == 1 or cells is None:
         kinds(kind)
         cells = source(kind, models)
         steps.ways(1, ready=cells is not None)

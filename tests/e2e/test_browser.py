@@ -76,7 +76,7 @@ def example(browser: Browser, stack: Stack) -> str:
     """The address of the finished example, started by the button and watched until its scorecard shows."""
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
     page = context.new_page()
-    page.goto(stack.url)
+    page.goto(f"{stack.url}/new")
     page.get_by_role("button", name="Try the example").click()
     page.wait_for_url("**/job?id=*", timeout=SOON)
     page.get_by_text("You may close this tab").wait_for(timeout=SOON)
@@ -140,7 +140,9 @@ def test_every_page_fits_a_phone(browser: Browser, example: str, stack: Stack) -
     page = context.new_page()
     for address in (
         stack.url,
+        f"{stack.url}/new",
         f"{stack.url}/train",
+        f"{stack.url}/compare",
         f"{stack.url}/jobs",
         f"{stack.url}/data",
         f"{stack.url}/models",
@@ -158,7 +160,12 @@ def test_every_page_fits_a_phone(browser: Browser, example: str, stack: Stack) -
 def test_a_model_is_trained_from_the_page_and_its_curve_and_card_are_seen(page: Page, stack: Stack) -> None:
     page.goto(f"{stack.url}/train?model=crossmp&crossmp.epochs=3&crossmp.batch=64&name=Lines+again")
     page.get_by_role("button", name="Use the example's cells").click()
-    page.get_by_role("button", name="Train this model").click(timeout=120_000)  # both files are brought in before
+    page.get_by_role("button", name="Next: check").click(timeout=120_000)  # both files are brought in before
+    page.get_by_role("button", name="Next: model").click(timeout=LATER)
+    assert "crossmp.epochs=3" in page.url
+    page.get_by_role("button", name="Next: review").click()
+    page.reload()
+    page.get_by_role("button", name="Train this model").click(timeout=LATER)
     page.wait_for_url("**/job?id=*", timeout=SOON)
     page.get_by_role("heading", name="Can this model be trusted?").wait_for(timeout=LATER)
     page.get_by_role("tab", name="Curve").click()
@@ -169,10 +176,30 @@ def test_a_model_is_trained_from_the_page_and_its_curve_and_card_are_seen(page: 
     page.wait_for_url("**model=lines-again-**")
 
 
+def test_a_job_is_changed_and_run_again_then_both_are_compared(page: Page, example: str, stack: Stack) -> None:
+    page.goto(f"{stack.url}/jobs?show=Succeeded&kind=translate")
+    page.get_by_role("link", name="Change and run").first.click()
+    page.get_by_text("was asked: change what you like").wait_for()
+    page.get_by_role("button", name="Back").click()
+    page.get_by_text("Options", exact=True).click()
+    page.get_by_label("Seed").fill("5")
+    page.get_by_label("Seed").press("Enter")
+    page.wait_for_url("**seed=5**")
+    page.get_by_role("button", name="Next: review").click()
+    page.get_by_text("Changed from the usual: seed 5").wait_for(timeout=120_000)
+    page.get_by_role("button", name="Translate", exact=True).click()
+    page.wait_for_url("**/job?id=*", timeout=120_000)
+    page.get_by_role("heading", name="Can I trust it?").wait_for(timeout=LATER)
+    first, second = (address.split("id=")[1].split("&")[0] for address in (example, page.url))
+    page.goto(f"{stack.url}/compare?job={first}&job={second}")
+    page.get_by_text("All were judged on the same 148 cells").wait_for(timeout=120_000)
+    page.locator(".st-key-beside svg.marks").wait_for()
+
+
 def test_200_mb_are_uploaded_while_the_server_hardly_grows(page: Page, stack: Stack, tmp_path: Path) -> None:
     file = large_h5ad(tmp_path / "large_rna.h5ad")
     assert file.stat().st_size >= 200 * 10**6
-    page.goto(stack.url)
+    page.goto(f"{stack.url}/new")
     page.locator("input[type=file]").first.wait_for(state="attached")
     with Growth(stack.server.pid) as growth:
         page.locator("input[type=file]").first.set_input_files(file)
@@ -187,7 +214,7 @@ def test_200_mb_are_uploaded_while_the_server_hardly_grows(page: Page, stack: St
 def test_an_upload_that_is_no_anndata_file_is_told_what_to_do(page: Page, stack: Stack, tmp_path: Path) -> None:
     file = tmp_path / "notes.h5ad"
     file.write_text("these are my notes", encoding="utf-8")
-    page.goto(stack.url)
+    page.goto(f"{stack.url}/new")
     page.locator("input[type=file]").first.set_input_files(file)
     page.get_by_text("What to do").wait_for(timeout=60_000)
     page.get_by_role("button", name="Choose another file").click()
@@ -196,7 +223,7 @@ def test_an_upload_that_is_no_anndata_file_is_told_what_to_do(page: Page, stack:
 
 def test_an_interrupted_upload_goes_on_where_it_stopped(page: Page, stack: Stack, tmp_path: Path) -> None:
     file = large_h5ad(tmp_path / "resumed_rna.h5ad", cells=4_000)
-    page.goto(stack.url)
+    page.goto(f"{stack.url}/new")
     page.locator("input[type=file]").first.wait_for(state="attached")
     page.route("**/api/v1/uploads/*?offset=16777216", lambda route: route.abort())  # the third slice never arrives
     page.locator("input[type=file]").first.set_input_files(file)

@@ -203,7 +203,7 @@ def test_the_page_says_what_a_link_leads_to(
     monkeypatch.setenv("CROSSVIEW_PRETRAINED", str(catalog))
     served_file(server, catalog / MODEL / "example" / "rna.h5ad")
     with running(settings(server, tmp_path, catalog)) as client:
-        page = at("joint")
+        page = at("new", kind="joint")
         page.segmented_control(key="rna-way").set_value("Link, S3 or a path")
         checked(page.run())
         page.text_input[0].set_value(url(server, "rna.h5ad"))

@@ -63,7 +63,7 @@ def catalog_of(lab: Client) -> Path:
 
 
 def test_the_page_begins_with_two_files_one_file_or_the_example(lab: Client) -> None:
-    page = at("joint")
+    page = at("new", kind="joint")
     said = words(page)
     assert "1 · Cells measured both ways" in said
     assert "Or one file each:" in said
@@ -74,7 +74,7 @@ def test_the_page_begins_with_two_files_one_file_or_the_example(lab: Client) -> 
 
 
 def test_one_file_of_both_becomes_both_sides(lab: Client) -> None:
-    page = at("joint")
+    page = at("new", kind="joint")
     page.segmented_control(key="both-way").set_value("Link, S3 or a path")
     checked(page.run())
     field = next(
@@ -86,7 +86,7 @@ def test_one_file_of_both_becomes_both_sides(lab: Client) -> None:
     rna, atac = (str(page.query_params[which]) for which in ("rna", "atac"))
     for id in (rna, atac):
         until(lambda id=id: lab.dataset(id), lambda view: view.state == "ready")
-    said = words(at("joint", rna=rna, atac=atac))
+    said = words(at("new", kind="joint", rna=rna, atac=atac))
     assert present.plain("both.h5mu (RNA)") in said
     assert "60 cells × 90 peaks" in said
 
@@ -95,31 +95,35 @@ def test_a_file_that_holds_one_of_them_says_what_is_missing(lab: Client) -> None
     rna, atac = lab.import_pair(str(catalog_of(lab) / "rna-only.h5mu"))
     until(lambda: lab.dataset(atac.id), lambda view: view.state == "failed")
     until(lambda: lab.dataset(rna.id), lambda view: view.state == "ready")
-    said = words(at("joint", rna=rna.id, atac=atac.id))
+    said = words(at("new", kind="joint", rna=rna.id, atac=atac.id))
     assert "This MuData file has no mod/atac; it holds mod/rna." in said
-    assert "2 · Model" not in said
+    assert "2 · What they are" not in said
 
 
 def test_a_pair_is_checked_and_submitted_with_its_label(
     lab: Client, cells: dict[str, DatasetView], seen: JobView
 ) -> None:
     """The same cells and settings were seen before, so the finished job opens at once."""
-    page = at("joint", **pair_of(cells))
+    page = at("new", kind="joint", **pair_of(cells), step="3")
     said = words(page)
-    for part in ("2 · Model", "it reads both modalities at once", "What runs", "How it is judged", "Where the data go"):
+    for part in ("3 · Model", "it reads both modalities at once"):
         assert part in said
     assert page.selectbox(key="label-choice").value == "cell_type"
-    assert not page.button(key="see").disabled
-    page.button(key="see").click()
+    page.button(key="next").click()
+    checked(page.run())
+    said = words(page)
+    for part in ("What runs", "How it is judged", "Where the data go"):
+        assert part in said
+    page.button(key="submit").click()
     checked(page.run())
     assert str(page.query_params["id"]) == seen.id
     assert "What does the joint view add?" in words(page)
 
 
 def test_more_groups_than_cells_are_refused_before_anything_runs(lab: Client, cells: dict[str, DatasetView]) -> None:
-    page = at("joint", **pair_of(cells), clusters="400")
+    page = at("new", kind="joint", **pair_of(cells), clusters="400", step="4")
     assert "400 clusters were asked for, of 160 cells" in words(page)
-    assert page.button(key="see").disabled
+    assert page.button(key="submit").disabled
 
 
 def test_a_finished_view_says_what_it_adds(lab: Client, seen: JobView) -> None:
@@ -153,7 +157,8 @@ def test_the_list_and_the_way_back_know_the_kind(lab: Client, cells: dict[str, D
     assert "Joint view · 160 cells" in words(at("jobs"))
     from app.kinds import query
 
-    assert query(seen) == {**pair_of(cells), "model": MODEL, "label": "cell_type"}
+    asked = {"kind": "joint", "step": "4", "from": seen.id}
+    assert query(seen) == {**asked, **pair_of(cells), "model": MODEL, "label": "cell_type"}
 
 
 def test_a_trained_model_leads_to_a_joint_view_of_its_cells(lab: Client, cells: dict[str, DatasetView]) -> None:
@@ -162,7 +167,7 @@ def test_a_trained_model_leads_to_a_joint_view_of_its_cells(lab: Client, cells: 
     job = ended(lab, lab.submit(spec, title="Mine"))
     assert job.state is JobState.SUCCEEDED, job.failure
     assert lab.model(job.made).joint
-    said = words(at("joint", **pair_of(cells), model=job.made))
+    said = words(at("new", kind="joint", **pair_of(cells), model=job.made, step="3"))
     assert "was trained on these very cells" in said
     links = {each.proto.label: each.proto for each in at("job", id=job.id).get("page_link")}
     assert (

@@ -14,7 +14,6 @@ from jobs.bootstrap import running
 from jobs.client import Client
 from jobs.client_local import LocalClient
 from jobs.names import Direction
-from jobs.spec import TranslateSpec
 from jobs.state import JobState
 from jobs.views import DatasetView, JobView
 from storage.tables import notifications
@@ -53,7 +52,7 @@ def at(page: str, **query: str) -> AppTest:
     """The page, run once; fails when it raised."""
     test = AppTest.from_file(str(MAIN), default_timeout=150)
     test.run()
-    if page != "new":
+    if page != "home":
         test.switch_page(f"views/{page}.py")
     for name, value in query.items():
         test.query_params[name] = value
@@ -71,15 +70,12 @@ def words(test: AppTest) -> str:
     return "\n".join(str(element.value) for kind in kinds for element in kind)
 
 
-def test_the_first_page_offers_the_example_and_ones_own_cells(lab: Client) -> None:
-    page = at("new")
-    assert "Try the example" in [button.label for button in page.button]
-    assert "24 cells" in words(page)
-    assert "1 · Your cells" in words(page)
-
-
-def test_the_example_button_starts_the_example_and_opens_it(lab: Client, done: JobView) -> None:
+def test_the_first_page_offers_the_example_and_what_can_be_done(lab: Client, done: JobView) -> None:
     """The example was run before, so the same cells and settings give the finished job at once."""
+    page = at("home")
+    said = words(page)
+    for part in ("What you can do here", "What is kept", "Recent results", "Jobs run on this machine"):
+        assert part in said
     page = at("new")
     before = {job.id for job in lab.jobs()}
     page.button(key="example").click()
@@ -92,11 +88,20 @@ def test_cells_in_the_address_are_described_checked_and_can_be_translated(
     lab: Client, cells: dict[str, DatasetView]
 ) -> None:
     page = at("new", cells=cells["rna"].id, other=cells["atac"].id)
-    said = words(page)
-    for part in ("24 cells × 60 genes", "24 cells × 90 peaks", "What runs", "How it is judged", "Where the data go"):
-        assert part in said
-    assert not page.button(key="translate").disabled
-    page.button(key="translate").click()
+    for step, parts in (
+        ("1", ("1 · Your cells", "24 cells × 60 genes", "24 cells × 90 peaks")),
+        ("2", ("Raw counts were found in X", "**1 of 1 model** can translate these cells")),
+        ("3", ("The only model there is", "of its 60 genes are among yours")),
+        ("4", ("What runs", "How it is judged", "Where the data go")),
+    ):
+        assert str(page.query_params.get("step", "1")) == step
+        said = words(page)
+        for part in parts:
+            assert part in said, (step, part)
+        if step != "4":
+            page.button(key="next").click()
+            checked(page.run())
+    page.button(key="submit").click()
     checked(page.run())
     job = lab.job(str(page.query_params["id"]))
     assert job.directions == (Direction.RNA_TO_ATAC, Direction.ATAC_TO_RNA)
@@ -104,12 +109,17 @@ def test_cells_in_the_address_are_described_checked_and_can_be_translated(
 
 
 def test_one_file_alone_gives_one_direction_and_no_score(lab: Client, cells: dict[str, DatasetView]) -> None:
-    page = at("new", cells=cells["atac"].id)
+    page = at("new", cells=cells["atac"].id, step="3")
     page.checkbox(key="umap").uncheck()
-    page.button(key="translate").click()
+    checked(page.run())
+    page.button(key="next").click()
+    checked(page.run())
+    assert "Changed from the usual: umap False" in words(page)
+    page.button(key="submit").click()
     checked(page.run())
     job = ended(lab, lab.job(str(page.query_params["id"])))
     assert (job.state, job.directions, job.truth) == (JobState.SUCCEEDED, (Direction.ATAC_TO_RNA,), ())
+    assert not job.spec["umap"]
     result = at("job", id=job.id)
     assert "could not be scored" in words(result)
     result = at("job", id=job.id, tab="Scorecard")
@@ -120,7 +130,7 @@ def test_one_file_alone_gives_one_direction_and_no_score(lab: Client, cells: dic
 def test_two_files_of_one_kind_are_refused_with_a_word(lab: Client, cells: dict[str, DatasetView]) -> None:
     page = at("new", cells=cells["rna"].id, other=cells["rna"].id)
     assert "Both files hold RNA" in words(page)
-    assert "translate" not in {button.key for button in page.button}
+    assert page.button(key="next").disabled
 
 
 def test_cells_that_are_gone_are_a_calm_panel(lab: Client) -> None:
@@ -202,14 +212,17 @@ def test_the_list_shows_jobs_and_filters_them_by_the_address(lab: Client, done: 
     assert "No job matches" in words(at("jobs", q="no such job at all"))
 
 
-def test_deleting_asks_first(lab: Client, cells: dict[str, DatasetView]) -> None:
-    spec = TranslateSpec(model=MODEL, rna=cells["rna"].id, directions=(Direction.RNA_TO_ATAC,), umap=False)
-    job = ended(lab, lab.submit(spec))
+def test_deleting_can_be_undone(lab: Client, done: JobView) -> None:
     page = at("jobs")
-    page.button(key=f"delete-{job.id}").click()
+    page.button(key=f"delete-{done.id}").click()
     checked(page.run())
-    assert "This cannot be undone" in words(page)
-    assert job.id in {other.id for other in lab.jobs()}
+    assert "in the bin" in words(page)
+    assert f"delete-{done.id}" not in {button.key for button in page.button}
+    assert lab.job(done.id).bin_until is not None
+    page.button(key="undo").click()
+    checked(page.run())
+    assert lab.job(done.id).bin_until is None
+    assert f"delete-{done.id}" in {button.key for button in page.button}
 
 
 def test_models_say_what_they_know_and_what_they_are_not_for(lab: Client) -> None:

@@ -62,7 +62,7 @@ def pair_of(cells: dict[str, DatasetView]) -> dict[str, str]:
 
 
 def test_the_page_begins_with_two_files_or_the_example(lab: Client) -> None:
-    page = at("train")
+    page = at("new", kind="train")
     assert "1 · Cells measured both ways" in words(page)
     page.button(key="example-cells").click()
     checked(page.run())
@@ -74,11 +74,15 @@ def test_a_pair_is_checked_trained_with_what_the_address_says_followed_and_cance
 ) -> None:
     settings = {"epochs": "4000", "patience": "4000", "batch": "16", "significant_genes": "20"}
     asked = {f"crossmp.{name}": value for name, value in settings.items()}
-    page = at("train", **pair_of(cells), model="crossmp", **asked)
+    page = at("new", kind="train", **pair_of(cells), model="crossmp", step="3", **asked)
+    assert "3 · Which cells judge it" in words(page)
+    assert "epochs 4000" in words(page)
+    page.button(key="next").click()
+    checked(page.run())
     said = words(page)
-    for part in ("2 · Which cells judge it", "What runs", "How it is judged", "Where the data go", "epochs 4000"):
+    for part in ("What runs", "How it is judged", "Where the data go", "epochs 4000"):
         assert part in said
-    page.button(key="train").click()
+    page.button(key="submit").click()
     checked(page.run())
     job = lab.job(str(page.query_params["id"]))
     assert job.kind == "train"
@@ -92,16 +96,19 @@ def test_a_pair_is_checked_trained_with_what_the_address_says_followed_and_cance
 
 
 def test_batches_that_are_held_out_are_chosen_by_name(lab: Client, cells: dict[str, DatasetView]) -> None:
-    page = at("train", **pair_of(cells), split="Whole batches", column="cell_type", test="type 1")
+    page = at("new", kind="train", **pair_of(cells), split="Whole batches", column="cell_type", test="type 1", step="3")
     assert "judge the model and take no part in its making" in words(page)
-    assert not page.button(key="train").disabled
+    page.button(key="next").click()
+    checked(page.run())
+    assert "type 1 held out" in words(page)
+    assert not page.button(key="submit").disabled
 
 
 @pytest.mark.parametrize(("model", "first"), [("crossview", "All of them"), ("crossmp", "Filtered as published")])
 def test_features_are_offered_as_suits_the_model(
     lab: Client, cells: dict[str, DatasetView], model: str, first: str
 ) -> None:
-    page = at("train", rna=cells["rna"].id, atac=cells["atac"].id, model=model)
+    page = at("new", kind="train", rna=cells["rna"].id, atac=cells["atac"].id, model=model, step="3")
     offered = page.selectbox(key="filters-choice")
     assert offered.options[0] == first
     assert offered.index == 0
@@ -111,9 +118,10 @@ def test_a_model_that_is_not_installed_is_named_with_its_mend(lab: Client, cells
     missing = next((r for r in lab.recipes() if r.missing), None)
     if missing is None:
         pytest.skip("every model is installed")
-    page = at("train", **pair_of(cells), model=missing.key)
+    page = at("new", kind="train", **pair_of(cells), model=missing.key, step="3")
     assert "It is not installed here" in words(page)
-    assert page.button(key="train").disabled
+    assert page.button(key="next").disabled
+    assert at("new", kind="train", **pair_of(cells), model=missing.key, step="4").button(key="submit").disabled
 
 
 def test_a_finished_training_says_whether_to_trust_its_model(lab: Client, trained: JobView) -> None:
@@ -188,13 +196,17 @@ def test_the_list_tells_kinds_apart(lab: Client, trained: JobView, compared: Job
     said = words(at("jobs"))
     assert "Training · method crossmp" in said
     assert "Comparison · 3 models" in said
-    assert "Training · method" not in words(at("jobs", kind="Comparison"))
+    assert "Training · method" not in words(at("jobs", kind="benchmark"))
 
 
 def test_models_are_chosen_and_compared_from_the_page(lab: Client, cells: dict[str, DatasetView]) -> None:
-    page = at("compare", **pair_of(cells), models="ridge", seeds="2", **{"variants.ridge": "\nsmall: components=4"})
+    asked = {"models": "ridge", "seeds": "2", "variants.ridge": "\nsmall: components=4"}
+    page = at("new", kind="benchmark", **pair_of(cells), **asked, step="3")
     assert "ridge regression takes part with 2 variants" in words(page).lower()
-    assert not page.button(key="compare").disabled
+    page.button(key="next").click()
+    checked(page.run())
+    assert "**What runs:** 2 models and the yardsticks, each trained 2 times" in words(page)
+    assert not page.button(key="submit").disabled
 
 
 @pytest.mark.parametrize("tab", ["Standings", "Pairs", "Batches", "Costs", "Recipes", "Run"])
@@ -202,3 +214,20 @@ def test_every_tab_of_a_comparison_can_be_opened_by_its_address(lab: Client, com
     said = words(at("job", id=compared.id, tab=tab))
     assert "Which model is best?" in said
     assert ":material/error:" not in said
+
+
+def test_a_training_and_its_model_stand_side_by_side(lab: Client, trained: JobView) -> None:
+    page = at("compare", job=trained.id, model=trained.made)
+    said = words(page)
+    assert "All were judged on the same 24 cells." in said
+    assert "What they were asked" in said
+    (table,) = [each.value for each in page.dataframe if "above the average" in each.value.columns]
+    assert len(table) == 2
+
+
+def test_one_alone_and_a_job_without_scores_are_told_what_is_missing(
+    lab: Client, trained: JobView, compared: JobView
+) -> None:
+    said = words(at("compare", job=trained.id))
+    assert "Choose one more." in said
+    assert "has no scores of its own" in words(at("compare", job=compared.id))

@@ -145,17 +145,28 @@ def test_an_unknown_stage_is_shown_as_it_is_called() -> None:
     assert present.job_step(a_job(progress=Progress(stage="warm-up"))).label == "Warm up"
 
 
-def test_jobs_are_found_by_file_model_or_id_newest_first() -> None:
-    old, new = a_job(id="a", submitted_at=NOW - timedelta(hours=1)), a_job(id="b", title="other")
-    assert [j.id for j in present.chosen_jobs([old, new], search="", which="All")] == ["b", "a"]
-    assert [j.id for j in present.chosen_jobs([old, new], search="PBMC", which="All")] == ["a"]
-    assert present.chosen_jobs([old, new], search="", which="Succeeded") == []
+def test_every_state_that_can_be_shown_by_itself_is_one_choice() -> None:
+    assert present.FILTERS["Ended otherwise"] == {JobState.FAILED, JobState.LOST, JobState.CANCELLED}
+    parts = [states for states in present.FILTERS.values() if states]
+    assert sorted(state for states in parts for state in states) == sorted(JobState)
 
 
-def test_jobs_that_ended_badly_are_one_choice() -> None:
-    ended = [a_job(id=s.value, state=s) for s in JobState]
-    found = present.chosen_jobs(ended, search="", which="Ended otherwise")
-    assert {j.state for j in found} == {JobState.FAILED, JobState.LOST, JobState.CANCELLED}
+def test_a_batch_is_one_sentence_the_most_first() -> None:
+    states = {JobState.FAILED: 1, JobState.SUCCEEDED: 3}
+    assert present.batch_line(states) == "4 jobs: 3 succeeded, 1 failed"
+
+
+def test_counts_kept_beside_normalised_values_are_told_in_a_word() -> None:
+    summary = {
+        "counts_from": "layers['counts']", "depth": {"50": 812.4},
+        "notes": ["Counts were read from layers['counts'].", "3 of 40 cells have no counts at all."],
+    }  # fmt: skip
+    data = DatasetView(id="ds-1", name="a", state="ready", summary=summary)
+    first, second = present.counts_lines(data)
+    assert first == "Raw counts were found in layers['counts']; what X holds is not used, about 812 a cell."
+    assert second.startswith("3 of 40")
+    usual = DatasetView(id="ds-1", name="a", state="ready", summary={"counts_from": "X"})
+    assert present.counts_lines(usual) == ["Raw counts were found in X."]
 
 
 def test_a_failure_keeps_its_words_apart() -> None:
