@@ -7,8 +7,10 @@ import pandas as pd
 import streamlit as st
 
 from app import charts, present, readings
+from app.components import result_binned
 from app.components.figure import figure
 from app.components.result import UMAPS, Result, has_map, on_map, one_feature
+from jobs.bootstrap import current_client
 from jobs.names import Modality
 from jobs.views import FeatureHit
 
@@ -25,6 +27,9 @@ def overview(result: Result, hit: FeatureHit | None) -> None:
             "Each map is laid out on its own: where kinds of cells that lie apart on the left lie apart on the right "
             "too, the prediction tells them apart."
         )
+        return
+    if result_binned.is_large(result.job):
+        result_binned.show(current_client(), result.job, result.direction, hit)
         return
     table = one_feature(result.values([hit.name]), cells)
     unit = readings.scale_words(str(result.report().get("scale", "")), Modality(hit.modality))
