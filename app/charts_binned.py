@@ -14,8 +14,9 @@ def squares(
     table: pd.DataFrame, *, title: str, side: tuple[float, float], domain: tuple[float, float], unit: str
 ) -> Any:
     """table: columns x, y (middles), count, mean. side: of a square along x and along y."""
+    wide, high = side[0] / 2, side[1] / 2
     edges = table.assign(
-        x1=table["x"] - side[0] / 2, x2=table["x"] + side[0] / 2, y1=table["y"] - side[1] / 2, y2=table["y"] + side[1] / 2
+        x1=table["x"] - wide, x2=table["x"] + wide, y1=table["y"] - high, y2=table["y"] + high
     )  # fmt: skip
     chart = (
         alt.Chart(edges)

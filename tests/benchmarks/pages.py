@@ -1,4 +1,4 @@
-"""The job page at 100,000 cells and a gene of 1,000,000, in real Chromium against a real server; an idle server's memory.
+"""The job page at 100,000 cells and a gene of 1,000,000, in Chromium against a real server; an idle server's memory.
 
 Built from seeds, not committed. Everything goes down the path of any job but the maps: UMAP of so many cells takes
 minutes and is not what is measured, so their cells lie where two of their latents say.
