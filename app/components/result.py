@@ -98,5 +98,6 @@ def has_map(cells: pd.DataFrame, which: str) -> bool:
 
 
 def on_map(cells: pd.DataFrame, which: str) -> pd.DataFrame:
-    """The cells with their place on one map, as columns x and y."""
-    return cells.assign(x=cells[f"{which}_umap_1"], y=cells[f"{which}_umap_2"])
+    """The cells that lie on one map, with their place as columns x and y."""
+    placed = cells.assign(x=cells[f"{which}_umap_1"], y=cells[f"{which}_umap_2"])
+    return placed[placed["x"].notna()]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from app import readings
+from app.components import result_binned
 from app.components.compared import compared
 from app.components.maps import feature_maps, maps
 from app.components.result import Result, one_feature
+from jobs.bootstrap import current_client
 from jobs.names import Modality
 from jobs.views import FeatureHit
 
@@ -22,6 +24,9 @@ def overview(result: Result, hit: FeatureHit | None) -> None:
             "Each map is laid out on its own: where kinds of cells that lie apart on the left lie apart on the right "
             "too, the prediction tells them apart."
         )
+        return
+    if result_binned.is_large(result.job):
+        result_binned.show(current_client(), result.job, result.direction, hit)
         return
     table = one_feature(result.values([hit.name]), cells)
     unit = readings.scale_words(str(result.report().get("scale", "")), Modality(hit.modality))

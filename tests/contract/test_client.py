@@ -412,6 +412,12 @@ class TestClient:
         assert said.model.digest == finished.bundle
         assert [(f.name, f.sha256) for f in said.files] == [(a.name, a.sha256) for a in client.artifacts(finished.id)]
 
+    def test_a_map_that_was_not_drawn_is_said(self, client: Client, finished: JobView) -> None:
+        with refused("not-found"):
+            client.binned(finished.id, Direction.ATAC_TO_RNA, "GENE00003")
+        with refused("bad-request"):
+            client.binned(finished.id, Direction.ATAC_TO_RNA, "GENE00003", map="moon")
+
     def test_a_capsule_is_the_same_every_time(self, client: Client, finished: JobView) -> None:
         first = client.capsule(finished.id)
         assert first == client.capsule(finished.id)

@@ -264,3 +264,25 @@ def tell(lab: Client, id: str, **said: Any) -> None:
     """As when something ends, without the wait."""
     assert isinstance(lab, LocalClient)
     lab._service.database.write_now(lambda conn: notifications.insert(conn, NotificationRow(id=id, **said)))
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+def test_a_gene_or_peak_in_squares_is_the_mean_of_its_cells(lab: Client, done: JobView, direction: Direction) -> None:
+    name = lab.table(done.id, direction, "features")["name"][0]
+    found = lab.binned(done.id, direction, name)
+    predicted = lab.values(done.id, direction, features=[name]).predicted
+    assert predicted is not None
+    assert (found.cells, found.of) == (24, 24)
+    total = sum(count * mean for count, mean in zip(found.count, found.mean, strict=True))
+    assert total / 24 == pytest.approx(sum(row[0] for row in predicted) / 24, rel=1e-4)
+
+
+def test_a_job_of_more_cells_than_can_be_drawn_shows_a_gene_in_squares(
+    lab: Client, done: JobView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app.components import result_binned
+
+    name = lab.table(done.id, Direction.ATAC_TO_RNA, "features")["name"][0]
+    monkeypatch.setattr(result_binned, "MOST", 10)
+    page = at("job", id=done.id, direction="atac-to-rna", gene=name)
+    assert "Each square is the mean of its cells: 24 cells lie on the map." in words(page)
