@@ -34,6 +34,11 @@ class Result:
     def scored(self) -> bool:
         return self.direction in self.job.truth
 
+    def face(self) -> None:
+        """Turns the page to this direction; to be called from a widget's callback."""
+        st.session_state[f"direction-{self.job.id}"] = self.direction
+        st.query_params["direction"] = self.direction.value
+
     def report(self) -> Mapping[str, Any]:
         return readings.of_direction(report_of(self.job.id, self.job.attempt), self.direction)
 

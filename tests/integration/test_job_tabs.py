@@ -65,7 +65,7 @@ def test_a_gene_or_peak_of_the_table_opens_against_its_measurement(
     name = lab.table(done.id, direction, "features")["name"][3]
     page = at("job", id=done.id, tab=tab)
     assert "Choose a row" in words(page)
-    table = next(each.value for each in page.dataframe if name in set(each.value.get("name", ())))
+    assert any(name in set(each.value.get("name", ())) for each in page.dataframe)
     found = at("job", id=done.id, tab=tab, direction=direction.value, gene=name)
     said = words(found)
     assert "better predicted than" in said
