@@ -89,7 +89,10 @@ def heat(
         alt.Chart(table)
         .mark_rect()
         .encode(
-            x=alt.X("feature:N", sort=list(columns), title=None, axis=alt.Axis(labelAngle=-50, labelLimit=150)),
+            x=alt.X(
+                "feature:N", sort=list(columns), title=None,
+                axis=alt.Axis(labelAngle=-50, labelLimit=150, labelOverlap=False),
+            ),
             y=alt.Y("row:N", sort=list(rows), title=None, axis=alt.Axis(labelLimit=140)),
             color=alt.Color(
                 "value:Q", title=unit, scale=alt.Scale(scheme="viridis", domain=list(domain), clamp=True),

@@ -11,6 +11,7 @@ from app.charts import NULL, PREDICTION
 from app.components.address import choice
 from app.components.analysed import Analysed
 from app.components.figure import figure
+from app.components.table import table as shown_table
 
 VIEWS = tuple((name, "circle" if name == "joint" else "square", PREDICTION if name == "joint" else NULL)
               for name in EMBEDDINGS)  # fmt: skip
@@ -160,9 +161,9 @@ def abnormal(result: Analysed) -> None:
         figure(chart, key="depths", alt=f"{title}. {said}.", table=clusters, file=result.file("depths"))
     with right:
         shown = clusters[["name", "cells", "rna_depth", "atac_depth", "rna_z", "atac_z", "abnormal"]]
-        st.dataframe(
-            shown.sort_values("rna_z"), hide_index=True, height="content", alt="Depth of each group",
-            column_config={
+        shown_table(
+            shown.sort_values("rna_z"), key="depth-rows", height="content", alt="Depth of each group",
+            file=result.file("depth-of-groups"), config={
                 "name": st.column_config.TextColumn("group", pinned=True),
                 "rna_depth": st.column_config.NumberColumn("RNA counts", format="%.0f"),
                 "atac_depth": st.column_config.NumberColumn("ATAC counts", format="%.0f"),

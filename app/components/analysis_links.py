@@ -12,6 +12,7 @@ from app.analyses import PROFILES, column_words
 from app.components.analysed import Analysed
 from app.components.figure import figure
 from app.components.genome_track import TABLES, look_at, place_of, profile_of
+from app.components.table import table as shown_table
 
 MOST_LINKS = 10_000  # the strongest, for the chart of distances  # ours
 
@@ -29,7 +30,10 @@ def links(result: Analysed) -> None:
     if result.has(f"{name.split('.')[0]}.enrichment"):
         st.subheader("Your signal under linked peaks", anchor=False)
         enriched = result.table(f"{name.split('.')[0]}.enrichment")
-        st.dataframe(enriched, hide_index=True, height="content", alt="Signal under linked and other peaks")
+        shown_table(
+            enriched, key="enriched", height="content", alt="Signal under linked and other peaks",
+            file=result.file("enrichment"),
+        )  # fmt: skip
 
 
 def _strong(result: Analysed, name: str, profile: str) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from app.analyses import PROFILES
 from app.components.address import choice
 from app.components.analysed import Analysed
 from app.components.figure import figure
+from app.components.table import table as shown_table
 from jobs.names import Modality
 
 NAMED, LISTED = 6, 10  # genes written into a chart; rows of a list  # ours
@@ -77,10 +78,10 @@ def _recovery(result: Analysed) -> None:
             figure(
                 chart, key=f"recovery-{which}", alt=f"{title}. {said}.", table=own, file=result.file(f"peaks-{which}")
             )
-    st.dataframe(
-        peaks[["label", "peaks", "called", "base_rate"]], hide_index=True, height="content",
-        alt="How many open peaks each kind has",
-        column_config={
+    shown_table(
+        peaks[["label", "peaks", "called", "base_rate"]], key="open-peaks", height="content",
+        alt="How many open peaks each kind has", file=result.file("open-peaks"),
+        config={
             "label": st.column_config.TextColumn("kind", pinned=True),
             "peaks": st.column_config.TextColumn("of", help="all: open in it; specific: these set it apart"),
             "called": st.column_config.NumberColumn("open peaks, mean of both halves", format="%.1f"),
@@ -212,9 +213,10 @@ def activity(result: Analysed) -> None:
     )
     st.subheader("Genes whose peaks say most", anchor=False)
     best = table.sort_values("pearson", ascending=False).head(200)
-    st.dataframe(
-        best, hide_index=True, height=360, alt="Genes whose activity follows expression best",
-        column_config={
+    shown_table(
+        best, key="best-genes", height=360, alt="Genes whose activity follows expression best",
+        file=result.file("activity-best"),
+        config={
             "gene": st.column_config.TextColumn(pinned=True),
             "pearson": st.column_config.NumberColumn("correlation", format="%.3f"),
             "spearman": st.column_config.NumberColumn("of ranks", format="%.3f"),

@@ -12,6 +12,7 @@ from app.analyses import PROFILES
 from app.components import failure
 from app.components.analysed import Analysed
 from app.components.figure import figure
+from app.components.table import table as shown_table
 from jobs.views import GenomeView, LinkView
 
 PLACE, TAB, LINKS = "place", "tab", "links"
@@ -215,10 +216,10 @@ def _links(result: Analysed, view: GenomeView, profile: str) -> None:
     if own.empty:
         return
     st.markdown("**Links shown**")
-    st.dataframe(
-        own, hide_index=True, height="content" if len(own) <= 8 else 320, key="links-shown",
-        alt="The links of this stretch",
-        column_config={
+    shown_table(
+        own, height="content" if len(own) <= 8 else 320, key="links-shown",
+        alt="The links of this stretch", file=result.file(f"{view.chrom}-links-shown"),
+        config={
             "gene": st.column_config.TextColumn("gene", pinned=True),
             "weight": st.column_config.NumberColumn("weight", format="%.3f"),
             "distance": st.column_config.NumberColumn("distance (bases)", format="%d"),
@@ -234,9 +235,10 @@ def _peaks(result: Analysed, view: GenomeView) -> None:
         for group, values in groups.items():
             table[f"{group}, {PROFILES.get(profile, profile)}"] = values
     with st.expander("Every peak of this stretch in each group", icon=":material/table:", key="genome-peaks"):
-        st.dataframe(
-            table, hide_index=True, height=320, alt="How open each peak is in each group", placeholder="–",
-            column_config={
+        shown_table(
+            table, key="peaks-shown", height=320, alt="How open each peak is in each group",
+            file=result.file(f"{view.chrom}-peaks"),
+            config={
                 "peak": st.column_config.TextColumn("peak", pinned=True),
                 **{c: st.column_config.NumberColumn(c, format="%.3f") for c in table.columns[1:]},
             },

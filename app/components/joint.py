@@ -11,12 +11,14 @@ import streamlit as st
 
 from app import charts, jointly, present, readings
 from app.components import failure
-from app.components.figure import figure, to_csv
+from app.components.figure import figure
 from app.components.finder import finder
 from app.components.joint_cells import cells, feature
 from app.components.result import Result, report_of
+from app.components.result_features import features
 from app.components.result_profiles import profiles
 from app.components.result_record import record
+from app.components.table import table as shown_table
 from app.components.tabs import tabs
 from app.kinds import NO_LABEL
 from jobs.bootstrap import current_client
@@ -35,6 +37,10 @@ class Seen(Result):
     @property
     def scored(self) -> bool:
         return True
+
+    def face(self) -> None:
+        st.session_state[f"of-{self.job.id}"] = self.modality
+        st.query_params["of"] = self.modality.value
 
     def whole(self) -> Mapping[str, Any]:
         """The report of both modalities."""
@@ -86,11 +92,17 @@ def seen(job: JobView) -> None:
         tabs(
             {
                 "Overview": lambda: overview(result, hit),
+                "Genes": lambda: features(Seen(job, jointly.direction(Modality.RNA)), _of(hit, Modality.RNA)),
+                "Peaks": lambda: features(Seen(job, jointly.direction(Modality.ATAC)), _of(hit, Modality.ATAC)),
                 "Cells": lambda: cells(result, hit),
                 "Profiles": lambda: profiles(result, word="imputed"),
                 **record(job),
             }
         )
+
+
+def _of(hit: FeatureHit | None, modality: Modality) -> FeatureHit | None:
+    return hit if hit is not None and hit.modality == modality else None
 
 
 def _modality(job: JobView) -> Modality:
@@ -179,7 +191,10 @@ def _groups(result: Seen, report: Mapping[str, Any]) -> None:
     table = pd.DataFrame(jointly.score_table(report))
     figure(chart, key="groups-axis", alt=f"{title}. {said}.", table=table, file=f"{result.job.id[:12]}-groups")
     with st.expander("All scores of the groups", icon=":material/table:", key="groups-table"):
-        st.dataframe(table, hide_index=True, alt="Every score of every view", height="content")
+        shown_table(
+            table, key="views", alt="Every score of every view", height="content",
+            file=f"{result.job.id[:12]}-groups-scores",
+        )  # fmt: skip
         st.caption(jointly.HELP)
 
 
@@ -200,32 +215,3 @@ def _imputation(result: Seen, report: Mapping[str, Any]) -> None:
     chart = charts.scores(rows, title=title, neutral=chosen[0].meaning.neutral, quantity=f"{family}, higher is better")
     said = "; ".join(reading.sentence for reading in chosen)
     figure(chart, key="imputed-axis", alt=f"{title}. {said}.", table=rows, file=f"{result.job.id[:12]}-imputed")
-    with st.expander(f"Every {present.row(which)} judged", icon=":material/table:", key="imputed-table"):
-        _features(result)
-
-
-def _features(result: Seen) -> None:
-    table = result.features()
-    main = "pearson" if result.modality is Modality.RNA else "auroc_depth_adjusted"
-    thing = present.row(result.modality)
-    if table.empty or main not in table:
-        st.markdown(f"No {thing} was measured in enough cells to be judged.")
-        return
-    first = ["name", main, *(name for name in (f"{main}_gain",) if name in table)]
-    shown = table[[*first, *(c for c in table.columns if c not in first and c != "position")]]
-    shown = shown.sort_values(main, ascending=False)
-    config: dict[str, Any] = {"name": st.column_config.TextColumn(thing, pinned=True)}
-    for name in shown.columns[1:]:
-        numeric = pd.api.types.is_float_dtype(shown[name])
-        words = readings.column_words(name)
-        config[name] = (
-            st.column_config.NumberColumn(words, format="%.3f") if numeric else st.column_config.Column(words)
-        )
-    st.dataframe(
-        shown, hide_index=True, height=360, placeholder="–", alt=f"How well each {thing} is imputed",
-        column_config=config,
-    )  # fmt: skip
-    st.download_button(
-        "Download this table (CSV)", lambda: to_csv(shown), f"{result.job.id[:12]}-{result.modality.value}-imputed.csv",
-        "text/csv", on_click="ignore", icon=":material/download:", key="imputed-csv",
-    )  # fmt: skip

@@ -9,9 +9,10 @@ import pandas as pd
 import streamlit as st
 
 from app import charts, jointly, present, readings
-from app.components.figure import figure, to_csv
+from app.components.figure import figure
 from app.components.result import Result, has_map, on_map, one_feature
 from app.components.result_cells import colouring
+from app.components.table import table as shown_table
 from jobs.names import Modality
 from jobs.views import FeatureHit
 
@@ -104,17 +105,17 @@ def _domain(values: pd.Series[float]) -> tuple[float, float]:
 def _table(result: Result, table: pd.DataFrame, labels: list[str]) -> None:
     st.subheader("Every cell", anchor=False)
     first = ["cell", *labels]
-    shown = table[[*first, *(c for c in table.columns if c not in first and "_umap_" not in c)]]
+    columns = [*first, *(str(c) for c in table.columns if c not in first and "_umap_" not in c)]
     config: dict[str, Any] = {"cell": st.column_config.TextColumn("cell", pinned=True)}
-    for name in shown.columns[1:]:
+    for name in columns[1:]:
         words = readings.column_words(name)
         digits = "%.0f" if name.endswith("_depth") else "%.3f"
-        numeric = pd.api.types.is_float_dtype(shown[name])
+        numeric = pd.api.types.is_float_dtype(table[name])
         config[name] = (
             st.column_config.NumberColumn(words, format=digits) if numeric else st.column_config.Column(words)
         )
-    st.dataframe(shown, hide_index=True, height=360, alt="Every cell with its groups and labels", column_config=config)
-    st.download_button(
-        "Download all columns (CSV)", lambda: to_csv(table), f"{result.job.id[:12]}-joint-cells.csv", "text/csv",
-        on_click="ignore", icon=":material/download:", key="cells-csv",
+    shown_table(
+        table, key="cells-table", height=360, alt="Every cell with its groups and labels", columns=columns,
+        config=config, file=f"{result.job.id[:12]}-joint-cells", words=readings.column_words,
+        search="Find a cell or a label",
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ import streamlit as st
 
 from app import readings
 from jobs.bootstrap import current_client
-from jobs.names import Direction
+from jobs.names import CrossViewError, Direction
 from jobs.views import FeatureHit, JobView, Values
 
 UMAPS = ("truth", "prediction")
@@ -34,6 +35,11 @@ class Result:
     def scored(self) -> bool:
         return self.direction in self.job.truth
 
+    def face(self) -> None:
+        """Turns the page to this direction; to be called from a widget's callback."""
+        st.session_state[f"direction-{self.job.id}"] = self.direction
+        st.query_params["direction"] = self.direction.value
+
     def report(self) -> Mapping[str, Any]:
         return readings.of_direction(report_of(self.job.id, self.job.attempt), self.direction)
 
@@ -50,6 +56,12 @@ class Result:
 
     def search(self, query: str, *, limit: int = 12) -> list[FeatureHit]:
         return _search(*self.key, query, limit)
+
+    def source(self, name: str) -> Values | None:
+        """A gene or peak as measured in the source cells; None for what the model does not know, or that is gone."""
+        with contextlib.suppress(CrossViewError):
+            return _source(*self.key, name)
+        return None
 
     def values(self, features: Sequence[str], cells: Sequence[str] | None = None) -> Values:
         return _values(*self.key, tuple(features), None if cells is None else tuple(cells))
@@ -82,6 +94,12 @@ MOST_AT_ONCE = 500  # genes or peaks the service decodes in one go
 @st.cache_data(max_entries=64, ttl=3600, show_spinner="Decoding …")
 def _values(job: str, attempt: int, direction: str, features: tuple[str, ...], cells: tuple[str, ...] | None) -> Values:
     return current_client().values(job, Direction(direction), features=features, cells=cells)
+
+
+@st.cache_data(max_entries=16, ttl=3600, show_spinner="Reading the cells …")
+def _source(job: str, attempt: int, direction: str, name: str) -> Values:
+    which = Direction(direction)
+    return current_client().values(job, which, features=(name,), modality=which.source)
 
 
 def one_feature(values: Values, cells: pd.DataFrame) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from app import marking, present, readings
 from app.components.figure import BOX
+from app.components.finder import QUERY
 from app.components.maps import feature_maps, maps
 from app.components.result import Result, one_feature
 from app.components.result_abstention import abstain, curve
@@ -29,6 +30,8 @@ def cells(result: Result, hit: FeatureHit | None) -> None:
     if doubts:
         labels = [name for name in labels if name != KEPT]
     numbers = [*doubts, *(name for name in numbers if name not in doubts)]
+    table, measured = _with_source(result, table)
+    numbers += measured
     grouped = members(table)
     own = [] if grouped is None else [GROUP]
     options = [*([hit.name] if hit else []), *labels, *numbers, *own]
@@ -57,6 +60,17 @@ def cells(result: Result, hit: FeatureHit | None) -> None:
     if left_out is not None:
         curve(result, left_out)
     _table(result, table, labels, kept=kept)
+
+
+def _with_source(result: Result, table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The gene or peak that is searched, as measured in the cells that were translated, where it is one of those."""
+    name = (st.query_params.get(QUERY) or "").strip()
+    values = result.source(name) if name else None
+    if values is None or not values.truth:
+        return table, []
+    column = f"{name}, measured {present.measured(result.direction.source)}"
+    found = dict(zip(values.barcodes, (float(row[0]) for row in values.truth), strict=True))
+    return table.assign(**{column: table["cell"].map(found)}), [column]
 
 
 def colouring(table: pd.DataFrame, options: list[str], labels: list[str]) -> tuple[str, tuple[str, ...]]:

@@ -53,8 +53,7 @@ def _table(result: Result, rows: pd.DataFrame, thing: str) -> None:
 
     def pick(name: str) -> None:
         look_at(name)
-        st.session_state[f"direction-{result.job.id}"] = result.direction
-        st.query_params["direction"] = result.direction.value
+        result.face()
 
     table(
         ordered, key=f"{thing}s", alt=f"Scores of every {thing}", columns=columns,

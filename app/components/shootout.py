@@ -14,6 +14,7 @@ from app.components import failure
 from app.components.address import choice
 from app.components.figure import figure, to_csv
 from app.components.result_record import record
+from app.components.table import table as shown_table
 from app.components.tabs import tabs
 from jobs.bootstrap import current_client
 from jobs.names import Direction
@@ -44,7 +45,7 @@ def shootout(job: JobView) -> None:
             "Pairs": lambda: _pairs(job, document, part, name),
             "Batches": lambda: _batches(job, document, part, name),
             "Costs": lambda: _costs(job, document, part, name),
-            "Recipes": lambda: _recipes(document, which),
+            "Recipes": lambda: _recipes(job, document, which),
             **record(job),
         }
     )
@@ -115,11 +116,11 @@ def _standings(job: JobView, document: Mapping[str, Any], part: Mapping[str, Any
         "The dot is the mean over seeds, the bar its interval over cells, each small tick one seed."
         + (f" Ceiling: {present.plain(note)}" if note else "")
     )
-    _gains(document, part, name)
+    _gains(job, document, part, name)
     _all_scores(job, document, part)
 
 
-def _gains(document: Mapping[str, Any], part: Mapping[str, Any], name: str) -> None:
+def _gains(job: JobView, document: Mapping[str, Any], part: Mapping[str, Any], name: str) -> None:
     table = standings.lines(document, part, name)
     shown: dict[str, Any] = {
         "model": table["label"],
@@ -139,9 +140,9 @@ def _gains(document: Mapping[str, Any], part: Mapping[str, Any], name: str) -> N
                 for low, high in zip(table[f"from {reference}"], table[f"to {reference}"], strict=True)
             ]
             config[f"over {words}"] = SIGNED
-    st.dataframe(
-        pd.DataFrame(shown), hide_index=True, alt="Each model with its gains over yardsticks", placeholder="–",
-        column_config=config, height="content",
+    shown_table(
+        pd.DataFrame(shown), key="gains", alt="Each model with its gains over yardsticks", config=config,
+        height="content", file=_file(job, f"{name}-gains"),
     )  # fmt: skip
     st.caption("Gains are paired by cell: an interval that holds 0 means the gain could be chance.")
 
@@ -154,9 +155,9 @@ def _all_scores(job: JobView, document: Mapping[str, Any], part: Mapping[str, An
     table = pd.DataFrame({standings.score_words(name): values for name, values in columns.items()})
     table = table.reindex(list(part["contenders"])).rename_axis("model").reset_index()
     config: dict[str, Any] = dict.fromkeys(table.columns[1:], FIGURE)
-    st.dataframe(
-        table, hide_index=True, alt="Every score of every model", placeholder="–", height="content",
-        column_config={"model": st.column_config.TextColumn(pinned=True), **config},
+    shown_table(
+        table, key="every-score", alt="Every score of every model", height="content", file=_file(job, "scores"),
+        config={"model": st.column_config.TextColumn(pinned=True), **config},
     )  # fmt: skip
     st.download_button(
         "Download everything (CSV)", lambda: to_csv(standings.every_score(document)), f"{job.id[:12]}-benchmark.csv",
@@ -238,25 +239,26 @@ def _costs(job: JobView, document: Mapping[str, Any], part: Mapping[str, Any], n
         "peak_mb": st.column_config.NumberColumn("MB at most", format="%.0f"),
         "resumed": st.column_config.CheckboxColumn("went on after a stop"),
     }
-    st.dataframe(
-        shown, hide_index=True, alt="What each model costs", placeholder="–", column_config=config, height="content"
-    )
+    shown_table(
+        shown, key="cost-rows", alt="What each model costs", config=config, height="content",
+        file=_file(job, "costs"),
+    )  # fmt: skip
     st.caption(
         "Means over seeds, as measured in that run: memory above what the imports take. They depend on the machine and "
         "on what else it did."
     )
 
 
-def _recipes(document: Mapping[str, Any], which: Direction) -> None:
+def _recipes(job: JobView, document: Mapping[str, Any], which: Direction) -> None:
     for model, labels in standings.variants(document).items():
         st.markdown(
             f":material/tune: **{present.plain(model)}** took part as {present.plain(', '.join(labels))}: "
             "compare them in the standings."
         )
     config = {"contender": st.column_config.TextColumn(pinned=True)}
-    st.dataframe(
-        standings.recipes(document), hide_index=True, alt="Settings of every model", column_config=config,
-        height="content",
+    shown_table(
+        standings.recipes(document), key="recipes", alt="Settings of every model", config=config, height="content",
+        file=_file(job, "settings"),
     )  # fmt: skip
     for contender in document["contenders"]:
         for note in contender.get("notes") or ():
@@ -265,9 +267,10 @@ def _recipes(document: Mapping[str, Any], which: Direction) -> None:
     if not released.empty:
         st.subheader("Beside the authors' own code", anchor=False)
         digits: dict[str, Any] = dict.fromkeys(("here", "their own code", "SD of ours"), FIGURE)
-        st.dataframe(
-            released, hide_index=True, alt="Scores here and of the authors' own code", height="content",
-            column_config={"model": st.column_config.TextColumn(pinned=True), **digits, "difference": SIGNED},
+        shown_table(
+            released, key="released", alt="Scores here and of the authors' own code", height="content",
+            file=_file(job, "released"),
+            config={"model": st.column_config.TextColumn(pinned=True), **digits, "difference": SIGNED},
         )  # fmt: skip
         st.caption(present.plain(str(document["peers"].get("note", ""))))
     for note in document.get("notes") or ():

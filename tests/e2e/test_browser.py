@@ -109,10 +109,10 @@ def test_a_gene_is_searched_and_survives_a_reload(page: Page, example: str) -> N
 
 def test_the_roc_curve_is_one_tab_away_and_a_chart_can_be_saved(page: Page, example: str) -> None:
     page.goto(f"{example}&direction=rna-to-atac")
-    page.get_by_role("tab", name="Scores").click()
+    page.get_by_role("tab", name="Scorecard").click()
     page.locator(".st-key-roc svg.marks").wait_for()
     page.locator(".st-key-histogram svg.marks").wait_for()
-    assert "tab=Scores" in page.url
+    assert "tab=Scorecard" in page.url
     with page.expect_download() as saved:
         page.get_by_role("button", name="Save this chart as SVG: ROC curve").click()
     text = saved.value.path().read_text(encoding="utf-8")
@@ -121,6 +121,33 @@ def test_the_roc_curve_is_one_tab_away_and_a_chart_can_be_saved(page: Page, exam
     with page.expect_download() as picture:
         page.get_by_role("button", name="Save this chart as PNG: ROC curve").click()
     assert picture.value.path().read_bytes()[:4] == b"\x89PNG"
+
+
+def test_cells_marked_on_one_map_are_lit_on_both_and_compared_with_the_others(page: Page, example: str) -> None:
+    page.goto(f"{example}&direction=atac-to-rna&tab=Cells")
+    drawn = page.locator(".st-key-map-prediction svg.marks")
+    drawn.wait_for()
+    drawn.scroll_into_view_if_needed()
+    box = drawn.bounding_box()
+    assert box is not None
+    left, top = box["x"] + box["width"] * 0.02, box["y"] + box["height"] * 0.12
+    page.mouse.move(left, top)
+    page.mouse.down()
+    page.mouse.move(left + box["width"] * 0.3, top + box["height"] * 0.3, steps=6)
+    page.mouse.move(left + box["width"] * 0.9, top + box["height"] * 0.66, steps=6)
+    page.mouse.up()
+    page.get_by_text("marked in the box on the predicted map").wait_for()
+    assert "box=prediction" in page.url
+    for which in ("truth", "prediction"):
+        page.locator(f".st-key-map-{which} svg.marks [fill='#CCCCCC66']").first.wait_for(state="attached")
+    page.get_by_role("button", name="Add to group A").click()
+    page.get_by_role("button", name="Compare A with B").click()
+    page.get_by_text("double dipping").wait_for(timeout=120_000)
+    page.reload()
+    page.get_by_text("double dipping").wait_for(timeout=120_000)
+    with page.expect_download() as saved:
+        page.locator(".st-key-apart-out").get_by_role("button", name="CSV").click()
+    assert saved.value.path().read_text(encoding="utf-8").startswith("gene,predicted A,predicted B,difference")
 
 
 def test_the_report_is_downloaded_whole(page: Page, example: str, stack: Stack) -> None:
@@ -147,7 +174,9 @@ def test_every_page_fits_a_phone(browser: Browser, example: str, stack: Stack) -
         f"{stack.url}/data",
         f"{stack.url}/models",
         example,
-        f"{example}&tab=Scores",
+        f"{example}&tab=Scorecard",
+        f"{example}&tab=Peaks",
+        f"{example}&tab=Genome&place=VIM",
     ):
         page.goto(address)
         page.get_by_role("heading", level=1).first.wait_for(timeout=SOON)

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from jobs.bootstrap import running
 from jobs.client import Client
-from jobs.names import Direction
+from jobs.names import Direction, Modality
 from jobs.spec import TranslateSpec
 from jobs.state import JobState
 from jobs.views import JobView
@@ -45,6 +45,12 @@ def held(page: AppTest, name: str) -> str:
     """What the address holds under the name; the first of several."""
     value = page.query_params[name]
     return value if isinstance(value, str) else str(value[0])
+
+
+def opened(page: AppTest, tab: str) -> AppTest:
+    """The same session, with another tab open."""
+    page.session_state["tab"] = tab
+    return checked(page.run())
 
 
 def test_the_scorecard_says_of_each_score_what_it_beats(lab: Client, done: JobView) -> None:
@@ -112,9 +118,13 @@ def test_a_box_in_the_address_marks_its_cells_and_becomes_a_group(lab: Client, d
     assert "marked in the box" not in words(page)
 
 
-@pytest.mark.parametrize("box", ["nonsense", "truth:1,2,3", "truth:5000,5001,0,1"])
-def test_a_box_that_holds_nothing_breaks_nothing(lab: Client, done: JobView, box: str) -> None:
-    assert "cannot be shown" not in words(at("job", id=done.id, tab="Cells", box=box))
+def test_a_box_that_holds_nothing_breaks_nothing(lab: Client, done: JobView) -> None:
+    page = at("job", id=done.id, tab="Cells", box="truth:1,2,3")
+    assert "Drag a box" in words(page)
+    page.query_params["box"] = "truth:5000,5001,0,1"
+    checked(page.run())
+    assert "**0 of 24 cells** marked" in words(page)
+    assert page.button(key="add-a").disabled
 
 
 def test_a_heatmap_takes_a_pasted_list_and_says_what_it_did_not_find(lab: Client, done: JobView) -> None:
@@ -142,10 +152,10 @@ def test_the_record_says_what_was_asked_and_how_to_ask_again(lab: Client, done: 
     codes = [str(code.value) for code in page.code]
     assert any("crossview translate --model tiny" in code for code in codes)
     assert any("curl -X POST" in code and done.spec["rna"] in code for code in codes)
-    log = at("job", id=done.id, tab="Logs", find="no line says this")
-    assert "0 of" in words(log)
-    files = at("job", id=done.id, tab="Files")
-    table = next(each.value for each in files.dataframe if "SHA-256" in each.value.columns)
+    opened(page, "Logs").text_input(key="find").set_value("no line says this")
+    assert "0 of" in words(checked(page.run()))
+    opened(page, "Files")
+    table = next(each.value for each in page.dataframe if "SHA-256" in each.value.columns)
     assert set(table["file"]) == {file.name for file in lab.artifacts(done.id)}
     assert table["opens in"].str.len().min() > 0
 
@@ -153,8 +163,7 @@ def test_the_record_says_what_was_asked_and_how_to_ask_again(lab: Client, done: 
 def test_every_table_leaves_as_csv_and_parquet(lab: Client, done: JobView) -> None:
     page = at("job", id=done.id)
     for tab in ("Scorecard", "Peaks", "Cells", "Files"):
-        page.session_state["tab"] = tab
-        checked(page.run())
+        opened(page, tab)
         out = labels(page, "download_button")
         assert out.count("CSV") == out.count("Parquet") >= len(page.dataframe) > 0
 
@@ -170,8 +179,18 @@ def test_a_job_without_truth_says_what_can_be_said_in_every_tab(lab: Client) -> 
     name = lab.table(job.id, TO_PEAKS, "features")["name"][0]
     page = at("job", id=job.id, gene=name, a="label:cell_type=type 1")
     for tab in ("Overview", "Scorecard", "Peaks", "Cells", "Profiles", "Genome"):
-        page.query_params["tab"] = tab
-        page.session_state["tab"] = tab
-        checked(page.run())
+        opened(page, tab)
         assert "cannot be shown" not in words(page), tab
         assert "Genes" not in labels(page, "tab")
+
+
+def test_a_gene_that_was_translated_from_colours_the_maps_as_it_was_measured(lab: Client, done: JobView) -> None:
+    page = at("job", id=done.id, tab="Cells", direction=TO_PEAKS.value, gene="GENE00003")
+    column = "GENE00003, measured expression"
+    assert column in page.selectbox(key="colour").options
+    page.selectbox(key="colour").set_value(column)
+    assert "cannot be shown" not in words(checked(page.run()))
+    shown = next(each.value for each in page.dataframe if column in each.value.columns)
+    values = lab.values(done.id, TO_PEAKS, features=["GENE00003"], modality=Modality.RNA)
+    assert values.truth is not None
+    assert sorted(shown[column]) == pytest.approx(sorted(row[0] for row in values.truth))
