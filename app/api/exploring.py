@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from app.api.kit import Call, Document, Operation, direction_of
+from jobs.accounts.principal import Scope
 from jobs.names import Direction
 from jobs.results.exploring import ROWS, GroupsView
 from jobs.views import GenomeView
@@ -41,6 +42,7 @@ OPERATIONS = (
         groups,
         body=GroupsRequest,
         returns=GroupsView,
+        scope=Scope.READ,
     ),
     Operation(
         "GET",

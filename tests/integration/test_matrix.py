@@ -73,12 +73,17 @@ PAIRED = {"spec": {"kind": "train", "model": "ridge", "rna": "ds-anna", "atac": 
 WITH = {"with_whom": "bert@lab.org"}
 VERDICTS: dict[tuple[str, str], Verdict] = {
     ("GET", "/health"): each(200),
+    ("GET", "/openapi.json"): each(200),
+    ("GET", "/reference"): each(200),
     ("GET", "/me"): each(200),
     ("GET", "/recipes"): each(200),
     # models
     ("GET", "/models"): each(200),
     ("GET", "/models/{id}"): each(200, path={"id": "tiny"}),
     ("GET", "/models/{id}/predictability"): mine(404, path=MODEL, query="direction=rna-to-atac"),
+    ("GET", "/models/{id}/example/{modality}"): mine(404, path={**MODEL, "modality": "rna"}),
+    ("POST", "/models/{id}/retired"): mine(200, write=True, path=MODEL, body={"retired": False}),
+    ("POST", "/models/{id}/verify"): mine(200, write=True, path=MODEL, body={}),
     ("DELETE", "/models/{id}"): mine(200, write=True, path=MODEL),
     ("GET", "/models/{id}/shares"): mine(200, path=MODEL),
     ("POST", "/models/{id}/shares"): mine(200, write=True, path=MODEL, body=WITH),
@@ -99,6 +104,11 @@ VERDICTS: dict[tuple[str, str], Verdict] = {
     # jobs
     ("GET", "/jobs"): each(200),
     ("POST", "/jobs"): mine(500, write=True, body={"spec": TRANSLATE, "fresh": True}),
+    ("GET", "/jobs/search"): each(200),
+    ("POST", "/jobs/batch"): Verdict(201, reader=403, body={"specs": [TRANSLATE]}),
+    ("POST", "/jobs/bulk"): Verdict(200, reader=403, body={"act": "star", "ids": ["job-anna"]}),
+    ("POST", "/jobs/{id}/again"): mine(500, write=True, path=JOB, body={"fresh": True}),
+    ("POST", "/jobs/{id}/marks"): mine(200, write=True, path=JOB, body={"starred": True, "add": ["Anna's"]}),
     ("POST", "/jobs/example"): each(404, write=True, body={"model": "no-such-model"}),
     ("GET", "/jobs/{id}"): mine(200, path=JOB),
     ("DELETE", "/jobs/{id}"): mine(200, write=True, path=JOB),
@@ -120,6 +130,16 @@ VERDICTS: dict[tuple[str, str], Verdict] = {
     ("POST", "/jobs/{id}/joint/values"): mine(409, path=JOB, body={"modality": "rna", "features": ["A"]}),
     ("GET", "/jobs/{id}/analysis/tables/{name}"): mine(409, path={**JOB, "name": "a.b"}),
     ("GET", "/jobs/{id}/analysis/genome"): mine(409, path=JOB, query="place=chr1:1-2"),
+    ("GET", "/jobs/{id}/binned/{direction}"): mine(
+        422, path={**JOB, "direction": "rna-to-atac"}, query="feature=chr1:1-2&map=umap"
+    ),
+    ("GET", "/jobs/{id}/genome/{direction}"): mine(
+        400, path={**JOB, "direction": "rna-to-atac"}, query="place=chr1:1-2"
+    ),
+    ("POST", "/jobs/{id}/groups"): mine(422, path=JOB, body={"direction": "rna-to-atac", "a": ["A"], "b": ["B"]}),
+    ("GET", "/jobs/{id}/resources"): mine(200, path=JOB),
+    ("GET", "/jobs/{id}/provenance"): mine(500, path=JOB),
+    ("GET", "/jobs/{id}/capsule"): mine(500, path=JOB),
     ("GET", "/jobs/{id}/artifacts"): mine(200, path=JOB),
     ("GET", "/jobs/{id}/artifacts/{name}"): mine(200, path={**JOB, "name": "report.json"}),
     ("GET", "/jobs/{id}/shares"): mine(200, path=JOB),
