@@ -22,7 +22,7 @@ from jobs.board.views import (
     BulkView,
     JobsAsked,
     JobsPage,
-    Problem,
+    Refusal,
     VerifyView,
 )
 from jobs.errors import BadRequest, Conflict
@@ -120,7 +120,7 @@ class Board:
                 do(id)
                 done.append(id)
             except Exception as error:
-                problems.append(Problem(of=id, failure=failure_of(error)))
+                problems.append(Refusal(of=id, failure=failure_of(error)))
         return BulkView(act=act, done=tuple(done), problems=tuple(problems))
 
     def _acts(self, label: str) -> Mapping[Act, Callable[[str], object]]:
@@ -186,7 +186,7 @@ class Board:
                 job = self.service.desk.submit(spec, title=titles[number - 1] if titles else "")
                 jobs.append(self.mark(job.id, add=[name]))
             except Exception as error:
-                problems.append(Problem(of=str(number), failure=failure_of(error)))
+                problems.append(Refusal(of=str(number), failure=failure_of(error)))
         return BatchView(label=name, jobs=tuple(jobs), problems=tuple(problems))
 
     # -- models --------------------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ class Act(StrEnum):
     UNLABEL = "unlabel"
 
 
-class Problem(View):
+class Refusal(View):
     """What one of many failed of. of: the job's id, or the number of the file or spec in a batch, from 1."""
 
     of: str
@@ -78,7 +78,7 @@ class BulkView(View):
 
     act: Act
     done: tuple[str, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Refusal, ...] = ()
 
 
 class BatchView(View):
@@ -86,7 +86,7 @@ class BatchView(View):
 
     label: str
     jobs: tuple[JobView, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Refusal, ...] = ()
 
 
 class VerifyView(View):
