@@ -89,6 +89,12 @@ class Settings:
             )
 
     @property
+    def url(self) -> str:
+        """Where commands find the server: elsewhere, or on this machine, whatever it listens on."""
+        host = self.host if is_loopback(self.host) else "127.0.0.1"
+        return self.api_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Further `host:port` a browser may use: those allowed, and that of the public address."""
         public = urlsplit(self.notify.public_url).netloc

@@ -54,7 +54,7 @@ class Gate:
         dropped = {HEADER} if self._trusted(scope) else {HEADER, self._rules.header}
         scope["headers"] = [pair for pair in scope["headers"] if pair[0].decode("latin-1").lower() not in dropped]
         if scope["type"] == "http":
-            send = _with_headers(send, https=self._safe(scope))
+            send = _with_headers(send, https=self._safe(scope), private=self._rules.on and _is_api(scope))
         if not self._rules.on:
             await self._app(scope, receive, send)
             return
@@ -189,12 +189,18 @@ def _bad_token() -> Failure:
     )
 
 
-def _with_headers(send: Send, *, https: bool) -> Send:
+def _is_api(scope: Scope) -> bool:
+    return bool(scope["path"].startswith(PREFIX + "/"))
+
+
+def _with_headers(send: Send, *, https: bool, private: bool) -> Send:
     async def say(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
+            if private:
+                headers.setdefault("cache-control", "no-store")
             if https:
                 headers.setdefault("strict-transport-security", "max-age=31536000")
         await send(message)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from jobs.accounts import passwords
-from jobs.accounts.errors import LinkUsedUp, NotAllowed, WrongSignIn
+from jobs.accounts.errors import NotAllowed, WrongSignIn
 from jobs.accounts.lockout import Lockout
+from jobs.accounts.people import address, invitation_view, new_user, one_name, used_up, user_view
 from jobs.accounts.principal import Role
 from jobs.accounts.secrets import digest, new_secret
 from jobs.accounts.sessions import Sessions
 from jobs.accounts.views import InvitationView, UserView
-from jobs.errors import BadRequest, Conflict, NotFound
+from jobs.errors import Conflict, NotFound
 from jobs.keeping.actor import PERSON
 from jobs.keeping.audit import entry, noted
 from storage.tables import links as link_table
@@ -123,7 +123,7 @@ class Users:
 
         def write(conn: DuckDBPyConnection) -> None:
             if not link_table.use(conn, link.id):
-                raise _used_up()
+                raise used_up()
             if table.by_email(conn, link.email) is not None:
                 raise Conflict(f"{link.email} has an account.", hint="Sign in, or set the password anew.")
             table.insert(conn, row)
@@ -220,7 +220,7 @@ class Users:
         with self.database.read() as conn:
             row = table.get(conn, link.owner)
         if row is None or row.state != "active":
-            raise _used_up()
+            raise used_up()
         self._set_password(row, password, act="account.reset", link=link.id)
         return row.id
 
@@ -230,7 +230,7 @@ class Users:
 
         def write(conn: DuckDBPyConnection) -> None:
             if link and not link_table.use(conn, link):
-                raise _used_up()
+                raise used_up()
             table.change(conn, row.id, password=kept, password_at=self.now())
             session_table.end(conn, owner=row.id, but=keep)
             if link:
@@ -314,7 +314,7 @@ class Users:
         with self.database.read() as conn:
             link = link_table.live(conn, digest(secret), kind, self.now())
         if link is None:
-            raise _used_up()
+            raise used_up()
         return link
 
     def _new(self, email: str, name: str, role: Role, kept: str) -> UserRow:
@@ -323,39 +323,3 @@ class Users:
             id=new_user(), email=email, name=one_name(name, email), role=role, password=kept, created_at=now,
             password_at=now,
         )  # fmt: skip
-
-
-def address(text: str) -> str:
-    """An e-mail address in small letters. Raises BadRequest."""
-    email = text.strip().lower()
-    local, _, domain = email.rpartition("@")
-    plain = email.isascii() and email.isprintable() and len(email) <= 254 and not set(email) & set(" <>,;\"'()\\")
-    if not (plain and local and "." in domain and "@" not in local):
-        raise BadRequest(f"{text[:80]!r} is no e-mail address.", hint="Write it as anna@lab.example.")
-    return email
-
-
-def one_name(name: str, email: str) -> str:
-    """What others see of them: what they wrote, else the address."""
-    return "".join(c for c in name if c.isprintable()).strip()[:80] or email[:80]
-
-
-def new_user() -> str:
-    return f"user-{secrets.token_hex(6)}"
-
-
-def user_view(row: UserRow) -> UserView:
-    return UserView.model_validate(
-        {name: getattr(row, name) for name in UserView.model_fields},
-    )
-
-
-def invitation_view(row: LinkRow) -> InvitationView:
-    return InvitationView(email=row.email, role=Role(row.role), expires_at=row.expires_at)
-
-
-def _used_up() -> LinkUsedUp:
-    return LinkUsedUp(
-        "This link works no longer: it was used, ran out, or was replaced by a newer one.",
-        hint="Ask for another: an operator invites, and a password can be set anew from the sign-in page.",
-    )

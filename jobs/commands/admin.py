@@ -82,7 +82,7 @@ def reached() -> Iterator[Client]:
             return
     else:
         reason = f"There is no database in {settings.home} yet."
-    with HttpClient(settings.api_url or f"http://{settings.host}:{settings.port}", settings.token) as client:
+    with HttpClient(settings.url, settings.token) as client:
         try:
             client.health()
         except Unreachable as error:

@@ -96,7 +96,7 @@ def _client() -> Any:
     from jobs.settings import Settings
 
     settings = Settings.from_env()
-    return HttpClient(settings.api_url or f"http://{settings.host}:{settings.port}", settings.token)
+    return HttpClient(settings.url, settings.token)
 
 
 def _jobs_submit(a: Arguments) -> int:

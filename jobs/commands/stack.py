@@ -22,7 +22,7 @@ import httpx
 import psutil
 
 from jobs.errors import Conflict, Unreachable
-from jobs.settings import REPOSITORY, Settings, is_loopback
+from jobs.settings import REPOSITORY, Settings
 
 if TYPE_CHECKING:
     from jobs.runners.ray.cluster import LocalRay
@@ -68,7 +68,7 @@ class Stack:
                 environ["CROSSVIEW_RAY_TOKEN_PATH"] = str(ray.token_path)
             say("Starting CrossView …")
             server = _start_server(home, port, environ, host=settings.host)
-            stack = cls(home, _url(settings, port), mark, server, ray, compiling, environ)
+            stack = cls(home, settings.url, mark, server, ray, compiling, environ)
             stack._remember()
             stack._wait_for_server()
         except BaseException:
@@ -130,12 +130,6 @@ class Stack:
         partial = self.home / "up.json.partial"
         partial.write_text(json.dumps(document), encoding="utf-8")
         partial.replace(self.home / "up.json")
-
-
-def _url(settings: Settings, port: int) -> str:
-    """Where this machine reaches it, whatever it listens on; other machines need a name that is allowed."""
-    host = settings.host if is_loopback(settings.host) else "127.0.0.1"
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def start_ray(home: Path, environ: dict[str, str], *, address: str | None = None) -> LocalRay:

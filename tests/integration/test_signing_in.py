@@ -30,9 +30,13 @@ OTHER = "velvet-harpoon-quince"
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    folder = tmp_path_factory.mktemp("people")
-    with lab(folder / "home", build_catalog(folder / "pretrained"), auth=RULES) as made:
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory, catalog: Path) -> Iterator[Lab]:
+    with lab(tmp_path_factory.mktemp("people") / "home", catalog, auth=RULES) as made:
         yield made
 
 
@@ -244,8 +248,8 @@ def test_delays_grow_by_address_too_and_stay_short_for_an_account_guessed_from_e
 # -- accounts --------------------------------------------------------------------------------------------------------
 
 
-def test_the_first_operator_comes_by_the_token_in_the_home(tmp_path: Path) -> None:
-    with lab(tmp_path / "home", build_catalog(tmp_path / "pretrained")) as made:
+def test_the_first_operator_comes_by_the_token_in_the_home(tmp_path: Path, catalog: Path) -> None:
+    with lab(tmp_path / "home", catalog) as made:
         path = tmp_path / "home" / "operator.token"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         token = path.read_text().strip()
@@ -307,8 +311,8 @@ def test_a_disabled_user_is_out_at_once_and_an_enabled_one_signs_in_again(here: 
         assert submit(browser, "/auth/sign-in", email="leaver@lab.org", password=PASSWORD).status_code == 303
 
 
-def test_the_last_operator_stays_one(tmp_path: Path) -> None:
-    with lab(tmp_path / "home", build_catalog(tmp_path / "pretrained")) as made:
+def test_the_last_operator_stays_one(tmp_path: Path, catalog: Path) -> None:
+    with lab(tmp_path / "home", catalog) as made:
         id = made.person("only@lab.org", Role.OPERATOR)
         only = made.script(made.token(id))
         for change in ({"role": "user"}, {"state": "disabled"}):
