@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
-from app.api import datasets, health, jobs, keeping, models, notifications, reference, uploads
+from app.api import datasets, health, jobs, joint, keeping, models, notifications, reference, uploads
 from app.api.dispatch import routes
 from app.api.guard import HostGuard
 from app.api.kit import ClientSource
@@ -23,6 +23,7 @@ RESOURCES = (
     *uploads.OPERATIONS,
     *datasets.OPERATIONS,
     *jobs.OPERATIONS,
+    *joint.OPERATIONS,
     *keeping.OPERATIONS,
     *notifications.OPERATIONS,
 )
