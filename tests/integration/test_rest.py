@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from inspect import getmembers, isfunction, signature
 from pathlib import Path
@@ -35,10 +36,12 @@ from jobs.service import JobService
 from jobs.spec import TrainSpec, read_spec
 from jobs.views import JobView
 from storage.database import Database
+from storage.guard import WebRules
 from storage.tables import jobs as job_table
 from storage.tables import keyed as keyed_table
 from storage.tables.jobs import JobRow
 from storage.tables.rows import utcnow
+from tests.chaos.api import fuzz
 from tests.labs import MODEL, build_catalog, ended, lab_settings, served
 
 API = "/api/v1"
@@ -49,6 +52,7 @@ LONG_AGO = {"model": MODEL, "directions": ["rna-to-atac"], "rna": "ds-0"}
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobService]:
     folder = tmp_path_factory.mktemp("lab")
     settings = lab_settings(folder / "home", build_catalog(folder / "pretrained"))
+    settings = replace(settings, fetch=WebRules(on=False))
     service = build_service(settings, runner=LocalRunner(settings.home / "runner", workers=1))
     service.start()
     yield service
@@ -389,3 +393,13 @@ def test_the_reference_can_be_read(http: httpx.Client) -> None:
     assert page.headers["content-type"].startswith("text/html")
     for operation in OPERATIONS:
         assert f"<code>{operation.method} {path_of(operation)}</code>" in page.text
+
+
+# -- last, since it deletes what it finds: a part of `make fuzz-api` ---------------------------------------------------
+
+FUZZED = r"/api/v1/(uploads|notifications/read|holdings/\{id\}/clock|jobs/\{id\}/(values|events|logs))$"
+
+
+def test_no_bad_value_breaks_the_server_or_its_document(address: str, finished: JobView, tmp_path: Path) -> None:
+    found = fuzz(address, tmp_path, seed=1, phases=("coverage",), only=FUZZED)
+    assert found.passed, found.report
