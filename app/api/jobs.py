@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Field, Tag
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 
-from app.api.kit import PREFIX, Call, Document, Operation, direction_of, json_response, modality_of
+from app.api.kit import PREFIX, Call, Document, Operation, direction_of, json_response
 from app.api.paging import MOST, Page, behind, standing
 from app.api.parameters import AFTER, LOGS, PAGE, QUERY, TABLE, Parameter, limit, number
 from jobs.accounts.principal import Scope
@@ -66,14 +66,6 @@ class ValuesRequest(Document):
     direction: Direction
     features: tuple[str, ...]
     modality: Modality | None = None
-    cells: tuple[str, ...] | None = None
-
-
-class JointValuesRequest(Document):
-    """features: names of genes (rna) or peaks (atac). cells: barcodes, all when left out."""
-
-    modality: Modality
-    features: tuple[str, ...]
     cells: tuple[str, ...] | None = None
 
 
@@ -163,21 +155,6 @@ def values(call: Call) -> Values:
     )
 
 
-def joint_table(call: Call) -> dict[str, list[Any]]:
-    return call.client.joint_table(call.path["id"], call.path["name"])
-
-
-def joint_search(call: Call) -> list[FeatureHit]:
-    limit = call.number("limit", 20, least=1, most=1_000)
-    which = modality_of(call.path["modality"])
-    return call.client.joint_search(call.path["id"], which, call.query.get("query", ""), limit=limit)
-
-
-def joint_values(call: Call) -> Values:
-    asked = call.document(JointValuesRequest)
-    return call.client.joint_values(call.path["id"], asked.modality, features=asked.features, cells=asked.cells)
-
-
 def analysis_table(call: Call) -> TableView:
     """where: a JSON object of columns and their values, as text."""
     return call.client.analysis_table(
@@ -205,13 +182,16 @@ def artifact(call: Call) -> Response:
     id, name = call.path["id"], call.path["name"]
     if call.query.get("direct") != "false" and (link := call.client.artifact_link(id, name)) is not None:
         return RedirectResponse(link, status_code=303, headers={"cache-control": "no-store"})
+    file = next((each for each in call.client.artifacts(id) if each.name == name), None)
+    if file is not None and (tag := f'"{file.sha256}"') in call.known:
+        return Response(status_code=304, headers={"etag": tag})
     path = call.client.open_artifact(id, name)
-    kinds = {each.name: each.media_type for each in call.client.artifacts(id)}
+    assert file is not None  # else there would be nothing to open
     return FileResponse(
         path,
-        media_type=kinds.get(name, "application/octet-stream"),
+        media_type=file.media_type,
         filename=download_name(id, name),
-        headers={"x-content-type-options": "nosniff"},
+        headers={"x-content-type-options": "nosniff", "etag": f'"{file.sha256}"'},
     )
 
 
@@ -302,30 +282,6 @@ OPERATIONS = (
     ),
     Operation(
         "GET",
-        "/jobs/{id}/joint/tables/{name}",
-        "Of a joint view, columns by name: cells, rna-features or atac-features",
-        joint_table,
-        returns=dict[str, list[Any]],
-    ),
-    Operation(
-        "GET",
-        "/jobs/{id}/joint/search/{modality}",
-        "Genes (rna) or peaks (atac) that a joint view can impute",
-        joint_search,
-        returns=list[FeatureHit],
-        query=(QUERY, limit(20, 1_000)),
-    ),
-    Operation(
-        "POST",
-        "/jobs/{id}/joint/values",
-        "Imputed (predicted) and measured (truth) values of a joint view",
-        joint_values,
-        body=JointValuesRequest,
-        returns=Values,
-        scope=Scope.READ,
-    ),
-    Operation(
-        "GET",
         "/jobs/{id}/analysis/tables/{name}",
         "Of an analysis, a page of a table of its report by WHAT.TABLE; where: a JSON object of columns and values",
         analysis_table,
@@ -355,7 +311,7 @@ OPERATIONS = (
         artifact,
         returns=bytes,
         query=(Parameter(name="direct", what="false: through the server in any case", choices=("true", "false")),),
-        also={303: "It lies in S3, there"},
+        also={303: "It lies in S3, there", 304: "As you have it"},
         media_type="application/octet-stream",
     ),
 )

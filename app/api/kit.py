@@ -225,7 +225,7 @@ def told(request: Request, error: Exception) -> Failure:
 
 
 def answer(operation: Operation, call: Call) -> Response:
-    if call.key is not None and operation.keyed is not None:
+    if operation.keyed is not None:
         return once(call, operation, lambda value: response_of(operation, call, value))
     return response_of(operation, call, operation.handle(call))
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from starlette.responses import Response
 
 from app.api.paging import PREFIX
-from jobs.errors import BadRequest
 from jobs.once import Answer, Standing, asking, fingerprint
 
 if TYPE_CHECKING:
@@ -32,10 +31,9 @@ class KeepsKeys(Protocol):
 
 def once(call: Call, operation: Operation, respond: Callable[[Any], Response]) -> Response:
     """What was answered before, or what the operation does now. Raises KeyReused, InProgress, BadRequest."""
-    if not isinstance(call.client, KeepsKeys):
-        raise BadRequest("This server passes requests on and keeps no keys.", hint="Send it without Idempotency-Key.")
-    assert call.key is not None
     assert operation.keyed is not None
+    if call.key is None or not isinstance(call.client, KeepsKeys):  # passed on: the server behind has a key of ours
+        return respond(operation.handle(call))
     keys, key = call.client.keys, call.key
     where = operation.path.format(**call.path)
     query = "&".join(f"{name}={value}" for name, value in sorted(call.query.items()))

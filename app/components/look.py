@@ -1,4 +1,4 @@
-"""What the theme alone cannot say: words on a chosen option can be read in the dark, long links on a phone."""
+"""What the theme alone cannot say: that chosen options and code can be read, and long links on a phone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import streamlit as st
 # Streamlit writes a chosen option in the primary colour, which must be dark enough for white words on a button: on a
 # dark page it is then too dark to be read itself. The border and the ground go on saying what is chosen.
 _CHOSEN = '[data-selected="true"] p, [data-selected="true"] [data-testid="stIconMaterial"]'
+_CODE = '[data-testid="stCode"] .token'  # its colours are too pale on a light page
 _LINKS = '[data-testid="stPageLink-NavLink"] *'  # cut off at the edge otherwise
 
 # The toolbar's CSV would write a label such as =1+1 as a formula: every table has a download of ours instead.
@@ -20,6 +21,7 @@ def dress() -> None:
         f"{_LINKS} {{ white-space: normal; overflow: visible }}",
         f"{_UNQUOTED} {{ display: none }}",
         f"{_MAIN} {{ padding-top: 4.5rem }}",
+        f"{_CODE} {{ color: inherit !important }}",
     ]
     if st.context.theme.type == "dark":
         rules.append(f"{_CHOSEN} {{ color: {st.get_option('theme.dark.textColor')} }}")
