@@ -206,7 +206,7 @@ class Board:
 
     def _with_marks(self, found: Sequence[ModelView]) -> list[ModelView]:
         with self.service.database.read() as conn:
-            known = marks.all_of(conn)
+            known = marks.all_of(conn, owner=self.owner)
         return [
             model.model_copy(update={"retired": True}) if known.of(model.id).row.retired else model for model in found
         ]

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from jobs import estimate
+from jobs.keeping.actor import PERSON
 from jobs.queue import wait
 from jobs.queue.order import line_up
 from jobs.shown import job_view
@@ -36,6 +37,7 @@ class Standing:
 
     conn: DuckDBPyConnection
     rules: Rules
+    owner: str = PERSON  # whose marks are shown
 
     @cached_property
     def running(self) -> list[ShortRow]:
@@ -67,7 +69,7 @@ class Standing:
     @cached_property
     def marks(self) -> marks.Marks:
         """Stars, labels and the bin."""
-        return marks.all_of(self.conn)
+        return marks.all_of(self.conn, owner=self.owner)
 
     def view(self, row: JobRow, *, from_cache: bool = False) -> JobView:
         """The job as it stands: its place in the queue, what is left of its estimate, what people put on it."""

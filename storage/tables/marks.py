@@ -47,7 +47,7 @@ class Marked:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Everything that is on anything. Few things carry any of it."""
+    """Everything that one person put on anything. Few things carry any of it."""
 
     found: Mapping[str, Marked] = field(default_factory=dict)
 
@@ -55,10 +55,10 @@ class Marks:
         return self.found.get(object) or Marked(MarkRow(object=object))
 
 
-def all_of(conn: DuckDBPyConnection) -> Marks:
-    marks = {row.object: row for row in rows.select(conn, MarkRow)}
+def all_of(conn: DuckDBPyConnection, *, owner: str) -> Marks:
+    marks = {row.object: row for row in rows.select(conn, MarkRow, "where owner = ?", [owner])}
     labels: dict[str, list[str]] = {}
-    for row in rows.select(conn, LabelRow, "order by object, label"):
+    for row in rows.select(conn, LabelRow, "where owner = ? order by object, label", [owner]):
         labels.setdefault(row.object, []).append(row.label)
     return Marks(
         {
