@@ -47,7 +47,7 @@ class Marked:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Everything that is on anything. Few things carry any of it."""
+    """Everything that one person put on anything. Few things carry any of it."""
 
     found: Mapping[str, Marked] = field(default_factory=dict)
 

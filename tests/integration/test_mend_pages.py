@@ -32,6 +32,7 @@ def lab(tmp_path: Path) -> Iterator[Client]:
 
 def test_fragments_are_brought_in_for_the_chosen_model(lab: Client, tmp_path: Path) -> None:
     page = AppTest.from_file(str(MAIN), default_timeout=150).run()
+    page.switch_page("views/new.py").run()
     page.segmented_control(key="cells-way").set_value("Link, S3 or a path")
     page.selectbox(key="cells-mend-model").set_value(MODEL)
     page.number_input(key="cells-mend-fewest").set_value(50)
