@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from tests.benchmarks import queue
+from tests.benchmarks import pages, queue
 from tests.benchmarks.crossmp_epoch import Epoch
 from tests.benchmarks.group_commit import Write
 from tests.benchmarks.side_by_side import compare
@@ -33,10 +33,11 @@ def main() -> int:
             predicted="a tenth of the time",
         ),
     ]
-    waiting = queue.measure()
+    waiting, looked = queue.measure(), pages.measure()
     for one in found:
         print(one.line())
     print(waiting.line())
+    print(looked.line())
     for one in found:
         print(one.as_json(), file=sys.stderr)
     losses = [found[0].ours.result, *(one.theirs.result for one in found[:2])]
