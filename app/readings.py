@@ -355,7 +355,7 @@ def number_columns(cells: Mapping[str, Sequence[Any]]) -> list[str]:
     return [
         name
         for name, values in cells.items()
-        if "umap" not in name and any(_finite(v) for v in values) and not any(isinstance(v, str | bool) for v in values)
+        if "umap" not in name and any(_finite(v) for v in values) and not {str, bool} & set(map(type, values))
     ]
 
 

@@ -43,7 +43,7 @@ def show(client: Client, job: JobView) -> None:
     _stages(found, job, name)
     st.caption(
         "Memory counts pages that several processes share once, as far as the system says which. "
-        f"Measuring took {present.percent(found.cost)} of the processor time."
+        f"Measuring took {found.cost:.1%} of the time."
     )
 
 

@@ -65,9 +65,14 @@ def together(
             "cpu_s": round(cpu_s, 2),
             "peak": int(memory.max()),
             "largest": max(p.memory for p in points),
-            "cost": round(sum(record.cost_s for record in records) / max(cpu_s, 1e-9), 5),
+            "cost": round(sum(record.cost_s for record in records) / max(_lived(records), 1e-3), 6),
         }
     )
+
+
+def _lived(records: Sequence[Record]) -> float:
+    """Seconds of all processes."""
+    return sum(record.points[-1].end - record.points[0].at for record in records)
 
 
 def _leader(records: Sequence[Record]) -> Record:

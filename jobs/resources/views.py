@@ -30,8 +30,8 @@ class ResourcesView(BaseModel):
 
     step_s: length of a line of the columns below, which begin at `began`. cores: processors busy; memory: bytes of all
     processes together, pages that several share counted once where the kernel says which. expected: bytes that the
-    estimate before submission said of the largest single process; largest: what that one had. cost: share of the
-    processor time that measuring took.
+    estimate before submission said of the largest single process; largest: what that one had. cost: processor
+    seconds that measuring took, as a share of the seconds that all processes lived.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jobs.results.read import Results
 
 BINS, MOST_BINS = 140, 400  # along a side  # ours
-BLOCK = 2**17  # cells decoded at once  # ours
+BLOCK = 2**15  # cells decoded at once  # ours
 MAPS = {"prediction": "X_umap", "truth": "X_umap_truth", "input": "X_umap_input"}
 KEPT = 2  # jobs whose latents stay at hand: 256 MB where each has a million cells of 32 numbers  # ours
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from tests.benchmarks import load, queue
+from tests.benchmarks import load, pages, queue
 from tests.benchmarks.crossmp_epoch import Epoch
 from tests.benchmarks.group_commit import Write
 from tests.benchmarks.side_by_side import compare
@@ -33,12 +33,11 @@ def main() -> int:
             predicted="a tenth of the time",
         ),
     ]
-    waiting = queue.measure()
-    crowd = load.measure()
+    waiting, crowd, looked = queue.measure(), load.measure(), pages.measure()
     for one in found:
         print(one.line())
-    print(waiting.line())
-    print(crowd.line())
+    for each in (waiting, crowd, looked):
+        print(each.line())
     for one in found:
         print(one.as_json(), file=sys.stderr)
     losses = [found[0].ours.result, *(one.theirs.result for one in found[:2])]

@@ -110,10 +110,10 @@ def places(n: int) -> Any:
 
 
 @contextmanager
-def built(folder: Path) -> Iterator[tuple[Path, Path, str, str]]:
-    """Home and catalog of a lab with a finished job of CELLS cells and one of MANY; their ids."""
+def built(folder: Path, cells: int, many: int) -> Iterator[tuple[Path, Path, str, str]]:
+    """Home and catalog of a lab with a finished job of `cells` cells and one of `many`; their ids."""
     catalog, home = build_catalog(folder / "pretrained"), folder / "home"
-    pair = paired(cells=CELLS, genes=60, peaks=90, rng=np.random.default_rng(7))
+    pair = paired(cells=cells, genes=60, peaks=90, rng=np.random.default_rng(7))
     files = [write_h5ad(pair.of(m), catalog / f"{m.value}.h5ad") for m in Modality]
     service = build_service(lab_settings(home, catalog), runner=InProcess())
     service.start()
@@ -123,13 +123,13 @@ def built(folder: Path) -> Iterator[tuple[Path, Path, str, str]]:
         spec = TranslateSpec(model=MODEL, directions=(Direction.ATAC_TO_RNA,), chunk_cells=20_000, **ids)
         job = ended(client, client.submit(spec, title="A hundred thousand cells"), seconds=3_600)
         assert job.state is JobState.SUCCEEDED, job.failure
-        yield home, catalog, job.id, enlarged(service, job)
+        yield home, catalog, job.id, enlarged(service, job, many)
     finally:
         service.close()
 
 
-def enlarged(service: JobService, job: JobView) -> str:
-    """The same job with the latents of MANY cells, as rows and files: no one waits for a translation of them here."""
+def enlarged(service: JobService, job: JobView, many: int) -> str:
+    """The same job with the latents of `many` cells, as rows and files: no one waits for a translation of them here."""
     from engine.translate import Encoded
     from jobs.export import write_latent
     from jobs.results.latents import read_latent
@@ -140,12 +140,12 @@ def enlarged(service: JobService, job: JobView) -> str:
     name, id = f"{direction.value}/latent.h5ad", f"{job.id}-many"
     kept = read_latent(service.results.open_artifact(job.id, name), direction.source)
     rng = np.random.default_rng(1)
-    values = np.tile(kept.latent.values, (MANY // CELLS, 1))
+    values = np.tile(kept.latent.values, (many // len(kept.latent) + 1, 1))[:many]
     values += rng.normal(scale=0.05, size=values.shape).astype(np.float32)
-    names = as_names([f"cell-{i}" for i in range(MANY)])
-    encoded = Encoded(Latent(values, kept.latent.source), np.ones(MANY, dtype=np.float32), names)
+    names = as_names([f"cell-{i}" for i in range(many)])
+    encoded = Encoded(Latent(values, kept.latent.source), np.ones(many, dtype=np.float32), names)
     path = service.settings.home / "latent.h5ad"
-    write_latent(path, encoded, labels={}, maps={"prediction": places(MANY)}, provenance={"job": id})
+    write_latent(path, encoded, labels={}, maps={"prediction": places(many)}, provenance={"job": id})
     key = layout.output(id, 1, name)
     service.store.put_file(key, path)
     with service.database.read() as conn:
@@ -153,7 +153,7 @@ def enlarged(service: JobService, job: JobView) -> str:
         old = artifacts.get(conn, job=job.id, attempt=1, name=name)
     assert row is not None
     assert old is not None
-    row = replace(row, id=id, title="A million cells", cache_key=None, result={**(row.result or {}), "cells": MANY})
+    row = replace(row, id=id, title="A million cells", cache_key=None, result={**(row.result or {}), "cells": many})
     latent = replace(old, job=id, uri=key, bytes=path.stat().st_size, sha256=sha256_of(path))
     path.unlink()
 
@@ -173,6 +173,8 @@ class Figures:
     before anybody looked; used_mb: afterwards.
     """
 
+    cells: int
+    many: int
     first: dict[str, float]
     whole: dict[str, float]
     cpu: dict[str, float]
@@ -194,17 +196,17 @@ class Figures:
     def line(self) -> str:
         tabs = ", ".join(f"{n} {self.first[n]:.1f}/{self.whole[n]:.1f} (cpu {self.cpu[n]:.1f})" for n in self.first)
         return (
-            f"job page of {CELLS:,} cells, first words / still, s: {tabs} (limits {FIRST_S}/{WHOLE_S}); a gene of "
-            f"{MANY:,} cells on its map {self.gene_first:.2f} s, another {self.gene_again:.2f} s (limit {GENE_S}; cpu "
-            f"{self.gene_cpu:.2f}); server idle {self.idle_mb:.0f} MB (limit {IDLE_MB:.0f}), afterwards "
+            f"job page of {self.cells:,} cells, first words / still, s: {tabs} (limits {FIRST_S}/{WHOLE_S}); a gene of "
+            f"{self.many:,} cells on its map {self.gene_first:.2f} s, another {self.gene_again:.2f} s (limit {GENE_S}; "
+            f"cpu {self.gene_cpu:.2f}); server idle {self.idle_mb:.0f} MB (limit {IDLE_MB:.0f}), afterwards "
             f"{self.used_mb:.0f} MB"
         )
 
 
-def measure() -> Figures:
+def measure(cells: int = CELLS, many: int = MANY) -> Figures:
     folder = Path(tempfile.mkdtemp(prefix="cv-pages-"))
     try:
-        with built(folder) as (home, catalog, job, many):
+        with built(folder, cells, many) as (home, catalog, job, large):
             pass
         port = free_port()
         with control_plane(home, catalog, port) as process, HttpClient(f"http://127.0.0.1:{port}") as client:
@@ -214,10 +216,10 @@ def measure() -> Figures:
             idle = memory(server)
             first, whole, cpu = pages(f"http://127.0.0.1:{port}", job, lambda: busy(server))
             spent = busy(server)
-            gene_first = timed(lambda: client.binned(many, Direction.ATAC_TO_RNA, "GENE00003"))
+            gene_first = timed(lambda: client.binned(large, Direction.ATAC_TO_RNA, "GENE00003"))
             gene_cpu = busy(server) - spent
-            gene_again = timed(lambda: client.binned(many, Direction.ATAC_TO_RNA, "GENE00004"))
-            return Figures(first, whole, cpu, gene_first, gene_again, gene_cpu, idle, memory(server))
+            gene_again = timed(lambda: client.binned(large, Direction.ATAC_TO_RNA, "GENE00004"))
+            return Figures(cells, many, first, whole, cpu, gene_first, gene_again, gene_cpu, idle, memory(server))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -225,7 +227,7 @@ def measure() -> Figures:
 def pages(
     address: str, job: str, spent: Callable[[], float]
 ) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
-    """Each tab in a page of its own, twice: the second time is kept, as for whoever comes back."""
+    """Each tab in a page of its own, as whoever was here before sees it: the first page fills caches on both sides."""
     from playwright.sync_api import sync_playwright
 
     first: dict[str, float] = {}
@@ -234,8 +236,9 @@ def pages(
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         try:
-            for tab in ("Overview", *TABS):  # the first warms the server
-                page = browser.new_page(viewport={"width": 1440, "height": 900})
+            visitor = browser.new_context(viewport={"width": 1440, "height": 900})
+            for tab in ("Overview", *TABS):
+                page = visitor.new_page()
                 before, began = spent(), time.monotonic()
                 page.goto(f"{address}/job?id={job}&tab={tab}")
                 page.get_by_text("Can I trust it?").first.wait_for(timeout=120_000)
@@ -277,10 +280,10 @@ def memory(server: psutil.Process) -> float:
 
 
 def main() -> int:
-    """`python -m tests.benchmarks.pages`."""
+    """`python -m tests.benchmarks.pages [CELLS MANY]`."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, CORES & os.sched_getaffinity(0) or os.sched_getaffinity(0))
-    found = measure()
+    found = measure(*map(int, sys.argv[1:3]))
     print(found.line())
     print(json.dumps({"benchmark": "pages", **asdict(found)}), file=sys.stderr)
     return 0 if found.good else 1

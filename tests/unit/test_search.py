@@ -95,8 +95,8 @@ def test_cells_are_found_under_the_names_the_job_uses(
     measured: tuple[sp.csr_matrix, FeatureSpace, Measured],
 ) -> None:
     _, _, cells = measured
-    where = cells.row_of(as_names(["CELL00005-1", "CELL00002-1"]))
-    assert where == {"CELL00005-1": 5, "CELL00002-1": 2}
+    where = cells.rows_of(as_names(["CELL00005-1", "NOT-THERE-1", "CELL00002-1"]))
+    assert where.tolist() == [5, -1, 2]
 
 
 def test_an_estimate_follows_the_past_and_never_runs_out() -> None:
