@@ -6,7 +6,7 @@ import streamlit as st
 
 # The toolbar's CSV would write a label such as =1+1 as a formula: every table has a download of ours instead.
 _STYLE = """<style>
-[data-testid="stElementToolbarButton"]:has(button[aria-label="Download as CSV"]) { display: none; }
+[data-testid="stElementToolbarButton"]:has(button[aria-label^="Download as CSV"]) { display: none; }
 [data-testid="stMainBlockContainer"] { padding-top: 4.5rem; }
 </style>"""
 
