@@ -11,7 +11,7 @@ _CODE = '[data-testid="stCode"] .token'  # its colours are too pale on a light p
 _LINKS = '[data-testid="stPageLink-NavLink"] *'  # cut off at the edge otherwise
 
 # The toolbar's CSV would write a label such as =1+1 as a formula: every table has a download of ours instead.
-_UNQUOTED = '[data-testid="stElementToolbarButton"]:has(button[aria-label="Download as CSV"])'
+_UNQUOTED = '[data-testid="stElementToolbarButton"]:has(button[aria-label^="Download as CSV"])'
 _MAIN = '[data-testid="stMainBlockContainer"]'
 
 

@@ -25,16 +25,17 @@ def logs(job: JobView) -> None:
     if live:
         with right:
             follow = st.toggle("Follow", value=True, key="follow", help="Read again every two seconds")
-    st.fragment(_lines, run_every=2.0 if follow else None)(job.id, (query or "").strip())
+    st.fragment(_lines, run_every=2.0 if follow else None)(job.id, (query or "").strip(), live)
     log_button(job)
 
 
-def _lines(job_id: str, query: str) -> None:
+def _lines(job_id: str, query: str, live: bool) -> None:
     with failure.shown("The log cannot be read"):
         said = current_client().logs(job_id, tail=LINES)
         found = holding(said, query)
         st.caption(counted(said, found, query))
-        st.code("\n".join(found) or "Nothing yet.", language=None, wrap_lines=True, height=440)
+        empty = "No line matches." if query and said else "Nothing was said yet." if live else "Nothing was said."
+        st.code("\n".join(found) or empty, language=None, wrap_lines=True, height=440)
 
 
 def holding(said: str, query: str) -> list[str]:

@@ -50,13 +50,13 @@ class RegionResults:
         with self.results.turn:
             kept = self.results.latent(row.id, row.attempt, direction)
             groups, notes = self._groups(id, direction, kept, label)
-            values = _Values(self.results, spec, direction, kept, _drawn(groups))
-            coverage = values.coverage(groups, [int(i) for i in inside])
+            values = _Values(self.results, spec, direction, kept, _drawn(groups), [int(i) for i in inside])
+            coverage = values.coverage(groups)
             genes = _linked(models, place, self.results.space(spec.bundle, Modality.RNA), text)
             links = values.links(models, genes, space, inside) if len(inside) else []
         peaks, known = parsed(space)
         at = np.searchsorted(known, inside)
-        if len(values.rows) < len(kept.barcodes):
+        if len(values.rows) < sum(map(len, groups.values())):
             notes = (*notes, f"Of {len(values.rows):,} cells, evenly drawn within each group.")
         return GenomeView(
             genome=models.genome,
@@ -139,19 +139,19 @@ class _Values:
     """Peaks and genes of the drawn cells, measured and predicted as far as the direction has them."""
 
     def __init__(
-        self, results: Results, spec: TranslateSpec, direction: Direction, kept: Kept, rows: list[int]
+        self, results: Results, spec: TranslateSpec, direction: Direction, kept: Kept, rows: list[int], peaks: list[int]
     ) -> None:
         self.results, self.spec, self.direction, self.kept, self.rows = results, spec, direction, kept, rows
+        self.measured_np = self._measured(Modality.ATAC, peaks) if peaks else None
+        self.predicted_np = self._predicted(Modality.ATAC, peaks) if peaks else None
 
-    def coverage(self, groups: dict[str, list[int]], peaks: list[int]) -> dict[str, dict[str, list[float | None]]]:
+    def coverage(self, groups: dict[str, list[int]]) -> dict[str, dict[str, list[float | None]]]:
         """By profile and group: the mean of every peak."""
-        self.measured_np = self._measured(Modality.ATAC, peaks)
-        self.predicted_np = self._predicted(Modality.ATAC, peaks)
         at = {row: i for i, row in enumerate(self.rows)}
         members = {name: [at[row] for row in rows if row in at] for name, rows in groups.items()}
         found: dict[str, dict[str, list[float | None]]] = {}
         for profile, values in (("raw", self.measured_np), ("imputed", self.predicted_np)):
-            if values is not None and len(peaks):
+            if values is not None:
                 found[profile] = {name: _means(values[rows]) for name, rows in members.items()}
         return found
 
@@ -177,7 +177,8 @@ class _Values:
         found: list[LinkView] = []
         for profile, x_ng, y_np in pairs:
             if x_ng is not None and y_np is not None:
-                found += _arcs(profile, _correlations(x_ng, y_np), models, genes, space, inside, len(self.rows))
+                r_gp, cells = _correlations(x_ng, y_np)
+                found += _arcs(profile, r_gp, models, genes, space, inside, cells)
         return found
 
     def _measured(self, modality: Modality, positions: list[int]) -> Floats | None:
@@ -193,7 +194,7 @@ class _Values:
         return out
 
     def _predicted(self, modality: Modality, positions: list[int]) -> Floats | None:
-        if modality is not self.direction.target or not positions:
+        if modality is not self.direction.target:
             return None
         bundle = self.results.bundle(self.spec.bundle)
         found: Floats = bundle.translator.decode(self.kept.latent.rows(self.rows), modality, positions).values
@@ -207,16 +208,16 @@ def _means(values: Floats) -> list[float | None]:
     return [round(float(t / k), 5) if k else None for t, k in zip(total, n, strict=True)]
 
 
-def _correlations(x_ng: Floats, y_np: Floats) -> NDArray[np.float64]:
-    """Pearson over the cells that have both, shape (genes, peaks); 0 where one of them is constant."""
+def _correlations(x_ng: Floats, y_np: Floats) -> tuple[NDArray[np.float64], int]:
+    """Pearson over the cells that have both, shape (genes, peaks), and how many; 0 where one of them is constant."""
     both = np.isfinite(x_ng).all(axis=1) & np.isfinite(y_np).all(axis=1)
     x, y = x_ng[both].astype(np.float64), y_np[both].astype(np.float64)
-    if len(x) < LEAST_CELLS:
-        return np.zeros((x_ng.shape[1], y_np.shape[1]))
-    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
-    scale = np.sqrt((x**2).sum(axis=0))[:, None] * np.sqrt((y**2).sum(axis=0))[None, :]
-    r_gp: NDArray[np.float64] = np.divide(x.T @ y, scale, out=np.zeros((x.shape[1], y.shape[1])), where=scale > 0)
-    return r_gp
+    r_gp: NDArray[np.float64] = np.zeros((x.shape[1], y.shape[1]))
+    if len(x) >= LEAST_CELLS:
+        x, y = x - x.mean(axis=0), y - y.mean(axis=0)
+        scale = np.sqrt((x**2).sum(axis=0))[:, None] * np.sqrt((y**2).sum(axis=0))[None, :]
+        np.divide(x.T @ y, scale, out=r_gp, where=scale > 1e-9)
+    return r_gp, len(x)
 
 
 def _arcs(
@@ -227,7 +228,7 @@ def _arcs(
     peaks, known = parsed(space)
     at = np.searchsorted(known, inside)
     middle = (peaks.start[at] + peaks.end[at]) // 2
-    least = max(LEAST_R, ERRORS / np.sqrt(cells))
+    least = max(LEAST_R, ERRORS / np.sqrt(max(cells, 1)))
     found: list[LinkView] = []
     for flat in np.argsort(-np.abs(r_gp), axis=None, kind="stable")[:MOST_LINKS].tolist():
         g, p = divmod(flat, r_gp.shape[1])

@@ -112,6 +112,9 @@ def test_the_roc_curve_is_one_tab_away_and_a_chart_can_be_saved(page: Page, exam
     page.get_by_role("tab", name="Scorecard").click()
     page.locator(".st-key-roc svg.marks").wait_for()
     page.locator(".st-key-histogram svg.marks").wait_for()
+    page.locator("[data-testid=stDataFrame]").first.hover()
+    assert page.get_by_role("button", name="Search: All scores").count() == 1  # the table's toolbar is there …
+    assert page.get_by_role("button", name="Download as CSV").count() == 0  # … without the download that quotes nothing
     assert "tab=Scorecard" in page.url
     with page.expect_download() as saved:
         page.get_by_role("button", name="Save this chart as SVG: ROC curve").click()

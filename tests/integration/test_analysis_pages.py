@@ -114,11 +114,11 @@ def test_the_answer_comes_first_with_what_it_stands_against(lab: Client, done: d
     assert page.dataframe[0].value["name"].tolist() == ["0", "1"]
 
 
-@pytest.mark.parametrize("tab", ["Figures", "Run"])
+@pytest.mark.parametrize("tab", ["Figures", "Configuration"])
 def test_tabs_are_opened_by_their_address(lab: Client, done: dict[str, JobView], tab: str) -> None:
     said = words(at("job", id=done["cre"].id, tab=tab))
     assert "cannot be shown" not in said
-    assert {"Figures": "The strongest links", "Run": "Get it again"}[tab] in said
+    assert {"Figures": "The strongest links", "Configuration": "Get it again"}[tab] in said
 
 
 def test_a_gene_is_drawn_with_its_links_and_steps_move_along_the_genome(

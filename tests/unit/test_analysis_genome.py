@@ -15,6 +15,7 @@ from engine.types import Modality, as_names
 from jobs.errors import BadRequest, NotFound
 from jobs.results import genome, tables
 from jobs.results.genome import Track
+from jobs.results.places import Places
 from jobs.views import TableView
 from tests.planted import both_profiles, far_genes, with_links
 
@@ -150,12 +151,12 @@ def test_a_place_is_a_region_or_a_gene_in_any_case(tmp_path: Path, places: tuple
     gene, chrom, peak = places
     nothing = pd.DataFrame({name: pd.Series(dtype=object) for name in ("profile", "gene", "peak", "kind")})
     track = read(tmp_path, list(peak.values()), nothing.assign(score=pd.Series(dtype=float)))
-    assert track.place(gene.swapcase()) == track.place(f"  {gene} ")
+    assert Places(track.models).find(gene.swapcase()) == Places(track.models).find(f"  {gene} ")
     start, end = (int(part) for part in peak["a"].split(":")[1].split("-"))
     for text in (peak["a"], f"{chrom.upper()}: {start:,}-{end:,}", f"{chrom.removeprefix('chr')}:{start}..{end}"):
         assert track.around(text).peaks == (peak["a"],)
-    assert track.place("chr1:248,900,000-249,900,000").end == 248_956_422
+    assert Places(track.models).find("chr1:248,900,000-249,900,000").end == 248_956_422
     with pytest.raises(NotFound, match="no chromosome"):
-        track.place("chr40:1-2")
+        Places(track.models).find("chr40:1-2")
     with pytest.raises(BadRequest, match="too many"):
-        track.place("chr1:1-5,000,002")
+        Places(track.models).find("chr1:1-5,000,002")
