@@ -10,8 +10,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from app.api.kit import PREFIX, ClientSource, Operation, endpoint, problem
+from app.api.kit import PREFIX, WHO, ClientSource, Operation, endpoint, problem
 from app.api.rates import Buckets
+from jobs.accounts.principal import Principal
 from jobs.failures import failure_of
 from jobs.views import Failure
 
@@ -33,8 +34,10 @@ def routes(operations: Sequence[Operation], source: ClientSource, buckets: Bucke
 
 def person(scope: Scope) -> str:
     """Whose bucket it is: the user that was recognised on the way, else the address."""
-    known = scope.get("state", {}).get("owner")
-    return str(known or (scope["client"][0] if scope.get("client") else ""))
+    who: Principal | None = scope.get(WHO)
+    if who is not None:
+        return who.user
+    return str(scope["client"][0] if scope.get("client") else "")
 
 
 @dataclass(frozen=True)
