@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import wait
+from contextvars import ContextVar
 from pathlib import Path
 
 import duckdb
@@ -288,3 +289,12 @@ def _python(code: str, path: Path) -> subprocess.Popen[str]:
         text=True,
         cwd=Path(__file__).parents[2],
     )
+
+
+def test_a_write_runs_in_the_context_of_its_caller(tmp_path: Path) -> None:
+    asking: ContextVar[str] = ContextVar("asking", default="nobody")
+    with Database.open(tmp_path / "c.duckdb") as database:
+        asking.set("anna")
+        assert database.write_now(lambda conn: asking.get()) == "anna"
+        asking.set("bert")
+        assert database.write(lambda conn: asking.get()).result() == "bert"
