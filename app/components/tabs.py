@@ -23,6 +23,12 @@ def tabs(shows: Shows) -> None:
                 shows[name]()
 
 
+def forget() -> None:
+    """The next tabs open on their first one."""
+    st.session_state.pop(TAB, None)
+    st.query_params.pop(TAB, None)
+
+
 def named(asked: str, names: list[str]) -> str:
     """The tab that is meant: as written, in other letters, or by its older name; "" where there is none."""
     folded = {name.casefold(): name for name in names}

@@ -25,13 +25,15 @@ from app.components.result_training import trained
 from app.components.scorecard import scorecard
 from app.components.share import share
 from app.components.shootout import shootout
-from app.components.tabs import tabs
+from app.components.tabs import forget, tabs
 from app.kinds import facts, kind, query
 from jobs.bootstrap import current_client
 from jobs.names import Direction
 from jobs.spec import read_spec
 from jobs.state import JobState
 from jobs.views import FeatureHit, JobView
+
+WATCHED = "watched"  # the job this session saw alive
 
 
 def page() -> None:
@@ -48,7 +50,11 @@ def page() -> None:
         return
     inbox.seen(job)
     _header(job)
-    if present.tag(job.state).live:
+    live = present.tag(job.state).live
+    if st.session_state.get(WATCHED) == job.id and not live:
+        forget()  # who watched it to its end looks at the log no more
+    st.session_state[WATCHED] = job.id if live else ""
+    if live:
         _living(job)
     elif job.state is JobState.SUCCEEDED:
         {"train": trained, "benchmark": shootout, "joint": seen, "analysis": analysed}.get(job.kind, _finished)(job)

@@ -49,6 +49,7 @@ def held(page: AppTest, name: str) -> str:
 
 def opened(page: AppTest, tab: str) -> AppTest:
     """The same session, with another tab open."""
+    page.query_params["tab"] = tab
     page.session_state["tab"] = tab
     return checked(page.run())
 
