@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Field, Tag, ValidationError
 from starlette.responses import Response
 
-from app.api.jobs import kind_of
-from app.api.kit import Call, Document, Operation, json_response
+from app.api.jobs import CREATES, created, kind_of
+from app.api.kit import Call, Document, Operation
 from jobs.board.views import MOST_JOBS, PAGE_JOBS, Act, BatchView, BulkView, JobsAsked, JobsPage
 from jobs.errors import BadRequest
 from jobs.spec import AnalysisSpec, BenchmarkSpec, JointSpec, TrainSpec, TranslateSpec
@@ -92,7 +92,7 @@ def bulk(call: Call) -> BulkView:
 def again(call: Call) -> Response:
     asked = call.document(AgainRequest)
     job = call.client.board.again(call.path["id"], changes=asked.changes, title=asked.title, fresh=asked.fresh)
-    return json_response(job, status=200 if job.from_cache else 201)
+    return created(job)
 
 
 def batch(call: Call) -> BatchView:
@@ -128,5 +128,6 @@ OPERATIONS = (
         body=AgainRequest,
         returns=JobView,
         status=201,
+        **CREATES,
     ),
 )

@@ -71,7 +71,7 @@ class ValuesRequest(Document):
 
 def submit(call: Call) -> Response:
     asked = call.document(SubmitRequest)
-    return _created(
+    return created(
         call.client.submit(
             asked.spec,
             title=asked.title,
@@ -87,7 +87,7 @@ def prioritise(call: Call) -> JobView:
 
 
 def submit_example(call: Call) -> Response:
-    return _created(call.client.submit_example(call.document(ExampleRequest).model))
+    return created(call.client.submit_example(call.document(ExampleRequest).model))
 
 
 def listing(call: Call) -> Page:
@@ -195,14 +195,14 @@ def artifact(call: Call) -> Response:
     )
 
 
-def _created(job: JobView) -> Response:
+def created(job: JobView) -> Response:
     where = {"location": f"{PREFIX}/jobs/{job.id}"}
     return json_response(job, status=200 if job.from_cache else 201, headers=where)
 
 
 def _made(call: Call, ids: Sequence[str]) -> Response | None:
     jobs = [id for id in ids if id.startswith("job-")]
-    return _created(call.client.job(jobs[-1])) if jobs else None
+    return created(call.client.job(jobs[-1])) if jobs else None
 
 
 CREATES: Any = {"keyed": _made, "located": "/jobs/{id}", "also": {200: "The job that asked the same before"}}

@@ -188,10 +188,10 @@ def test_of_two_at_once_one_runs(client: LocalClient, http: httpx.Client, monkey
     inside, go_on, made = threading.Event(), threading.Event(), []
     create = client._service.uploads.create
 
-    def slow(name: str, size: int | None) -> str:
+    def slow(name: str, size: int | None, *, owner: str) -> str:
         inside.set()
         assert go_on.wait(30)
-        made.append(create(name, size))
+        made.append(create(name, size, owner=owner))
         return made[-1]
 
     monkeypatch.setattr(client._service.uploads, "create", slow)
