@@ -19,6 +19,7 @@ from app.components.analysis_values import activity, imputation, markers
 from app.components.genome_track import genome, search
 from app.components.result_record import record
 from app.components.result_run import download
+from app.components.saving import to_parquet
 from app.components.tabs import tabs
 from jobs.bootstrap import current_client
 from jobs.views import JobView
@@ -113,7 +114,19 @@ def tables_of(result: Analysed) -> None:
     with failure.shown("The files cannot be listed"):
         whole = next((a for a in current_client().artifacts(result.job.id) if a.name == f"{name}.csv"), None)
         if whole is not None:
-            download(result.job, whole, label="Download the whole table (CSV)", key=f"whole-{name}", width="content")
+            with st.container(horizontal=True):
+                download(
+                    result.job, whole, label="Download the whole table (CSV)", key=f"whole-{name}", width="content"
+                )
+                st.download_button(
+                    "Parquet", lambda: _parquet(result.job.id, whole.name), f"{name}.parquet",
+                    "application/vnd.apache.parquet", on_click="ignore", key=f"parquet-{name}",
+                    icon=":material/download:",
+                )  # fmt: skip
+
+
+def _parquet(job: str, name: str) -> bytes:
+    return to_parquet(pd.read_csv(current_client().open_artifact(job, name), low_memory=False))
 
 
 def _columns(table: pd.DataFrame) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from app.analyses import PROFILES, column_words
 from app.components.analysed import Analysed
 from app.components.figure import figure
 from app.components.genome_track import TABLES, look_at, place_of, profile_of
+from app.components.saving import save
 from app.components.table import table as shown_table
 
 MOST_LINKS = 10_000  # the strongest, for the chart of distances  # ours
@@ -72,6 +73,7 @@ def _table(table: pd.DataFrame, profile: str) -> None:
         shown, hide_index=True, key="strong-rows", height=360, column_config=config, on_select="rerun",
         selection_mode="single-row", alt="The strongest links",
     )  # fmt: skip
+    save(table, key=f"links-{profile}-out", file=f"links-{profile}")
     chosen = event.get("selection", {}).get("rows", []) if event else []
     if chosen and chosen[0] < len(shown):
         row = shown.iloc[chosen[0]]

@@ -11,7 +11,9 @@ import streamlit as st
 from app import charts_benchmark as charts
 from app import present, readings, sides
 from app.components.address import choice
-from app.components.figure import figure, to_csv
+from app.components.figure import figure
+from app.components.saving import save
+from app.components.table import table as show
 from app.sides import Side
 from jobs.names import Direction
 
@@ -59,14 +61,12 @@ def _scores(table: pd.DataFrame, which: Direction, *, fair: bool) -> None:
         }
     )  # fmt: skip
     config: dict[str, Any] = dict.fromkeys(("score", "from (95 %)", "to (95 %)", "average profile"), DIGITS)
-    st.dataframe(
-        shown, hide_index=True, alt=f"{words} of each", placeholder="–", height="content",
-        column_config={"name": st.column_config.TextColumn(pinned=True), "above the average": SIGNED, **config},
+    show(
+        shown, key="beside-rows", alt=f"{words} of each", file=f"compared-{name}", height="content",
+        config={"above the average": SIGNED, **config},
     )  # fmt: skip
-    st.download_button(
-        "Download all scores (CSV)", lambda: to_csv(table), "compared.csv", "text/csv", on_click="ignore",
-        icon=":material/download:", key="compared-csv", type="tertiary",
-    )  # fmt: skip
+    st.caption("All scores at once:")
+    save(table, key="compared", file="compared")
 
 
 def _averages(here: pd.DataFrame) -> list[tuple[str, float, str]]:
@@ -95,7 +95,7 @@ def _configurations(chosen: Sequence[Side]) -> None:
     if shown.empty:
         st.markdown("Nothing differs.")
         return
-    st.dataframe(
-        shown.drop(columns="differs"), hide_index=True, alt="The configuration of each", height="content",
-        column_config={"setting": st.column_config.TextColumn(pinned=True)},
+    show(
+        shown.drop(columns="differs"), key="asked", alt="The configuration of each", file="configurations",
+        height="content",
     )  # fmt: skip

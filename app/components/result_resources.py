@@ -8,7 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from app import charts_resources, present
-from app.components.figure import figure, to_csv
+from app.components.figure import figure
+from app.components.table import table
 from jobs.client import Client
 from jobs.resources.views import ResourcesView, StageUse
 from jobs.views import JobView
@@ -114,9 +115,5 @@ def _stages(found: ResourcesView, job: JobView, name: str) -> None:
         }
         for use in found.stages
     ]
-    table = pd.DataFrame(rows).dropna(axis="columns", how="all")
-    st.dataframe(table, hide_index=True, alt="What each stage took", height="content")
-    st.download_button(
-        "Download this table (CSV)", lambda: to_csv(table), f"{name}-stages.csv", "text/csv", on_click="ignore",
-        icon=":material/download:", key="resources-csv", type="tertiary",
-    )  # fmt: skip
+    frame = pd.DataFrame(rows).dropna(axis="columns", how="all")
+    table(frame, key="stages", alt="What each stage took", file=f"{name}-stages", height="content")

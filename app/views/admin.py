@@ -10,10 +10,10 @@ import streamlit as st
 
 from app import kept, present
 from app.components import failure, who
+from app.components.table import table
 from jobs.accounts.principal import Role
 from jobs.accounts.views import UserView
 from jobs.bootstrap import current_client
-from jobs.spreadsheet import harmless
 from jobs.state import JobState
 
 TABS = ("Cluster", "Queue", "Users", "Storage", "Audit", "Settings")
@@ -183,17 +183,7 @@ def _settings() -> None:
 
 
 def _table(rows: Sequence[dict[str, Any]], name: str) -> None:
-    table = pd.DataFrame(rows)
-    st.dataframe(table, hide_index=True, width="stretch")
-    st.download_button(
-        "CSV", lambda: _csv(table), f"{name}.csv", "text/csv", key=f"csv-{name}", on_click="ignore",
-        icon=":material/download:", type="tertiary",
-    )  # fmt: skip
-
-
-def _csv(table: pd.DataFrame) -> bytes:
-    text = table.map(lambda value: harmless(value) if isinstance(value, str) else value)
-    return text.to_csv(index=False).encode()
+    table(pd.DataFrame(rows), key=name, alt=f"{name.capitalize()} of this server", file=name)
 
 
 with failure.shown("This page cannot be shown"):

@@ -10,6 +10,7 @@ from app.components import failure
 from app.components.model import delete, scores
 from app.components.predictability import predicts_well
 from app.components.share import share
+from app.components.table import table
 from jobs.board.views import VerifyView
 from jobs.bootstrap import current_client
 from jobs.views import ModelView
@@ -138,9 +139,9 @@ def _facts(model: ModelView) -> None:
     if model.origin == "catalog":
         facts["Check it yourself"] = f"crossview models verify {model.id}"
     with st.expander("Facts", icon=":material/fact_check:"):
-        st.dataframe(
+        table(
             pd.DataFrame({"fact": list(facts), "value": [v or "not stated" for v in facts.values()]}),
-            hide_index=True, alt=f"Facts about {model.title}",
+            key=f"facts-{model.id}", alt=f"Facts about {model.title}", file=f"{model.id}-facts",
         )  # fmt: skip
 
 
