@@ -12,8 +12,6 @@ from jobs.accounts.principal import Principal
 if TYPE_CHECKING:
     from jobs.client import Client
 
-PARTS = ("keeping", "accounts")  # clients within the client
-
 
 class _Bound:
     def __init__(self, client: object, principal: Principal, via: str) -> None:
@@ -23,9 +21,10 @@ class _Bound:
         if name.startswith("_"):
             raise AttributeError(name)
         found = getattr(self._client, name)
-        if name in PARTS:
-            return _Bound(found, self._principal, self._via)
-        return self._in_their_name(found) if callable(found) else found
+        if callable(found):
+            return self._in_their_name(found)
+        ours = type(found).__module__.partition(".")[0] == __name__.partition(".")[0]
+        return _Bound(found, self._principal, self._via) if ours else found  # a client within the client
 
     def _in_their_name(self, call: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(call)

@@ -8,9 +8,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from engine.types import Direction
 from jobs.accounts.access import asking
+from jobs.accounts.bound import bound
 from jobs.accounts.errors import NotAllowed
 from jobs.accounts.principal import Principal, Role, Scope
+from jobs.board.views import JobsAsked
+from jobs.client import Client
+from jobs.client_local import LocalClient
 from jobs.errors import Conflict, NotFound
 from jobs.queue import entry
 from jobs.state import JobState
@@ -219,3 +224,18 @@ def test_single_user_mode_has_nobody_to_share_with(tmp_path: Path, catalog: Path
         assert made.script().get("/api/v1/me").json()["mode"] == "off"
         assert made.script().get("/auth/sign-in").status_code == 404
         assert not (tmp_path / "home" / "operator.token").exists()
+
+
+def test_every_client_within_the_client_asks_in_the_same_name(here: Lab) -> None:
+    a_job(here)
+    hers, his = (bound(LocalClient(here.service), who) for who in (ANNA, BERT))
+    parts = [name for name, each in vars(Client).items() if isinstance(each, property)]
+    assert {"keeping", "accounts", "board", "exploring"} <= set(parts)
+    assert [name for name in parts if type(getattr(his, name)) is not type(his)] == []
+    assert (hers.board.find(JobsAsked()).total, his.board.find(JobsAsked()).total) == (1, 0)
+    hers.board.mark("job-1", starred=True, add=["week"])
+    assert his.board.find(JobsAsked()).labels == {}
+    with pytest.raises(NotFound):
+        his.board.mark("job-1", starred=True)
+    with pytest.raises(NotFound):
+        his.exploring.genome("job-1", Direction.RNA_TO_ATAC, place="chr1:1-2", label="")
