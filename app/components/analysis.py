@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -22,6 +23,7 @@ from app.components.result_run import download
 from app.components.saving import to_parquet
 from app.components.tabs import tabs
 from jobs.bootstrap import current_client
+from jobs.client import Client
 from jobs.views import JobView
 
 LINKS = ("cre", "coaccess")
@@ -119,14 +121,14 @@ def tables_of(result: Analysed) -> None:
                     result.job, whole, label="Download the whole table (CSV)", key=f"whole-{name}", width="content"
                 )
                 st.download_button(
-                    "Parquet", lambda: _parquet(result.job.id, whole.name), f"{name}.parquet",
+                    "Parquet", partial(_parquet, current_client(), result.job.id, whole.name), f"{name}.parquet",
                     "application/vnd.apache.parquet", on_click="ignore", key=f"parquet-{name}",
                     icon=":material/download:",
                 )  # fmt: skip
 
 
-def _parquet(job: str, name: str) -> bytes:
-    return to_parquet(pd.read_csv(current_client().open_artifact(job, name), low_memory=False))
+def _parquet(client: Client, job: str, name: str) -> bytes:
+    return to_parquet(pd.read_csv(client.open_artifact(job, name), low_memory=False))
 
 
 def _columns(table: pd.DataFrame) -> dict[str, Any]:

@@ -18,8 +18,9 @@ IN_MEMORY = 25 * 10**6  # bytes; larger files are streamed by the server's own r
 
 def log_button(job: JobView) -> None:
     """The whole log of all attempts as a file; read when the button is pressed."""
+    client = current_client()  # of whoever looks now: the file is made later, outside of the page
     st.download_button(
-        "Download the log", lambda: current_client().logs(job.id, tail=100_000), f"{job.id}-log.txt", "text/plain",
+        "Download the log", lambda: client.logs(job.id, tail=100_000), f"{job.id}-log.txt", "text/plain",
         key=f"log-file-{job.id}", icon=":material/download:", type="tertiary", on_click="ignore",
     )  # fmt: skip
 
@@ -61,8 +62,9 @@ def download(
         url = f"/api/v1/jobs/{job.id}/artifacts/{artifact.name}"
         st.link_button(label, url, help=artifact.what or None, icon=":material/download:", width=width)
         return
+    client = current_client()
     st.download_button(
-        label, lambda: current_client().open_artifact(job.id, artifact.name).read_bytes(),
+        label, lambda: client.open_artifact(job.id, artifact.name).read_bytes(),
         f"{job.id[:8]}-{artifact.name.replace('/', '-')}", artifact.media_type or "application/octet-stream",
         key=key or f"file-{artifact.name}", help=artifact.what or None, icon=":material/download:", width=width,
         on_click="ignore",

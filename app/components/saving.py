@@ -12,17 +12,23 @@ import streamlit as st
 from jobs.spreadsheet import harmless
 
 
-def save(frame: pd.DataFrame, *, key: str, file: str) -> None:
-    """Both downloads; written when they are asked for, so that nothing travels before."""
+def save(frame: pd.DataFrame | Callable[[], pd.DataFrame], *, key: str, file: str) -> None:
+    """Both downloads; written, and read where `frame` says how, when they are asked for: nothing travels before."""
     ways: tuple[tuple[str, Callable[[pd.DataFrame], str | bytes], str], ...] = (
         ("CSV", to_csv, "text/csv"), ("Parquet", to_parquet, "application/vnd.apache.parquet"),
     )  # fmt: skip
     for label, made, mime in ways:
         kind = label.lower()
         st.download_button(
-            label, partial(made, frame), f"{file}.{kind}", mime, on_click="ignore", key=f"{key}-{kind}",
+            label, partial(_written, made, frame), f"{file}.{kind}", mime, on_click="ignore", key=f"{key}-{kind}",
             icon=":material/download:", type="tertiary", help=f"The whole table as {label}",
         )  # fmt: skip
+
+
+def _written(
+    made: Callable[[pd.DataFrame], str | bytes], frame: pd.DataFrame | Callable[[], pd.DataFrame]
+) -> str | bytes:
+    return made(frame() if callable(frame) else frame)
 
 
 def to_parquet(frame: pd.DataFrame) -> bytes:

@@ -12,6 +12,7 @@ from app.kinds import kind as kind_of_job
 from app.wizard import KINDS
 from jobs.board.views import JobsAsked
 from jobs.bootstrap import current_client
+from jobs.client import Client
 from jobs.names import Modality
 from jobs.state import ACTIVE, JobState
 from jobs.views import Health, JobView, ModelView
@@ -81,14 +82,14 @@ def _files(models: list[ModelView]) -> None:
         )  # fmt: skip
         for which in Modality:
             st.download_button(
-                f"Example, {present.modality(which)} (.h5ad)", partial(_example, model.id, which),
+                f"Example, {present.modality(which)} (.h5ad)", partial(_example, current_client(), model.id, which),
                 f"{model.id}-{which.value}.h5ad", "application/octet-stream", key=f"example-{which.value}",
                 icon=":material/download:", type="tertiary", on_click="ignore",
             )  # fmt: skip
 
 
-def _example(model: str, which: Modality) -> bytes:
-    return current_client().board.example(model, which)
+def _example(client: Client, model: str, which: Modality) -> bytes:
+    return client.board.example(model, which)
 
 
 # What there is ---------------------------------------------------------------------------------------------------

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 
 import pandas as pd
 import streamlit as st
 
 from app import present
 from app.components import address, failure, jobs_bulk
-from app.components.figure import to_csv
 from app.components.jobs_row import row
+from app.components.saving import save
 from app.kinds import KINDS
 from jobs.board.views import PAGE_JOBS, JobsAsked, JobsPage
 from jobs.bootstrap import current_client
+from jobs.client import Client
 from jobs.state import TERMINAL
 from jobs.views import JobView
 
@@ -195,21 +197,18 @@ def _feet(asked: JobsAsked, found: JobsPage) -> None:
                       args=(here - 1,))  # fmt: skip
             st.button("Older", key="older", icon=":material/chevron_right:", disabled=here >= last, on_click=_turn,
                       args=(here + 1,))  # fmt: skip
-        st.download_button(
-            "Download this list (CSV)", lambda: _csv(asked), "crossview-jobs.csv", "text/csv", key="jobs-csv",
-            icon=":material/download:", type="tertiary", on_click="ignore",
-        )  # fmt: skip
+        save(partial(_listed, current_client(), asked), key="jobs", file="crossview-jobs")
 
 
-def _csv(asked: JobsAsked) -> str:
+def _listed(client: Client, asked: JobsAsked) -> pd.DataFrame:
     """Every job that answers, not only this page."""
     found: list[JobView] = []
     while len(found) < MOST_LINES:
-        some = current_client().board.find(asked.model_copy(update={"offset": len(found), "limit": 500}))
+        some = client.board.find(asked.model_copy(update={"offset": len(found), "limit": 500}))
         found += some.jobs
         if not some.jobs or len(found) >= some.total:
             break
-    return to_csv(pd.DataFrame([present.job_record(job) for job in found]))
+    return pd.DataFrame([present.job_record(job) for job in found])
 
 
 with failure.shown("This page cannot be shown"):
