@@ -7,7 +7,7 @@ import streamlit as st
 # Streamlit writes a chosen option in the primary colour, which must be dark enough for white words on a button: on a
 # dark page it is then too dark to be read itself. The border and the ground go on saying what is chosen.
 _CHOSEN = '[data-selected="true"] p, [data-selected="true"] [data-testid="stIconMaterial"]'
-_CODE = '[data-testid="stCode"] .token'  # its colours are too pale on a light page
+_CODE = '[data-testid="stCode"] .token, [data-testid="stCaptionContainer"] code'  # too pale on a light page
 _LINKS = '[data-testid="stPageLink-NavLink"] *'  # cut off at the edge otherwise
 
 # The toolbar's CSV would write a label such as =1+1 as a formula: every table has a download of ours instead.

@@ -67,7 +67,7 @@ class Site:
     # -- the control plane -------------------------------------------------------------------------------------------
 
     def start_server(self) -> None:
-        self.server = _start_server(self.home, int(self.url.rpartition(":")[2]), self.environ)
+        self.server = _start_server(self.home, int(self.url.rpartition(":")[2]), self.environ, host="127.0.0.1")
 
     def stop_server(self) -> None:
         """As Ctrl-C does."""

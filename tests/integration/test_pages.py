@@ -183,8 +183,8 @@ def test_a_model_that_does_not_know_its_limits_says_so_where_the_slider_would_be
 
 
 def test_only_the_tab_looked_at_is_computed(lab: Client, done: JobView) -> None:
-    assert "How it was made" not in words(at("job", id=done.id))
-    assert "How it was made" in words(at("job", id=done.id, tab="Run"))
+    assert "What happened when" not in words(at("job", id=done.id))
+    assert "What happened when" in words(at("job", id=done.id, tab="Logs"))
 
 
 @pytest.mark.parametrize("direction", list(Direction))

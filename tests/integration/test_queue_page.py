@@ -44,6 +44,6 @@ def test_a_waiting_job_shows_its_place_and_its_priority_can_be_changed(away: Cli
     assert "Download the log" in [each.label for each in waiting.get("download_button")]
     assert [each.label for each in waiting.get("tab")][-2:] == ["Configuration", "Provenance"]  # no files yet
     away.cancel(second.id)
-    stopped = words(at("job", id=second.id, tab="Provenance"))
+    stopped = words(at("job", id=second.id, tab="Logs"))
     assert "This translation was cancelled" in stopped
-    assert "How it was made" in stopped
+    assert "What happened when" in stopped

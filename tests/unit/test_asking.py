@@ -90,6 +90,7 @@ def test_a_training_leads_back_to_the_page_as_it_was_asked() -> None:
     spec = train(settings={"hidden": "32"}, split=HoldOut(column="batch", test=("I", "J")), seed=3, device="cpu")
     query = kinds.query(a_pair_job(spec))
     assert query == {
+        "kind": "train", "from": "0123456789abcdef", "step": "4",
         "rna": "ds-1", "atac": "ds-2", "split": "Whole batches", "column": "batch", "test": ["I", "J"],
         "device": "cpu", "model": "crossmp", "crossmp.hidden": "32", "seed": "3",
     }  # fmt: skip
