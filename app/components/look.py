@@ -6,7 +6,10 @@ import streamlit as st
 
 # Streamlit writes a chosen option in the primary colour, which must be dark enough for white words on a button: on a
 # dark page it is then too dark to be read itself. The border and the ground go on saying what is chosen.
-_CHOSEN = '[data-selected="true"] p, [data-selected="true"] [data-testid="stIconMaterial"]'
+_CHOSEN = (
+    '[data-selected="true"] p, [data-selected="true"] [data-testid="stIconMaterial"], '
+    '[data-testid="stSliderThumbValue"] p'
+)
 _CODE = '[data-testid="stCode"] .token, [data-testid="stCaptionContainer"] code'  # too pale on a light page
 _LINKS = '[data-testid="stPageLink-NavLink"] *'  # cut off at the edge otherwise
 
