@@ -11,6 +11,7 @@ _CHOSEN = (
     '[data-testid="stSliderThumbValue"] p'
 )
 _CODE = '[data-testid="stCode"] .token, [data-testid="stCaptionContainer"] code'  # too pale on a light page
+_SMALL = '[data-testid="stCaptionContainer"] a'  # paler than its own small words, which are pale enough
 _LINKS = '[data-testid="stPageLink-NavLink"] *'  # cut off at the edge otherwise
 
 # The toolbar's CSV would write a label such as =1+1 as a formula: every table has a download of ours instead.
@@ -25,6 +26,7 @@ def dress() -> None:
         f"{_UNQUOTED} {{ display: none }}",
         f"{_MAIN} {{ padding-top: 4.5rem }}",
         f"{_CODE} {{ color: inherit !important }}",
+        f"{_SMALL} {{ color: inherit }}",
     ]
     if st.context.theme.type == "dark":
         rules.append(f"{_CHOSEN} {{ color: {st.get_option('theme.dark.textColor')} }}")

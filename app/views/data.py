@@ -40,7 +40,7 @@ def _usage() -> None:
 def _empty() -> None:
     with st.container(border=True):
         st.markdown("**No cells yet.** What you upload or name by its address is listed here, as a clean copy.")
-        st.page_link("views/new.py", label="New translation", icon=":material/add_circle:")
+        st.page_link("views/new.py", label="New job", icon=":material/add_circle:")
 
 
 def _list(found: list[HoldingView]) -> None:

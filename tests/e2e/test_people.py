@@ -162,7 +162,7 @@ def test_two_people_see_their_own_in_two_browsers(server: Server, browser: Brows
     anna.get_by_text("No cells yet").wait_for()
     assert "tiny example" not in anna.inner_text("body")
     anna.goto(f"{server.url}/admin")
-    anna.get_by_role("heading", name="New translation").wait_for()  # there is no such page for her
+    anna.get_by_role("heading", name="CrossView", exact=True).wait_for()  # there is no such page for her
 
     anna.goto(f"{server.url}/account")
     anna.get_by_role("heading", name="Account").wait_for()

@@ -14,11 +14,11 @@ from jobs.bootstrap import running
 from jobs.client import Client
 from jobs.client_local import LocalClient
 from jobs.names import Direction
-from jobs.state import JobState
+from jobs.state import TERMINAL, JobState
 from jobs.views import DatasetView, JobView
 from storage.tables import notifications
 from storage.tables.notifications import NotificationRow
-from tests.labs import MODEL, build_catalog, ended, imported, lab_settings
+from tests.labs import MODEL, build_catalog, ended, imported, lab_settings, until
 
 pytestmark = pytest.mark.slow
 MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
@@ -233,6 +233,7 @@ def test_models_say_what_they_know_and_what_they_are_not_for(lab: Client) -> Non
 
 
 def test_the_inbox_tells_what_ended_and_is_done_with_what_was_read(lab: Client, done: JobView) -> None:
+    until(lambda: all(job.state in TERMINAL for job in lab.jobs()), bool)  # of other tests: their ends are told too
     for each in lab.list_notifications(unread_only=True).notifications:
         lab.mark_read(ids=[each.id])
     tell(lab, "msg_job", event="job.succeeded", subject=done.id, kind="translate", title="Told *of*")
