@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,24 +30,9 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 
-CHROMIUM = Path(os.environ.get("CROSSVIEW_CHROMIUM", "/usr/bin/chromium"))
 MIB = 2**20
 SOON, LATER = 30_000, 600_000  # milliseconds: a page; a whole job on a busy machine
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 GENES, CELLS = 4_000, 14_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium. Where there is none the tests are skipped, but never in CI."""
-    from playwright.sync_api import sync_playwright
-
-    if not CHROMIUM.exists() and os.environ.get("CI") != "true":
-        pytest.skip(f"there is no {CHROMIUM}")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
-CHROMIUM = Path(os.environ.get("CROSSVIEW_CHROMIUM", "/usr/bin/chromium"))
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 FULL = os.environ.get("CROSSVIEW_WALK") == "full"
 PICTURES = os.environ.get("CROSSVIEW_WALK_PICTURES")
 VIEWS = list(product(WIDTHS, THEMES))
@@ -35,19 +33,6 @@ def visits() -> list[tuple[State, int, str]]:
     return sorted(
         ((state, *VIEWS[n % len(VIEWS)]) for n, state in enumerate(states)), key=lambda visit: (visit[1], visit[2])
     )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium. Where there is none the tests are skipped, but never in CI."""
-    from playwright.sync_api import sync_playwright
-
-    if not CHROMIUM.exists() and os.environ.get("CI") != "true":
-        pytest.skip(f"there is no {CHROMIUM}")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

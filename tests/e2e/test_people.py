@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-CHROMIUM = Path(os.environ.get("CROSSVIEW_CHROMIUM", "/usr/bin/chromium"))
 SOON = 60_000  # milliseconds
 
 
@@ -121,20 +120,6 @@ def test_it_does_not_start_where_anybody_could_come_in(tmp_path: Path) -> None:
     ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == 2
     assert "CROSSVIEW_AUTH" in ended.stderr
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium. Where there is none the tests are skipped, but never in CI."""
-    from playwright.sync_api import sync_playwright
-
-    if not CHROMIUM.exists() and os.environ.get("CI") != "true":
-        pytest.skip(f"there is no {CHROMIUM}")
-    with sync_playwright() as playwright:
-        quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=quiet)
-        yield browser
-        browser.close()
 
 
 def opened(browser: Browser, **how: object) -> Page:
