@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from app import readings
+from app import columns, readings
 from app.charts import ORDERS
 from app.present import count, number, plural
 from jobs.names import Direction
@@ -103,12 +103,11 @@ class LeavingOut:
 
 def leaving_out(cells: pd.DataFrame, direction: Direction, *, percent: int, scored: bool) -> LeavingOut | None:
     """None where the cells' table has no expected score. cells: as `Result.cells` gives them."""
-    names = {name: cells[name].tolist() for name in readings.DOUBTS if name in cells}
-    if readings.EXPECTED not in readings.doubt_columns(names) or cells.empty:
+    if readings.EXPECTED not in columns.doubts(cells) or cells.empty:
         return None
     column, words = readings.CELL_SCORES[direction]
     expected = cells[readings.EXPECTED].to_numpy(dtype=float)
-    novelty = cells[readings.NOVELTY] if readings.NOVELTY in names else np.zeros(len(cells))
+    novelty = cells[readings.NOVELTY] if readings.NOVELTY in cells else np.zeros(len(cells))
     order = certainty(expected, np.asarray(novelty, dtype=float))
     measured = scored and column in cells and bool(cells[column].notna().any())
     depth = cells["source_depth"].to_numpy(dtype=float) if measured and "source_depth" in cells else None

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app import recipes
+from app.columns import looks_like_type
 from app.kinds import BATCHES, CHANCE, NAMES, NO_LABEL
 from app.parting import batch_columns
 from app.present import in_order
-from app.readings import looks_like_type
 from jobs.names import Direction, Modality
 from jobs.spec import AnySpec, BenchmarkSpec, Contender, HoldOut, JointSpec, TrainSpec, TranslateSpec
 from jobs.views import DatasetView, ModelView, RecipeView

@@ -290,7 +290,6 @@ def cautions(report: Mapping[str, Any]) -> list[str]:
 
 
 NOVELTY, EXPECTED, OUTSIDE = "novelty", "expected_score", "out_of_domain"
-DOUBTS = (OUTSIDE, NOVELTY, EXPECTED)
 UNLIKE, LIKE = "unlike the training cells", "like the training cells"
 USUAL = 0.01  # share of cells called unlike the training cells that are as like them as any
 # What a cell's own score is, by direction: its column, and its name inside a sentence.
@@ -298,65 +297,6 @@ CELL_SCORES: Mapping[Direction, tuple[str, str]] = {
     Direction.RNA_TO_ATAC: ("auroc", "AUROC per cell"),
     Direction.ATAC_TO_RNA: ("pearson", "correlation per cell"),
 }
-
-
-def doubt_columns(cells: Mapping[str, Sequence[Any]]) -> list[str]:
-    """What the model says of its own limits, of the columns of the cells table; none where it says nothing.
-
-    A label of the user's own that has such a name is text, and not one of these.
-    """
-    found = [name for name in (NOVELTY, EXPECTED) if any(_finite(v) for v in cells.get(name, ()))]
-    flags = cells.get(OUTSIDE, ())
-    return [OUTSIDE, *found] if found and flags and all(isinstance(v, bool) for v in flags) else found
-
-
-@dataclass(frozen=True)
-class Outside:
-    """How many of the cells are unlike those the model was trained on."""
-
-    count: int
-    of: int
-
-    @property
-    def many(self) -> bool:
-        """More than two standard deviations above what is called so among cells of the model's own kind."""
-        usual = USUAL * self.of
-        return self.count > usual + 2 * math.sqrt(usual)
-
-
-def outside(cells: Mapping[str, Sequence[Any]]) -> Outside | None:
-    """Cells flagged as unlike anything the model has seen; None where the table does not say."""
-    if OUTSIDE not in doubt_columns(cells):
-        return None
-    return Outside(sum(cells[OUTSIDE]), len(cells[OUTSIDE]))
-
-
-def label_columns(cells: Mapping[str, Sequence[Any]]) -> list[str]:
-    """Columns of the cells table that name groups: text, more than one and at most 60 different values."""
-    found = []
-    for name, values in cells.items():
-        if name in _NOT_LABELS or not values or not all(isinstance(v, str) for v in values):
-            continue
-        if 1 < len(set(values)) <= 60:
-            found.append(name)
-    return sorted(found, key=lambda name: (not looks_like_type(name), name))
-
-
-_NOT_LABELS = frozenset({"barcode", "cell", "name"})
-
-
-def looks_like_type(name: str) -> bool:
-    """Whether a column of labels seems to name kinds of cells."""
-    return any(word in name.lower() for word in ("cell_type", "celltype", "cell type", "label", "ident", "cluster"))
-
-
-def number_columns(cells: Mapping[str, Sequence[Any]]) -> list[str]:
-    """Columns of the cells table that can colour a map: numbers, but not the maps' own coordinates."""
-    return [
-        name
-        for name, values in cells.items()
-        if "umap" not in name and any(_finite(v) for v in values) and not {str, bool} & set(map(type, values))
-    ]
 
 
 _COLUMN_WORDS = {

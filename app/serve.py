@@ -1,6 +1,6 @@
 """The ASGI app: Streamlit's pages, the REST routes and the background work, in one process.
 
-`uvicorn app.serve:app`
+`uvicorn --no-proxy-headers app.serve:app`: whose word is taken for another address, the gate knows.
 """
 
 from __future__ import annotations

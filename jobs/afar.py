@@ -11,7 +11,7 @@ from engine.errors import TooLarge
 from engine.types import Modality
 from jobs import preflight
 from jobs.errors import BadSource
-from jobs.fetching import s3_profiles, source_name, web_of, without_query
+from jobs.fetching import require_foreign, s3_profiles, source_name, web_of, without_query
 from jobs.settings import Settings
 from jobs.views import GlanceView, PreflightView
 from storage.sources import is_web
@@ -64,6 +64,8 @@ def look(source: str, settings: Settings, *, modality: Modality | None = None) -
     if not is_afar(source):
         raise BadSource("Only s3:// and https:// addresses are looked at from afar.", hint="Bring the file in.")
     name = source_name(source, settings.fetch) if is_web(source) else parse_uri(source).name
+    if not is_web(source):
+        require_foreign(source, settings)
     with (
         _turn,
         open_ranged(source, profiles=s3_profiles(settings), web=web_of(settings), block_bytes=BLOCK_BYTES) as remote,

@@ -35,10 +35,18 @@ def current_client() -> Client:
     """
     if _current is None:
         raise NotReady("The server is still starting.", hint="Try again in a moment.")
-    who = (access.me() or _who()) if _people else ONE
+    asks = access.me()
+    who = (asks or _who()) if _people else ONE
     if who is None or (_people and who is ONE):  # the one user of single-user mode is nobody where people sign in
         raise NotSignedIn("You are not signed in, or not any more.", hint="Sign in again: /auth/sign-in.")
-    return bound(_current, who, via=acting().via)
+    # A request was looked at on its way in; a page leaves things to be done when somebody clicks, much later.
+    return bound(_current, who, via=acting().via, alive=_still_in if asks is None else None)
+
+
+def _still_in(who: Principal) -> bool:
+    """What a page leaves to be done later is done for whoever is let in then."""
+    accounts = current_accounts() if _people else None
+    return accounts is None or accounts.still(who) is not None
 
 
 def ask_who(find: Callable[[], Principal | None]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from engine.errors import BadSetting
+from jobs.errors import BadSource
 from storage.files import display_name
 from storage.guard import PORTS, Network, WebRules
 from storage.s3 import S3Profile, S3Uri, parse_uri, profile_for
@@ -80,6 +81,30 @@ def fetch_source(
     from storage.sources import fetch
 
     return fetch(source, into, profiles=s3_profiles(settings), web=web_of(settings), limits=limits, progress=progress)
+
+
+def lies_within(place: str | Path, settings: Settings) -> bool:
+    """Whether this is of CrossView's own: in its store, or in its home. place: an `s3://` address, or a real path.
+
+    Where several people work, what lies there is reached by what it is called in the database, whoever it belongs to.
+    """
+    if isinstance(place, Path):
+        plain = urlsplit(settings.store).path if settings.store.startswith("file://") else settings.store
+        own = [settings.home, *([] if settings.store_is_remote else [Path(unquote(plain))])]
+        return any(place.is_relative_to(each.resolve()) for each in own)
+    if not settings.store.lower().startswith("s3://"):
+        return False
+    store, asked = parse_uri(settings.store, key_required=False), parse_uri(place)
+    return asked.bucket == store.bucket and asked.key.startswith(f"{store.key.strip('/')}/".lstrip("/"))
+
+
+def require_foreign(place: str | Path, settings: Settings) -> None:
+    """Raises BadSource."""
+    if settings.auth.on and lies_within(place, settings):
+        raise BadSource(
+            "This lies where CrossView keeps everybody's data; nothing is brought in from there.",
+            hint="Name data that are here already as dataset:ID, or give the file from where it came.",
+        )
 
 
 # -- S3 --------------------------------------------------------------------------------------------------------------

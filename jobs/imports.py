@@ -21,7 +21,7 @@ from jobs import layout
 from jobs.accounts import access
 from jobs.errors import BadSource, NotReady
 from jobs.failures import failure_of
-from jobs.fetching import source_name, web_of, without_query
+from jobs.fetching import require_foreign, source_name, web_of, without_query
 from jobs.keeping.audit import refusals
 from jobs.keeping.gate import Gate
 from jobs.keeping.quota import Quota
@@ -152,7 +152,9 @@ class Importer:
         if scheme == "s3":
             from storage.s3 import parse_uri
 
-            return Origin(name=parse_uri(source).name, uri=source)
+            name = parse_uri(source).name
+            require_foreign(source, self.settings)
+            return Origin(name=name, uri=source)
         if scheme in ("https", "http"):
             return Origin(name=source_name(source, self.settings.fetch), uri=source)
         if scheme:
@@ -192,6 +194,7 @@ class Importer:
                 "Files are read only from folders that the operator opened.",
                 hint=f"Open ones: {opened} (CROSSVIEW_IMPORT_ROOTS). Or upload the file.",
             )
+        require_foreign(real, self.settings)
         if real.is_dir() and _is_tenx(real, roots):
             return Origin(name=real.name, path=real)
         if not real.is_file():

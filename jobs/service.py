@@ -42,6 +42,7 @@ from jobs.results.read import Results
 from jobs.runners.base import Runner, RunnerUnreachable
 from jobs.settings import Settings
 from jobs.shown import dataset_view, event_view, upload_view
+from jobs.spec import AnalysisSpec, JointSpec, TranslateSpec, read_spec
 from jobs.state import TERMINAL, JobState
 from jobs.submitting import Desk, dataset_row, ready_inputs, row_of
 from jobs.training.checkpoints import read_or_none
@@ -325,6 +326,9 @@ class JobService:
                 hint="Submit it as a new job to run it afresh.",
             )
         ready_inputs(self.database, **_inputs_by_word(row))
+        spec = read_spec(row.spec)
+        if isinstance(spec, TranslateSpec | JointSpec | AnalysisSpec) and spec.model:
+            self.models.manifest(spec.model)  # it may have been deleted, or be shared no longer
         if self.database.write_now(noted("job.retry", id, lambda conn: requeue(conn, row, reason="asked by a person"))):
             self.board.restore(id)
             self.reconciler.wake()

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from engine.types import Modality
+from jobs.accounts.insides import hidden
 from jobs.queue.order import Priority
 from jobs.spec import AnySpec, BenchmarkSpec, TranslateSpec, model_digest, read_spec
 from jobs.state import JobState
@@ -113,4 +114,4 @@ def upload_view(upload: Upload) -> UploadView:
 
 
 def _failure(document: Any) -> Failure | None:
-    return Failure.model_validate(document) if document else None
+    return hidden(Failure.model_validate(document)) if document else None

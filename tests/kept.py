@@ -52,14 +52,17 @@ def translation(dataset: str) -> TranslateSpec:
     return TranslateSpec(model=MODEL, rna=dataset, directions=(Direction.RNA_TO_ATAC,))
 
 
-def job(service: JobService, id: str, dataset: str, *, state: JobState = JobState.SUCCEEDED, kind: str = "") -> JobRow:
+def job(
+    service: JobService, id: str, dataset: str, *, state: JobState = JobState.SUCCEEDED, kind: str = "",
+    report: bytes | None = None,
+) -> JobRow:  # fmt: skip
     """A job over these cells with one file as its result."""
     spec = translation(dataset) if not kind else TrainSpec(model="knn", rna=dataset, atac=dataset)
     row = JobRow(
         id=id, kind=spec.kind, state=JobState.QUEUED, spec=spec.model_dump(mode="json"), spec_digest=spec.digest,
         title="Mine", finished_at=utcnow(), result={"summary": {"holds_cells": bool(kind)}}, owner=access.owner(),
     )  # fmt: skip
-    data = f"result of {id}".encode()
+    data = report if report is not None else f"result of {id}".encode()
     key = layout.output(id, 1, "report.json")
     service.store.put_bytes(key, data)
     found = ArtifactRow(

@@ -106,7 +106,9 @@ def free_port() -> int:
 def served(app: ASGIApp) -> Iterator[str]:
     """The app behind a real HTTP server of this process; its address."""
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", lifespan="off"))
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", lifespan="off", proxy_headers=False)
+    )
     thread = threading.Thread(target=server.run, name="test-server")
     thread.start()
     try:
@@ -132,7 +134,17 @@ def control_plane(home: Path, catalog: Path, port: int, **settings: str) -> Iter
     }
     environ.pop("CROSSVIEW_STORE", None)
     environ.pop("CROSSVIEW_API_URL", None)
-    command = [sys.executable, "-m", "uvicorn", "app.serve:app", "--host", "127.0.0.1", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "app.serve:app",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--no-proxy-headers",
+    ]
     with (home / "server.log").open("ab") as log:
         process = subprocess.Popen(
             [*command, "--log-level", "warning"], stdout=log, stderr=subprocess.STDOUT, env=environ

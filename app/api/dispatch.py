@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from app.api.kit import PREFIX, WHO, ClientSource, Operation, endpoint, problem
+from app.api.kit import PREFIX, WHO, ClientSource, Operation, came_from, endpoint, problem
 from app.api.rates import Buckets
 from jobs.accounts.principal import Principal
 from jobs.failures import failure_of
@@ -37,7 +37,7 @@ def person(scope: Scope) -> str:
     who: Principal | None = scope.get(WHO)
     if who is not None:
         return who.user
-    return str(scope["client"][0] if scope.get("client") else "")
+    return came_from(scope)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from jobs.views import Failure
 log = logging.getLogger(__name__)
 
 WHO = "crossview.who"  # where the gate leaves the principal of a request
+FROM = "crossview.from"  # and the address it comes from, past the proxies that are believed
 BODY_LIMIT = 64 * 2**20  # bytes of JSON; a million barcodes fit  # ours
 STATUS = {
     "not-found": 404,
@@ -211,7 +212,12 @@ def caller(request: Request) -> AbstractContextManager[None]:
     who: Principal | None = request.scope.get(WHO, ONE)
     if who is None:
         raise NotSignedIn("Nobody is signed in.", hint="Sign in, or show a token of yours as a bearer token.")
-    return asking(who, f"api {request.client.host if request.client else ''}".strip())
+    return asking(who, f"api {came_from(request.scope)}".strip())
+
+
+def came_from(scope: Mapping[str, Any]) -> str:
+    """The address of whoever asks; "" where there is none."""
+    return str(scope.get(FROM) or (scope.get("client") or ("",))[0])
 
 
 def told(request: Request, error: Exception) -> Failure:

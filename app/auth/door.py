@@ -15,7 +15,7 @@ from anyio.to_thread import run_sync
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from app.api.kit import STATUS
+from app.api.kit import STATUS, came_from
 from app.auth import cookies, markup
 from jobs.accounts.access import asking
 from jobs.accounts.principal import Principal
@@ -56,7 +56,7 @@ class Door:
         safe = self.safe(request)
         old = cookies.read(request.scope, cookies.SESSION, safe=safe)
         begin = partial(
-            self.accounts.sessions.begin, id, way=self.rules.mode, address=self.where(request),
+            self.accounts.sessions.begin, id, way=self.rules.mode, address=came_from(request.scope),
             agent=request.headers.get("user-agent", ""), instead_of=old,
         )  # fmt: skip
         secret = await self.in_name_of(Principal(id), begin)
@@ -66,16 +66,6 @@ class Door:
         cookies.clear(answer, cookies.FORM, safe=safe)
         answer.headers["cache-control"] = "no-store"
         return answer
-
-    def where(self, request: Request) -> str:
-        """The address it comes from: the last one that no proxy of ours vouches for."""
-        peer = request.client.host if request.client else ""
-        if not self.rules.trusts(peer):
-            return peer
-        said = [
-            part.strip() for part in ",".join(request.headers.getlist("x-forwarded-for")).split(",") if part.strip()
-        ]
-        return next((each for each in reversed(said) if not self.rules.trusts(each)), peer)[:60]
 
     def safe(self, request: Request) -> bool:
         return cookies.secure(request.scope, self.rules, self.public_url)

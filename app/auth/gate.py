@@ -14,13 +14,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.kit import PREFIX, WHO, problem
+from app.api.kit import FROM, PREFIX, WHO, problem
 from app.auth import cookies
 from jobs.accounts.errors import NotAllowed, NotSignedIn
 from jobs.accounts.principal import Principal
 from jobs.accounts.service import Accounts
 from jobs.accounts.settings import AuthSettings
 from jobs.failures import failure_of
+from jobs.keeping.actor import NOBODY, acting_as
 from jobs.views import Failure
 
 HEADER = "x-crossview-who"  # session:ID or user:ID, from here to the pages of this process
@@ -35,7 +36,7 @@ GONE = 4401  # of a socket whose session is over  # ours
 HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
-    "content-security-policy": "frame-ancestors 'self'; object-src 'none'; base-uri 'self'",
+    "content-security-policy": "frame-ancestors 'self'; object-src 'none'; base-uri 'self'; img-src 'self' data: blob:",
 }
 
 
@@ -53,6 +54,7 @@ class Gate:
             return
         dropped = {HEADER} if self._trusted(scope) else {HEADER, self._rules.header}
         scope["headers"] = [pair for pair in scope["headers"] if pair[0].decode("latin-1").lower() not in dropped]
+        scope[FROM] = _came_from(scope, self._rules)
         if scope["type"] == "http":
             send = _with_headers(send, https=self._safe(scope), private=self._rules.on and _is_api(scope))
         if not self._rules.on:
@@ -66,7 +68,8 @@ class Gate:
         free = scope["path"] in OPEN or scope["path"].startswith(LIBRARY)
         if refusal is None and (who is not None or free):
             watched = self._watched(receive, who) if scope["type"] == "websocket" else receive
-            await self._app(scope, watched, send)
+            with acting_as(who.user if who is not None else NOBODY, f"page {scope[FROM]}".strip()):
+                await self._app(scope, watched, send)
         elif scope["type"] == "http":
             await self._refused(scope, refusal)(scope, receive, send)
         else:
@@ -167,9 +170,16 @@ class Gate:
 
     def _over(self, who: Principal) -> bool:
         accounts = self._source()
-        if accounts is None:
-            return True
-        return still(accounts, f"session:{who.session}" if who.session else f"user:{who.user}") is None
+        return accounts is None or accounts.still(who) is None
+
+
+def _came_from(scope: Scope, rules: AuthSettings) -> str:
+    """The last address that no proxy of ours vouches for."""
+    peer = str((scope.get("client") or ("",))[0])
+    if not rules.trusts(peer):
+        return peer
+    said = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
+    return next((each.strip() for each in reversed(said) if each.strip() and not rules.trusts(each.strip())), peer)[:60]
 
 
 def still(accounts: Accounts, where: str) -> Principal | None:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from app.api.kit import WHO
+from app.api.kit import WHO, came_from
 from app.auth import cookies, markup
 from app.auth.door import Door, Fields, here_only, status_of
 from jobs.accounts.passwords import LEAST
@@ -57,7 +57,7 @@ class Doors(Door):
                 raise BadRequest("There are no passwords here.", hint="Sign in with your institution.")
             email, password = said.get("email", ""), said.get("password", "")
             id = await self.work(
-                partial(self.accounts.users.sign_in, email, password, from_address=self.where(request))
+                partial(self.accounts.users.sign_in, email, password, from_address=came_from(request.scope))
             )
             return await self.let_in(request, id, back)
         except CrossViewError as error:
@@ -192,7 +192,7 @@ class Doors(Door):
             try:
                 said = await self.read_form(request)
                 tried = self.accounts.users.lockout
-                await self.work(partial(tried.enter, "first operator", self.where(request)))
+                await self.work(partial(tried.enter, "first operator", came_from(request.scope)))
                 id = await self.work(
                     partial(
                         self.accounts.first, said.get("token", ""), email=said.get("email", ""),
@@ -229,7 +229,7 @@ class Doors(Door):
         if request.method == "POST":
             try:
                 said = await self.read_form(request)
-                asked = partial(self.accounts.forgotten, said.get("email", ""), from_address=self.where(request))
+                asked = partial(self.accounts.forgotten, said.get("email", ""), from_address=came_from(request.scope))
                 await self.work(asked)
                 return markup.page(
                     "Look into your mail",
@@ -259,7 +259,7 @@ class Doors(Door):
                 said = await self.read_form(request)
                 change = partial(
                     self.accounts.users.change_password, who.user, old=said.get("old", ""),
-                    new=said.get("password", ""), from_address=self.where(request),
+                    new=said.get("password", ""), from_address=came_from(request.scope),
                 )  # fmt: skip
                 await self.in_name_of(who, change)
                 self.accounts.mailer.changed(self.accounts.users.get(who.user).email)

@@ -63,7 +63,7 @@ class Seen(Result):
         return _values(*self.key, tuple(features), None if cells is None else tuple(cells))
 
 
-@st.cache_data(max_entries=24, ttl=3600, show_spinner="Reading the results …")
+@st.cache_resource(max_entries=24, ttl=3600, show_spinner="Reading the results …")
 def _table(job: str, attempt: int, name: str) -> pd.DataFrame:
     return pd.DataFrame(current_client().joint_table(job, name))
 

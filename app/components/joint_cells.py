@@ -23,9 +23,8 @@ BESIDE, ALL = "Joint view alone", "Beside RNA alone and ATAC alone"
 def cells(result: Result, hit: FeatureHit | None) -> None:
     """Maps in any colour, one gene or peak measured and imputed side by side, and the table of cells."""
     table = result.cells()
-    columns = {name: table[name].tolist() for name in table.columns}
-    labels = [*CLUSTERS, *(n for n in readings.label_columns(columns) if n not in CLUSTERS)]
-    numbers = [n for n in readings.number_columns(columns) if n not in labels]
+    labels = [*CLUSTERS, *(n for n in result.columns().labels if n not in CLUSTERS)]
+    numbers = [n for n in result.columns().numbers if n not in labels]
     if not has_map(table, "joint"):
         st.markdown("No maps were drawn for this job: the option was off. The table of cells is below.")
     else:

@@ -12,6 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from app import readings
+from app.columns import Columns
 from jobs.bootstrap import current_client
 from jobs.names import CrossViewError, Direction
 from jobs.views import FeatureHit, JobView, Values
@@ -51,6 +52,10 @@ class Result:
         """One row a cell; `cell` is its name."""
         return _table(*self.key, "cells")
 
+    def columns(self) -> Columns:
+        """What the columns of its cells are."""
+        return _columns(*self.key, self)
+
     def roc(self) -> pd.DataFrame:
         return _table(*self.key, "roc")
 
@@ -73,14 +78,20 @@ def report_of(job: str, attempt: int) -> dict[str, Any]:
     return current_client().report(job)
 
 
-@st.cache_data(max_entries=24, ttl=3600, show_spinner="Reading the results …")
+@st.cache_resource(max_entries=24, ttl=3600, show_spinner="Reading the results …")
 def _table(job: str, attempt: int, direction: str, name: str) -> pd.DataFrame:
+    """One frame for all who look, never changed in place: copies of 100,000 rows at each run would be felt."""
     table = pd.DataFrame(current_client().table(job, Direction(direction), name))
     if name == "cells":
         for other in ("barcode", "name"):
             if other in table and "cell" not in table:
                 table = table.rename(columns={other: "cell"})
     return table
+
+
+@st.cache_resource(max_entries=24, ttl=3600, show_spinner=False)
+def _columns(job: str, attempt: int, direction: str, _result: Result) -> Columns:
+    return Columns.of(_result.cells())
 
 
 @st.cache_data(max_entries=256, ttl=3600, show_spinner=False)

@@ -24,9 +24,8 @@ MARKED, GROUP = "marked", "group"
 
 def cells(result: Result, hit: FeatureHit | None) -> None:
     table = result.cells()
-    columns = {name: table[name].tolist() for name in table.columns}
-    labels, numbers = readings.label_columns(columns), readings.number_columns(columns)
-    doubts = readings.doubt_columns(columns)
+    columns = result.columns()
+    labels, numbers, doubts = list(columns.labels), list(columns.numbers), list(columns.doubts)
     if doubts:
         labels = [name for name in labels if name != KEPT]
     numbers = [*doubts, *(name for name in numbers if name not in doubts)]

@@ -66,7 +66,7 @@ def _table(result: Result, rows: pd.DataFrame, thing: str) -> None:
 
 def _one(result: Result, hit: FeatureHit) -> None:
     cells = result.cells()
-    labels = readings.label_columns({name: cells[name].tolist() for name in cells.columns})
+    labels = result.columns().labels
     label = labels[0] if labels else None
     if len(labels) > 1:
         label = choice("Groups of cells", labels, param="by", words=readings.column_words)

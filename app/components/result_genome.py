@@ -21,8 +21,7 @@ NO_LABEL = "all cells together"
 
 def genome(result: Result, hit: FeatureHit | None) -> None:
     """hit: what is searched on the page; shown here unless the tab's own box names another place."""
-    cells = result.cells()
-    labels = readings.label_columns({name: cells[name].tolist() for name in cells.columns})
+    labels = result.columns().labels
     left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
     with left:
         typed = st.text_input(

@@ -23,7 +23,7 @@ def heatmap(result: Result, *, word: str = "predicted") -> None:
     """word: what the model's values are called."""
     cells = result.cells()
     thing = present.row(result.direction.target)
-    labels = readings.label_columns({name: cells[name].tolist() for name in cells.columns})
+    labels = result.columns().labels
     grouped = members(cells)
     left, right = st.columns([3, 1], vertical_alignment="top")
     with left:

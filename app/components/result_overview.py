@@ -16,7 +16,7 @@ from jobs.views import FeatureHit
 
 def overview(result: Result, hit: FeatureHit | None) -> None:
     cells = result.cells()
-    labels = readings.label_columns({name: cells[name].tolist() for name in cells.columns})
+    labels = result.columns().labels
     label = labels[0] if labels else None
     if hit is None:
         maps(result, cells, colour=label)

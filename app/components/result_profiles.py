@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, present, readings
+from app import charts, columns, present, readings
 from app.components.figure import figure
 from app.components.result import MOST_AT_ONCE, Result
 from app.components.result_heatmap import heatmap
@@ -46,7 +46,7 @@ def profiles(result: Result, *, word: str = "predicted") -> None:
 
 def _chosen(table: pd.DataFrame) -> tuple[list[str], str]:
     """The cells by label, or by name; and how to call them."""
-    labels = readings.label_columns({name: table[name].tolist() for name in table.columns})
+    labels = columns.labels(table)
     if labels:
         label = labels[0]
         names = sorted(table[label].dropna().unique())

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from app import charts, present, readings
+from app.columns import Outside, outside
 from app.components.figure import figure
 from app.components.result import Result
 from jobs.bootstrap import current_client
@@ -78,8 +79,7 @@ def _model(id: str) -> ModelView | None:
 
 def _outside(result: Result) -> None:
     """How many cells look unlike anything the model has seen, and what to do about them."""
-    cells = result.cells()
-    found = readings.outside({name: cells[name].tolist() for name in readings.DOUBTS if name in cells})
+    found = outside(result.cells())
     if found is None:
         return
     if not found.count:
@@ -90,7 +90,7 @@ def _outside(result: Result) -> None:
         st.button("Show them", on_click=_show_outside, key="show-outside", icon=":material/scatter_plot:")
 
 
-def _outside_words(found: readings.Outside) -> str:
+def _outside_words(found: Outside) -> str:
     share = present.percent(found.count / found.of)
     looks = f"{present.count(found.count)} of {present.plural(found.of, 'cell')} ({share}) "
     looks += "looks" if found.count == 1 else "look"

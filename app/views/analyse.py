@@ -8,11 +8,11 @@ import streamlit as st
 
 from app import analyses, jointly, present
 from app.analyses import NO_LABEL, NO_MODEL, QUESTIONS, question
+from app.columns import looks_like_type
 from app.components import failure, preflight
 from app.components.address import choice
 from app.components.analysis_options import Asked, options
 from app.components.pair import Pair, pair
-from app.readings import looks_like_type
 from jobs.bootstrap import current_client
 from jobs.spec import AnalysisSpec
 from jobs.views import Health, ModelView, PreflightView

@@ -68,6 +68,7 @@ class Accounts:
             return
         path = self.first_token
         if not self.users.prepare():
+            self.users.withdraw_first()
             path.unlink(missing_ok=True)
         elif not path.is_file() or self.sessions.of_token(path.read_text(encoding="utf-8").strip()) is None:
             made = self.sessions.create_token(
@@ -191,6 +192,10 @@ class Accounts:
             operator=name.lower() in self.rules.operators,
         )  # fmt: skip
         return self.principal(id)
+
+    def still(self, who: Principal) -> Principal | None:
+        """The same person as they are let in now; None once their session, or their account, is over."""
+        return self.sessions.alive(who.session) if who.session else self.active(who.user)
 
     def active(self, id: str) -> Principal | None:
         """A user who is still let in."""

@@ -66,6 +66,15 @@ class Users:
             raise NotFound(f"There is no user {word[:80]!r}.", hint="Write the address they sign in with.")
         return user_view(row)
 
+    def known_as(self, word: str) -> UserView:
+        """By what people know of each other: an address, or the name a proxy gives. Raises NotFound."""
+        with self.database.read() as conn:
+            row = table.by_email(conn, word.strip().lower()) if word.strip() else None
+            row = row or table.by_subject(conn, "proxy", word.strip())
+        if row is None:
+            raise NotFound(f"There is no user {word[:80]!r}.", hint="Write the address they sign in with.")
+        return user_view(row)
+
     def prepare(self) -> bool:
         """The first operator's place, kept free; whether nobody has taken it yet."""
 
@@ -75,6 +84,17 @@ class Users:
             return not any(row.state == "active" and row.role == Role.OPERATOR for row in table.find(conn))
 
         return self.database.write_now(write)
+
+    def withdraw_first(self) -> None:
+        """Where there is an operator, the token for the first one is worth nothing more, whoever holds a copy."""
+
+        def write(conn: DuckDBPyConnection) -> None:
+            row = table.get(conn, PERSON)
+            if row is not None and row.state == "new":
+                token_table.revoke(conn, owner=PERSON)
+
+        self.database.write_now(write)
+        self.sessions.forget()
 
     # -- invitations ---------------------------------------------------------------------------------------------
 
@@ -163,7 +183,8 @@ class Users:
         usable = row if row is not None and row.state == "active" and row.way == "local" else None
         if not passwords.matches(usable.password if usable else None, password) or usable is None:
             if row is not None:  # the log of a name nobody has would be a place to write
-                self.database.write_now(entry("account.sign-in", row.id, outcome="refused"))
+                # Not waited for: how long the answer takes must not tell whether there is such an account.
+                self.database.write(entry("account.sign-in", row.id, outcome="refused"))
             raise WrongSignIn(WRONG, hint="Check both. A forgotten password can be set anew by e-mail.")
         tried.succeeded()
         if usable.password and passwords.outdated(usable.password):
@@ -258,6 +279,7 @@ class Users:
             free = email if email and table.by_email(conn, email) is None else ""
             if operator and first is not None and first.state == "new":
                 table.change(conn, PERSON, email=free, state="active", **said)
+                token_table.revoke(conn, owner=PERSON)  # its work is done
                 entry("user.first", PERSON, way=way)(conn)
                 return PERSON, "active"
             new = UserRow(id=new_user(), email=free, role=Role.OPERATOR if operator else Role.USER, **said)

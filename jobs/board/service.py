@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from engine.types import Direction
 from jobs.accounts import access
+from jobs.accounts.insides import told
 from jobs.board.views import (
     LONGEST_LABEL,
     MOST_JOBS,
@@ -26,7 +27,6 @@ from jobs.board.views import (
     VerifyView,
 )
 from jobs.errors import BadRequest, Conflict
-from jobs.failures import failure_of
 from jobs.keeping.audit import noted
 from jobs.spec import AnySpec, read_spec
 from jobs.state import TERMINAL, JobState
@@ -120,7 +120,7 @@ class Board:
                 do(id)
                 done.append(id)
             except Exception as error:
-                problems.append(Refusal(of=id, failure=failure_of(error)))
+                problems.append(Refusal(of=id, failure=told(error)))
         return BulkView(act=act, done=tuple(done), problems=tuple(problems))
 
     def _acts(self, label: str) -> Mapping[Act, Callable[[str], object]]:
@@ -186,7 +186,7 @@ class Board:
                 job = self.service.desk.submit(spec, title=titles[number - 1] if titles else "")
                 jobs.append(self.mark(job.id, add=[name]))
             except Exception as error:
-                problems.append(Refusal(of=str(number), failure=failure_of(error)))
+                problems.append(Refusal(of=str(number), failure=told(error)))
         return BatchView(label=name, jobs=tuple(jobs), problems=tuple(problems))
 
     # -- models --------------------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ class Board:
         try:
             worst = verify_bundle(folder)
         except Exception as error:
-            return VerifyView(model=id, digest="", verified=False, failure=failure_of(error))
+            return VerifyView(model=id, digest="", verified=False, failure=told(error))
         differences = {Direction(name): value for name, value in worst.items()}
         return VerifyView(model=id, digest=read_manifest(folder).digest, verified=True, largest_difference=differences)
 

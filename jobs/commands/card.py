@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -39,17 +40,17 @@ def card(
 
     about, limits: paragraphs written by a person. training: sentences on how the training went.
     """
-    lines = [f"# {manifest.id}", ""]
+    lines = [f"# {_plain(manifest.id)}", ""]
     if about:
         lines += [about, ""]
     lines += [
         f"- Model: `{manifest.translator}`, latent of {manifest.latent}; genome {manifest.genome or 'not stated'}",
         f"- Features: {manifest.spaces['rna']:,} genes, {manifest.spaces['atac']:,} peaks",
         f"- Trained on {manifest.training_cells:,} cells; seed {', '.join(map(str, manifest.seeds))}",
-        f"- Licence: {manifest.licence or 'not stated'}",
+        f"- Licence: {_plain(manifest.licence) or 'not stated'}",
         f"- Digest: `{manifest.digest}`; made by CrossView {manifest.code_version}",
     ]
-    lines += [f"- {note}" for note in manifest.notes]
+    lines += [f"- {_plain(note)}" for note in manifest.notes]
     if manifest.contains_cells:
         lines.append(
             "- **Holds training cells**: do not share it where the cells may not be shared, and delete it with them."
@@ -73,14 +74,14 @@ def _cells(manifest: Manifest, report: Mapping[str, Any]) -> Iterator[str]:
         sides = [f"{split[side]:,} {word}" for side, word in SIDES.items() if split.get(side)]
         yield f"Cells: {', '.join(sides)}"
         if split.get("pairing"):
-            yield f"Pairing: {split['pairing']}"
+            yield f"Pairing: {_plain(split['pairing'])}"
     if manifest.filters.get("settings"):
         yield f"Filters, on training cells alone: {_kept(manifest.filters)}"
     leaks = split.get("leaks") or {}
     if leaks.get("checked"):
-        yield f"Leak check passed: {'; '.join(leaks['checked'])}"
+        yield f"Leak check passed: {_plain('; '.join(leaks['checked']))}"
     for note in leaks.get("notes", ()):
-        yield f"Mind: {note}"
+        yield f"Mind: {_plain(note)}"
 
 
 def _kept(filters: Mapping[str, Any]) -> str:
@@ -105,6 +106,11 @@ def _table(direction: str, found: Mapping[str, Any], part: str) -> list[str]:
         row += [_three(nulls.get("mean")), _three(nulls.get("depth"))]
         lines.append("| " + " | ".join(row) + " |")
     return [*lines, ""]
+
+
+def _plain(text: str | None) -> str:
+    """What a person or a file called something, as text: no link, picture or table of theirs in the card."""
+    return re.sub(r"([\\`*\[\]<>|])", r"\\\1", " ".join((text or "").split()))
 
 
 def _three(value: float | None) -> str:

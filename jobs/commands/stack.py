@@ -177,7 +177,7 @@ def any_port() -> int:
 def _start_server(home: Path, port: int, environ: dict[str, str], *, host: str) -> subprocess.Popen[bytes]:
     (home / "logs").mkdir(exist_ok=True)
     command = [sys.executable, "-m", "uvicorn", "app.serve:app", "--host", host, "--port", str(port)]
-    command += ["--log-level", "warning", "--no-access-log", "--timeout-graceful-shutdown", "3"]
+    command += ["--log-level", "warning", "--no-access-log", "--no-proxy-headers", "--timeout-graceful-shutdown", "3"]
     with (home / "logs" / "server.log").open("ab") as log:
         return subprocess.Popen(
             command,

@@ -8,12 +8,16 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 PERSON = "local"  # single-user mode
+NOBODY = "nobody"  # a stranger at the doors
 SERVICE = "crossview"  # what the service does by itself
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """who: an owner, or `crossview` itself. via: `page`, `api ADDRESS`, `command line`, `retention clock` …"""
+    """who: an owner, `nobody` before a sign-in, or `crossview` itself.
+
+    via: `page`, `api ADDRESS`, `command line`, `retention clock` …
+    """
 
     who: str = PERSON
     via: str = "page"

@@ -49,7 +49,8 @@ class Measured:
     def rows_of(self, names: Names) -> NDArray[np.int64]:
         """The measured row of each of a job's own cells, shape (len(names),); -1 where it was not measured."""
         key = id(names)  # one array a job, kept by the caller's cache, and by us while its number counts
-        if key not in self._matched:
+        known = self._matched.get(key)  # asked once: another thread may put its own in between
+        if known is None:
             from engine.pairs import match_barcodes
 
             found = match_barcodes(names, self.barcodes, what=("translated", "measured"))
@@ -57,7 +58,8 @@ class Measured:
             at[found.index_a] = found.index_b
             self._matched.clear()
             self._matched[key] = names, at
-        return self._matched[key][1]
+            return at
+        return known[1]
 
     def values(self, rows: Sequence[int] | NDArray[np.int64], positions: NDArray[np.int64], scale: Scale) -> Floats:
         """Chosen cells and model features, shape (len(rows), len(positions)), on the scale."""

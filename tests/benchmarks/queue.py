@@ -132,7 +132,17 @@ def server(folder: Path) -> Iterator[tuple[str, Callable[[], float]]]:
     }
     for name in ("CROSSVIEW_STORE", "CROSSVIEW_API_URL", "CROSSVIEW_USER_QUEUED"):
         environ.pop(name, None)
-    command = [sys.executable, "-m", "uvicorn", "app.serve:app", "--host", "127.0.0.1", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "app.serve:app",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--no-proxy-headers",
+    ]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen([*command, "--log-level", "warning"], stdout=log, stderr=log, env=environ)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import httpx
 import pytest
 
 from app.api.application import OPERATIONS
+from engine.intake import canonicalise
 from jobs import layout
 from jobs.accounts.access import asking
 from jobs.accounts.principal import Principal, Role, Scope
@@ -99,15 +101,15 @@ VERDICTS: dict[tuple[str, str], Verdict] = {
     ("POST", "/datasets/glance"): each(422, write=True, body={"source": 1}),
     ("GET", "/datasets/{id}"): mine(200, path=DATA),
     ("DELETE", "/datasets/{id}"): mine(409, write=True, path=DATA),
-    ("POST", "/preflight"): mine(500, body={"model": "tiny", "rna": "ds-anna"}),
+    ("POST", "/preflight"): mine(200, body={"model": "tiny", "rna": "ds-anna"}),
     ("POST", "/preflight/pair"): Verdict(400, other=404, operator=404, body=PAIRED),
     # jobs
     ("GET", "/jobs"): each(200),
-    ("POST", "/jobs"): mine(500, write=True, body={"spec": TRANSLATE, "fresh": True}),
+    ("POST", "/jobs"): mine(201, write=True, body={"spec": TRANSLATE, "fresh": True}),
     ("GET", "/jobs/search"): each(200),
     ("POST", "/jobs/batch"): Verdict(201, reader=403, body={"specs": [TRANSLATE]}),
     ("POST", "/jobs/bulk"): Verdict(200, reader=403, body={"act": "star", "ids": ["job-anna"]}),
-    ("POST", "/jobs/{id}/again"): mine(500, write=True, path=JOB, body={"fresh": True}),
+    ("POST", "/jobs/{id}/again"): mine(201, write=True, path=JOB, body={"fresh": True}),
     ("POST", "/jobs/{id}/marks"): mine(200, write=True, path=JOB, body={"starred": True, "add": ["Anna's"]}),
     ("POST", "/jobs/example"): each(404, write=True, body={"model": "no-such-model"}),
     ("GET", "/jobs/{id}"): mine(200, path=JOB),
@@ -117,7 +119,7 @@ VERDICTS: dict[tuple[str, str], Verdict] = {
     ("POST", "/jobs/{id}/priority"): mine(409, write=True, path=JOB, body={"priority": "high"}),
     ("POST", "/jobs/{id}/cancel"): mine(409, write=True, path=JOB, body={}),
     ("POST", "/jobs/{id}/retry"): mine(409, write=True, path=JOB, body={}),
-    ("GET", "/jobs/{id}/report"): mine(500, path=JOB),
+    ("GET", "/jobs/{id}/report"): mine(200, path=JOB),
     ("GET", "/jobs/{id}/training"): mine(409, path=JOB),
     ("GET", "/jobs/{id}/benchmark"): mine(409, path=JOB),
     ("GET", "/jobs/{id}/tables/{direction}/{name}"): mine(
@@ -138,8 +140,8 @@ VERDICTS: dict[tuple[str, str], Verdict] = {
     ),
     ("POST", "/jobs/{id}/groups"): mine(422, path=JOB, body={"direction": "rna-to-atac", "a": ["A"], "b": ["B"]}),
     ("GET", "/jobs/{id}/resources"): mine(200, path=JOB),
-    ("GET", "/jobs/{id}/provenance"): mine(500, path=JOB),
-    ("GET", "/jobs/{id}/capsule"): mine(500, path=JOB),
+    ("GET", "/jobs/{id}/provenance"): mine(200, path=JOB),
+    ("GET", "/jobs/{id}/capsule"): mine(200, path=JOB),
     ("GET", "/jobs/{id}/artifacts"): mine(200, path=JOB),
     ("GET", "/jobs/{id}/artifacts/{name}"): mine(200, path={**JOB, "name": "report.json"}),
     ("GET", "/jobs/{id}/shares"): mine(200, path=JOB),
@@ -218,9 +220,11 @@ def things(made: Lab, owner: str) -> dict[str, str]:
     service = made.service
     made.session(owner)
     with asking(Principal(owner)):
-        cells(service, "ds-anna", b"anna", name="patient-anna.h5ad")
+        clean = service.settings.home / "clean.h5ad"
+        canonicalise(Path(service.settings.pretrained) / "tiny" / "example" / "rna.h5ad", clean)
+        cells(service, "ds-anna", clean.read_bytes(), name="patient-anna.h5ad")
         cells(service, "ds-gone", b"gone", name="patient-anna-2.h5ad")
-        job(service, "job-anna", "ds-anna")
+        job(service, "job-anna", "ds-anna", report=json.dumps({"job": "job-anna", "directions": {}}).encode())
         job(service, "job-live", "ds-anna", state=JobState.RUNNING)
         upload = service.create_upload(name="patient-anna-3.h5ad", size=6).id
         receipt = service.delete_dataset("ds-gone").id

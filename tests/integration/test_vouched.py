@@ -153,12 +153,21 @@ def test_whom_the_proxy_names_is_let_in_and_made_at_first_sight(behind: Lab) -> 
         assert httpx.get(f"{behind.url}/api/v1/me", headers=twice, trust_env=False).status_code == 401
 
 
+def test_behind_a_proxy_it_is_known_from_where_people_come(behind: Lab) -> None:
+    with behind.browser() as browser:
+        browser.headers.update({"x-remote-user": "boss", "x-forwarded-for": "203.0.113.9, 198.51.100.7"})
+        assert browser.post("/api/v1/tokens", json={"name": "a", "scopes": ["read"]}).status_code == 201
+    assert "api 198.51.100.7" in {each.via for each in behind.service.keeping.audit()}
+
+
 def test_the_header_from_anybody_else_is_worth_nothing(tmp_path: Path, catalog: Path) -> None:
     rules = AuthSettings(mode="proxy", proxies=(ip_network("10.9.9.9"),), header="x-remote-user")
     with lab(tmp_path / "home", catalog, auth=rules) as made, made.browser() as browser:
         browser.headers["x-remote-user"] = "boss"
         assert browser.get("/api/v1/me").status_code == 401
         browser.headers["x-crossview-who"] = "user:local"
+        assert browser.get("/api/v1/me").status_code == 401
+        browser.headers["x-forwarded-for"] = "10.9.9.9"  # whoever is near this machine may say so
         assert browser.get("/api/v1/me").status_code == 401
         assert made.accounts.users.all()[0].role is Role.OPERATOR  # the first operator's empty place, and nobody else
         assert len(made.accounts.users.all()) == 1

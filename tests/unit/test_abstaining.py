@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from app import abstaining, charts, readings
+from app import abstaining, charts, columns
 from app.kinds import facts
 from jobs.names import Direction
 from tests.unit.test_charts import drawn
@@ -115,16 +115,16 @@ def test_a_cell_left_out_is_grey_whatever_colours_the_map() -> None:
 
 
 def test_cells_outside_are_counted_only_where_the_model_says() -> None:
-    columns = {name: column.tolist() for name, column in cells().items()}
-    assert readings.outside(columns) == readings.Outside(1, 4)
-    assert readings.outside({"out_of_domain": ["False", "True"]}) is None
-    assert readings.outside({**columns, "out_of_domain": ["False"] * 4}) is None
-    assert readings.outside({}) is None
+    table = cells()
+    assert columns.outside(table) == columns.Outside(1, 4)
+    assert columns.outside(pd.DataFrame({"out_of_domain": ["False", "True"]})) is None
+    assert columns.outside(table.assign(out_of_domain=["False"] * 4)) is None
+    assert columns.outside(pd.DataFrame()) is None
 
 
 @pytest.mark.parametrize(("count", "of", "many"), [(1, 24, False), (2, 24, True), (16, 1000, False), (17, 1000, True)])
 def test_many_are_more_than_chance_brings(count: int, of: int, many: bool) -> None:
-    assert readings.Outside(count, of).many is many
+    assert columns.Outside(count, of).many is many
 
 
 def test_the_line_under_a_job_tells_how_many_are_outside() -> None:

@@ -96,11 +96,19 @@ def test_it_listens_beyond_the_machine_only_where_people_sign_in(
         require_lawful(off, arguments=arguments, environ=environ)
     require_lawful(off, arguments=["uvicorn", "--host", "127.0.0.1"], environ={})
     on = Settings(home=tmp_path, store=str(tmp_path), runner="local", auth=AuthSettings(mode="local"))
-    require_lawful(on, arguments=arguments, environ=environ)
+    require_lawful(on, arguments=[*arguments, "--no-proxy-headers"], environ=environ)
     with pytest.raises(BadSetting, match="CROSSVIEW_HOST"):
         Settings(home=tmp_path, store=str(tmp_path), runner="local", host="0.0.0.0")
     with pytest.raises(BadSetting, match="CROSSVIEW_API_URL"):
         Settings(home=tmp_path, store="s", runner="local", auth=AuthSettings(mode="local"), api_url="http://x")
+
+
+@pytest.mark.parametrize("program", ["uvicorn", "/venv/bin/uvicorn", "/venv/lib/uvicorn/__main__.py"])
+def test_it_does_not_start_where_uvicorn_believes_whoever_is_near(tmp_path: Path, program: str) -> None:
+    on = Settings(home=tmp_path, store=str(tmp_path), runner="local", auth=AuthSettings(mode="local"))
+    with pytest.raises(BadSetting, match="address of whoever signs in"):
+        require_lawful(on, arguments=[program, "app.serve:app"], environ={})
+    require_lawful(on, arguments=[program, "--no-proxy-headers", "app.serve:app"], environ={})
 
 
 @pytest.mark.parametrize(

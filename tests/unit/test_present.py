@@ -279,19 +279,6 @@ def test_one_directions_report_is_found_and_a_missing_one_is_empty() -> None:
     assert readings.of_direction(report, Direction.ATAC_TO_RNA) == {}
 
 
-def test_labels_are_text_that_groups_cells() -> None:
-    columns = {
-        "barcode": ["a", "b", "c"],
-        "batch": ["1", "1", "2"],
-        "cell_type": ["T", "B", "T"],
-        "same": ["x", "x", "x"],
-        "depth": [1.0, 2.0, 3.0],
-        "truth_umap_1": [0.0, 1.0, 2.0],
-    }
-    assert readings.label_columns(columns) == ["cell_type", "batch"]
-    assert readings.number_columns(columns) == ["depth"]
-
-
 def test_every_headline_score_is_explained() -> None:
     names = {name for names in readings.HEADLINES.values() for name in names}
     names |= {name for columns in readings.COLUMNS.values() for name in columns.values()}
