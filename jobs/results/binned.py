@@ -58,12 +58,49 @@ class Drawn:
     at: dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]]
 
 
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Squares over a map. flat: of each cell its square, shape (m,). held: squares with cells; count: how many.
+
+    x, y: middles of those, and side of a square along both, in the map's units.
+    """
+
+    flat: NDArray[np.int64]
+    held: NDArray[np.int64]
+    count: NDArray[np.int64]
+    side: tuple[float, float]
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+    @classmethod
+    def over(cls, xy_m2: NDArray[np.float32], bins: int) -> Grid:
+        low, high = xy_m2.min(axis=0).astype(float), xy_m2.max(axis=0).astype(float)
+        side = np.maximum((high - low) / bins, 1e-9)
+        place_m2 = np.minimum(((xy_m2 - low) / side).astype(np.int64), bins - 1)
+        flat_m = place_m2[:, 1] * bins + place_m2[:, 0]
+        count = np.bincount(flat_m, minlength=bins * bins)
+        held = np.flatnonzero(count)
+        return cls(
+            flat_m, held, count[held], (float(side[0]), float(side[1])),
+            _short(low[0] + (held % bins + 0.5) * side[0]), _short(low[1] + (held // bins + 0.5) * side[1]),
+        )  # fmt: skip
+
+    def of(self, values_m: NDArray[np.float32]) -> dict[str, Any]:
+        """The squares as they are sent, with the means of the cells' values, shape (m,)."""
+        total = np.bincount(self.flat, weights=values_m, minlength=int(self.held[-1]) + 1)[self.held]
+        return {
+            "side": self.side, "x": self.x, "y": self.y, "count": tuple(self.count.tolist()),
+            "mean": _short(total / self.count),
+        }  # fmt: skip
+
+
 class Binned:
     """Of finished translations."""
 
     def __init__(self, results: Results) -> None:
         self.results = results
         self._drawn = lru_cache(maxsize=KEPT)(self._load)
+        self._grid = lru_cache(maxsize=2 * KEPT)(self._laid)
         self._values = lru_cache(maxsize=8)(self._decode)
 
     def feature(
@@ -81,16 +118,20 @@ class Binned:
             if map not in drawn.at:
                 raise NotFound(f"This job has no map of the {map}.", hint="Submit it with maps (`umap`).")
             values_n, scale = self._values(row.id, row.attempt, direction, spec.bundle, feature)
-        cells_m, xy_m2 = drawn.at[map]
+            grid = self._grid(row.id, row.attempt, direction, map, bins)
+        cells_m, _ = drawn.at[map]
         values_m = values_n[cells_m]
         low, high = (float(v) for v in np.percentile(values_m, (1, 99)))
         return BinnedView(
             job=row.id, direction=direction, map=map, feature=feature, scale=scale, cells=len(cells_m),
-            of=len(values_n), low=low, high=high, **on_grid(xy_m2, values_m, bins),
+            of=len(values_n), low=low, high=high, **grid.of(values_m),
         )  # fmt: skip
 
     def _load(self, id: str, attempt: int, direction: Direction) -> Drawn:
         return read_drawn(self.results.open_artifact(id, f"{direction.value}/latent.h5ad"), direction.source)
+
+    def _laid(self, id: str, attempt: int, direction: Direction, map: str, bins: int) -> Grid:
+        return Grid.over(self._drawn(id, attempt, direction).at[map][1], bins)
 
     def _decode(
         self, id: str, attempt: int, direction: Direction, digest: str, feature: str
@@ -124,24 +165,6 @@ def read_drawn(path: Path, source: Modality) -> Drawn:
                 if there.size:
                     at[name] = there, xy_n2[there]
     return Drawn(Latent(values, frozenset({source})), at)
-
-
-def on_grid(xy_m2: NDArray[np.float32], values_m: NDArray[np.float32], bins: int) -> dict[str, Any]:
-    """Squares that hold cells: middles, sides, counts and means."""
-    low, high = xy_m2.min(axis=0).astype(float), xy_m2.max(axis=0).astype(float)
-    side = np.maximum((high - low) / bins, 1e-9)
-    place_m2 = np.minimum(((xy_m2 - low) / side).astype(np.int64), bins - 1)
-    flat_m = place_m2[:, 1] * bins + place_m2[:, 0]
-    count = np.bincount(flat_m, minlength=bins * bins)
-    total = np.bincount(flat_m, weights=values_m, minlength=bins * bins)
-    held = np.flatnonzero(count)
-    return {
-        "side": (float(side[0]), float(side[1])),
-        "x": _short(low[0] + (held % bins + 0.5) * side[0]),
-        "y": _short(low[1] + (held // bins + 0.5) * side[1]),
-        "count": tuple(count[held].tolist()),
-        "mean": _short(total[held] / count[held]),
-    }
 
 
 def _short(values: NDArray[np.float64]) -> tuple[float, ...]:

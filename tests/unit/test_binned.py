@@ -10,13 +10,13 @@ import pytest
 from engine.translate import Encoded
 from engine.types import Latent, Modality, as_names
 from jobs.export import write_latent
-from jobs.results.binned import on_grid, read_drawn
+from jobs.results.binned import Grid, read_drawn
 
 
 def test_squares_hold_every_cell_and_their_means_the_mean() -> None:
     rng = np.random.default_rng(0)
     xy, values = rng.normal(size=(5_000, 2)).astype(np.float32), rng.random(5_000).astype(np.float32)
-    found = on_grid(xy, values, 40)
+    found = Grid.over(xy, 40).of(values)
     count, mean = np.array(found["count"]), np.array(found["mean"])
     assert count.sum() == 5_000
     assert count.min() > 0
@@ -26,13 +26,13 @@ def test_squares_hold_every_cell_and_their_means_the_mean() -> None:
 
 def test_a_cell_lies_in_the_square_it_is_counted_in() -> None:
     xy = np.array([[0, 0], [10, 10], [9.9, 0.1]], dtype=np.float32)
-    found = on_grid(xy, np.array([1, 2, 3], dtype=np.float32), 10)
+    found = Grid.over(xy, 10).of(np.array([1, 2, 3], dtype=np.float32))
     where = dict(zip(zip(found["x"], found["y"], strict=True), found["mean"], strict=True))
     assert where == {(0.5, 0.5): 1.0, (9.5, 0.5): 3.0, (9.5, 9.5): 2.0}
 
 
 def test_cells_of_one_place_are_one_square() -> None:
-    found = on_grid(np.ones((7, 2), dtype=np.float32), np.arange(7, dtype=np.float32), 50)
+    found = Grid.over(np.ones((7, 2), dtype=np.float32), 50).of(np.arange(7, dtype=np.float32))
     assert (found["count"], found["mean"]) == ((7,), (3.0,))
 
 
