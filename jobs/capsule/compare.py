@@ -21,7 +21,7 @@ WHY_SCORES = (
 WHY_ARRAYS = f"numbers may lie {ARRAY:g} of their size apart, for the same reason"
 WHY_MAPS = "a map has no fixed place: another version or processor may lay it out otherwise"
 # What two runs may say differently: who ran it, and what is compared as an item of its own.
-OWN = frozenset({"job", "code_version", "versions", "out", "seconds", "fit_seconds"})
+OWN = frozenset({"job", "code_version", "versions", "out", "seconds", "fit_seconds", "costs"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +100,14 @@ def _same_shape(one: Array | None, two: Array | None) -> bool:
 
 
 def _scores(report: Mapping[str, Any]) -> dict[str, float | None]:
-    """Values of a report's scores by direction and name; of other reports none are told apart."""
+    """Values of a report's scores by direction and name, of a comparison's by model too; none of other reports."""
     found: dict[str, float | None] = {}
     for direction, each in (report.get("directions") or {}).items():
-        for name, score in ((each or {}).get("scores") or {}).items():
-            found[f"{direction} {name}"] = (score or {}).get("value")
+        of = (each or {}).get("contenders") or {"": (each or {}).get("scores")}
+        for contender, scores in of.items():
+            for name, score in (scores or {}).items():
+                if isinstance(score, Mapping) and "value" in score:
+                    found[" ".join(filter(None, (direction, contender, name)))] = score["value"]
     return found
 
 

@@ -13,12 +13,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from jobs.capsule.model import BadCapsule, Capsule
+from storage.zips import member
 
 CAPSULE, REPORT, README, SUMS = "capsule.json", "report.json", "README.md", "SHA256SUMS"
 MEMBERS = (CAPSULE, REPORT, README)
 MOST_BYTES = 256 * 2**20  # of one member, unpacked  # ours
 MOST_FILE = 512 * 2**20  # of the zip  # ours
-MOMENT = (1980, 1, 1, 0, 0, 0)  # the first a zip can say: the time of packing is not part of a result
 AGAIN = "Get the capsule anew from where it was made."
 
 
@@ -34,9 +34,7 @@ def packed(capsule: Capsule, report: Mapping[str, Any] | None, readme: str) -> b
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as file:  # another zlib would press it into other bytes
         for name in sorted(members):
-            info = zipfile.ZipInfo(name, MOMENT)
-            info.create_system, info.external_attr = 3, 0o644 << 16
-            file.writestr(info, members[name])
+            file.writestr(member(name), members[name])
     return out.getvalue()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import time
 import zipfile
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from jobs.training.curve import Curve, how_it_went, read_curve
 from jobs.training.pairs import prepared
 from jobs.version import code_version
 from jobs.work import Attempt, bundle_folder, scratch
+from storage.zips import member
 
 if TYPE_CHECKING:
     from engine.bundle import Bundle
@@ -242,9 +244,10 @@ def _write_files(attempt: Attempt, folder: Path, files: Mapping[str, bytes]) -> 
         packed = place / ZIP
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as file:
             for path in _manifest_last(folder):
-                file.write(path, path.name)
+                with path.open("rb") as read, file.open(member(path.name, size=path.stat().st_size), "w") as write:
+                    shutil.copyfileobj(read, write)
             for name, data in files.items():
-                file.writestr(name, data)
+                file.writestr(member(name), data)
         artifacts.append(put_file(attempt, ZIP, packed, "application/zip", WHAT[ZIP]))
     return artifacts
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from jobs.bootstrap import running
+from jobs.capsule.verify import verify
 from jobs.client import Client
 from jobs.names import Direction
 from jobs.spec import BenchmarkSpec, Contender, TrainSpec, TranslateSpec
@@ -231,3 +234,15 @@ def test_one_alone_and_a_job_without_scores_are_told_what_is_missing(
     said = words(at("compare", job=trained.id))
     assert "Choose one more." in said
     assert "has no scores of its own" in words(at("compare", job=compared.id))
+
+
+def test_a_training_and_a_comparison_are_made_again_from_their_capsules(
+    lab: Client, trained: JobView, compared: JobView, tmp_path: Path
+) -> None:
+    examples = [str(path) for path in Path(os.environ["CROSSVIEW_PRETRAINED"]).glob(f"{MODEL}/example/*.h5ad")]
+    for job, score in ((trained, "score rna-to-atac peak_auroc"), (compared, "score rna-to-atac ridge peak_auroc")):
+        path = tmp_path / f"{job.kind}.zip"
+        path.write_bytes(lab.capsule(job.id))
+        found = verify(path, inputs=examples, say=lambda _: None)
+        assert {item.what: item for item in found.items if item.says != "identical"} == {}
+        assert {"input rna", score} <= {item.what for item in found.items}
