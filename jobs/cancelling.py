@@ -104,9 +104,9 @@ class Canceller:
 def _told(conn: DuckDBPyConnection, reason: str) -> Failure:
     """What the owner reads of it: that, why, who and when."""
     user = user_table.get(conn, access.owner())
-    who = (user.name or user.email) if user is not None else "An operator"
+    who = (user.name or user.email) if user is not None else "whoever runs this CrossView"
     return Failure(
         code=BY_OPERATOR,
         message=f"Cancelled by an operator: {reason}" if reason else "Cancelled by an operator.",
-        hint=f"{who} did so on {utcnow():%Y-%m-%d at %H:%M} UTC. Ask them, or run it again.",
+        hint=f"Ask {who}, who did so on {utcnow():%Y-%m-%d at %H:%M} UTC, or run it again.",
     )

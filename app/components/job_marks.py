@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import present
-from app.components import jobs_bulk, jobs_row
+from app.components import failure, jobs_bulk, jobs_row
 from jobs.board.views import JobsAsked
 from jobs.bootstrap import current_client
 from jobs.state import TERMINAL
@@ -13,17 +13,34 @@ from jobs.views import JobView
 
 
 def marks(job: JobView) -> None:
-    """Of one's own job: who may only look at it has no star of theirs on it."""
-    if job.shared_by:
-        return
-    jobs_bulk.undo()
-    if job.bin_until is not None and not jobs_bulk.undoing(job.id):
-        with st.container(horizontal=True, vertical_alignment="center", border=True, key="in-bin"):
-            st.markdown(":material/delete: **This job is in the bin.**", width="content")
-            jobs_row.from_bin(job)
-    with st.container(horizontal=True, vertical_alignment="center", key="job-marks"):
-        jobs_row.star(job, present.job_title(job))
-        jobs_row.badges(job)
-        jobs_row.labels(job, list(current_client().board.find(JobsAsked(limit=1)).labels))
-        if job.state in TERMINAL and job.bin_until is None:
-            jobs_row.delete(job)
+    """Of one's own job: who may only look at it has put nothing on it."""
+    if not job.shared_by:
+        _marks(job.id)
+
+
+@st.fragment
+def _marks(id: str) -> None:
+    """A part of its own: a star is no reason to draw the whole result anew."""
+    with failure.shown():
+        job = current_client().job(id)
+        jobs_bulk.undo()
+        if job.bin_until is not None and not jobs_bulk.undoing(id):
+            with st.container(horizontal=True, vertical_alignment="center", border=True, key="in-bin"):
+                st.markdown(":material/delete: **This job is in the bin.**", width="content")
+                jobs_row.from_bin(job)
+        with st.container(horizontal=True, vertical_alignment="center", key="job-marks"):
+            jobs_row.star(job, present.job_title(job))
+            jobs_row.badges(job)
+            _labels(job)
+            if job.state in TERMINAL and job.bin_until is None:
+                jobs_row.delete(job)
+
+
+def _labels(job: JobView) -> None:
+    """Those of other jobs are looked up once somebody opens it."""
+    asked = st.popover(
+        "Labels", icon=":material/label:", type="tertiary", key=f"ask-labels-{job.id}", on_change="rerun"
+    )
+    if asked.open:
+        with asked:
+            jobs_row.label_choice(job, list(current_client().board.find(JobsAsked(limit=1)).labels))

@@ -65,7 +65,7 @@ def _actions(job: JobView, known: Sequence[str]) -> None:
     if job.bin_until is not None:
         from_bin(job)
         return
-    labels(job, known)
+    _labels(job, known)
     if present.tag(job.state).live:
         if job.state is not JobState.CANCELLING:
             if job.kind != "translate":
@@ -101,14 +101,18 @@ def from_bin(job: JobView) -> None:
         _do(Act.RESTORE, job)
 
 
-def labels(job: JobView, known: Sequence[str]) -> None:
-    """known: those there are on any job."""
+def _labels(job: JobView, known: Sequence[str]) -> None:
     with st.popover("Labels", icon=":material/label:", type="tertiary", key=f"ask-labels-{job.id}"):
-        st.multiselect(
-            "Labels of this job", list(dict.fromkeys([*job.labels, *known])), default=list(job.labels),
-            accept_new_options=True, key=f"labels-{job.id}", on_change=_relabel, args=(job.id, tuple(job.labels)),
-            placeholder="Choose, or type a new one", help="To find jobs that belong together.",
-        )  # fmt: skip
+        label_choice(job, known)
+
+
+def label_choice(job: JobView, known: Sequence[str]) -> None:
+    """known: labels there are on any job."""
+    st.multiselect(
+        "Labels of this job", list(dict.fromkeys([*job.labels, *known])), default=list(job.labels),
+        accept_new_options=True, key=f"labels-{job.id}", on_change=_relabel, args=(job.id, tuple(job.labels)),
+        placeholder="Choose, or type a new one", help="To find jobs that belong together.",
+    )  # fmt: skip
 
 
 def _relabel(id: str, before: tuple[str, ...]) -> None:

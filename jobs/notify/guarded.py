@@ -51,7 +51,7 @@ class GuardedWebhook:
         except (BadUri, FetchRefused):  # by the rules as they are now: asking again is no use
             raise Undelivered(f"{host} may not be reached from here.", final=True) from None
         except StorageError as error:
-            raise Undelivered(f"{host} did not take it: {error.message}") from None
+            raise Undelivered(error.message) from None
         except FAULTS as error:
             raise Undelivered(f"{host} did not take it: {type(error).__name__}: {error}") from None
         finally:

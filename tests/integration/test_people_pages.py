@@ -115,7 +115,7 @@ def test_an_operator_cancels_a_job_and_its_owner_reads_why_on_its_page(here: Lab
     hers = words(look("anna", "job", id="job-9"))
     assert "This job was cancelled" in hers
     assert "Cancelled by an operator: the nodes go down at noon" in hers
-    assert "Boss did so on" in hers
+    assert "Ask Boss, who did so on" in hers
 
 
 def test_a_jobs_own_page_has_its_star_labels_and_the_way_into_the_bin_and_back(here: Lab, look: Any) -> None:
@@ -129,6 +129,8 @@ def test_a_jobs_own_page_has_its_star_labels_and_the_way_into_the_bin_and_back(h
 
     page = look("anna", "job", id="job-8")
     page.button(key="star-job-8").click()
+    page.session_state["ask-labels-job-8"] = True
+    checked(page.run())
     page.multiselect(key="labels-job-8").set_value(["figure 3"])
     checked(page.run())
     assert (now().starred, now().labels) == (True, ("figure 3",))

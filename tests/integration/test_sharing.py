@@ -222,7 +222,7 @@ def test_an_operator_stops_anothers_job_without_a_look_at_it_and_its_owner_is_to
     assert inbox["unread"] == 2
     assert told["job-1"]["headline"] == "Translation was cancelled by an operator"
     assert told["job-1"]["failure"]["message"] == "Cancelled by an operator: the nodes go down at noon"
-    assert told["job-1"]["failure"]["hint"].startswith(f"Boss did so on {utcnow():%Y-%m-}")
+    assert told["job-1"]["failure"]["hint"].startswith(f"Ask Boss, who did so on {utcnow():%Y-%m-}")
     assert told["job-2"]["failure"]["message"] == "Cancelled by an operator."
     for id in told:
         seen = anna.get(f"/api/v1/jobs/{id}").json()
