@@ -38,9 +38,7 @@ def _marks(id: str) -> None:
 
 def _labels(job: JobView) -> None:
     """Those of other jobs are looked up once somebody opens it."""
-    asked = st.popover(
-        "Labels", icon=":material/label:", type="tertiary", key=f"ask-labels-{job.id}", on_change="rerun"
-    )
+    asked = st.popover("Labels", icon=":material/label:", key=f"ask-labels-{job.id}", on_change="rerun")
     if asked.open:
         with asked:
             jobs_row.label_choice(job, list(current_client().board.find(JobsAsked(limit=1)).labels))

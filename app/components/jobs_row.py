@@ -102,7 +102,7 @@ def from_bin(job: JobView) -> None:
 
 
 def _labels(job: JobView, known: Sequence[str]) -> None:
-    with st.popover("Labels", icon=":material/label:", type="tertiary", key=f"ask-labels-{job.id}"):
+    with st.popover("Labels", icon=":material/label:", key=f"ask-labels-{job.id}"):
         label_choice(job, known)
 
 

@@ -9,7 +9,7 @@ from app.components import failure
 from jobs.bootstrap import current_client
 from jobs.notify.views import LONGEST_NAME, LONGEST_URL, TellingView, WebhookView
 
-MADE, SENT = "telling-secret", "telling-test"  # said once: the secret of a new webhook; that a test is on its way
+MADE = "telling-secret"  # of a webhook made a moment ago, to be shown once
 MAIL = "E-mail me when my jobs and imports end"
 
 
@@ -70,11 +70,8 @@ def _webhook(hook: WebhookView) -> None:
 
 
 def _test() -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("Send a test", icon=":material/send:", key="telling-test"):
-            with failure.shown():
-                current_client().notify.test()
-                st.session_state[SENT] = True
-        if st.session_state.pop(SENT, False):
-            st.markdown("On its way.", width="content")
+    if st.button("Send a test", icon=":material/send:", key="telling-test"):
+        with failure.shown():
+            current_client().notify.test()
+            st.markdown("On its way.")
             st.page_link("views/inbox.py", label="See what became of it", icon=":material/inbox:")

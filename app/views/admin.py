@@ -19,7 +19,7 @@ from jobs.state import JobState
 TABS = ("Cluster", "Queue", "Users", "Storage", "Audit", "Settings")
 ENTRIES = 500
 LINK = "admin-link"
-CANCELLED = "admin-cancelled"  # what the last cancel did, to be said once
+CANCELLED, TURN = "admin-cancelled", "admin-cancels"  # what the last cancel did, to be said once; how many there were
 
 
 def page() -> None:
@@ -78,17 +78,19 @@ def _cancel(found: Sequence[QueueView]) -> None:
     stoppable = {each.id: each for each in found if each.state != JobState.CANCELLING}
     if not stoppable:
         return
-    with st.popover("Cancel a job", icon=":material/block:", key="cancel-ask"):
+    turn = st.session_state.get(TURN, 0)  # each begins empty
+    with st.popover("Cancel a job", icon=":material/block:", key=f"cancel-ask-{turn}"):
         st.markdown("Its owner is told, with your name and the reason, and can run it again.")
         id = st.selectbox(
-            "Job", list(stoppable), index=None, key="cancel-job", placeholder="Choose one",
+            "Job", list(stoppable), index=None, key=f"cancel-job-{turn}", placeholder="Choose one",
             format_func=lambda id: _standing(stoppable[id]) if id in stoppable else id,
         )  # fmt: skip
-        reason = st.text_input("Reason (optional)", max_chars=LONGEST_REASON, key="cancel-reason")
+        reason = st.text_input("Reason (optional)", max_chars=LONGEST_REASON, key=f"cancel-reason-{turn}")
         if st.button("Yes, cancel it", key="cancel-go", type="primary", disabled=id is None) and id is not None:
             with failure.shown():
                 done = current_client().accounts.cancel_job(id, reason=reason or "")
                 st.session_state[CANCELLED] = f"{done.id} of {done.owner_name} is {done.state.lower()}."
+                st.session_state[TURN] = turn + 1
                 st.rerun()
 
 
