@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from app.api.jobs import Nothing
 from app.api.kit import Call, Document, Operation
 from app.api.paging import Page
 from app.api.parameters import AFTER, flag
@@ -41,10 +42,6 @@ class WebhookRequest(Document):
 
     url: Annotated[str, Field(min_length=1, max_length=LONGEST_URL)]
     name: Annotated[str, Field(max_length=LONGEST_NAME)] = ""
-
-
-class Nothing(Document):
-    """No fields."""
 
 
 def listing(call: Call) -> Page:

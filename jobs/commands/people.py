@@ -128,7 +128,8 @@ def _lined_up(a: Arguments, jobs: list[QueueView]) -> int:
         _print({"jobs": [each.model_dump(mode="json") for each in jobs]})
         return DONE
     for each in jobs:
-        place = f"place {each.position}" if each.position else f"since {each.started_at or each.submitted_at:%H:%M}"
+        since = f"since {each.started_at or each.submitted_at:%Y-%m-%d %H:%M} UTC"
+        place = f"place {each.position}" if each.position else since
         print(f"{each.id}  {each.owner_name}  {each.kind}  {each.state.lower()}  {place}")
     return DONE
 

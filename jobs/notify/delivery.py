@@ -85,7 +85,7 @@ class Deliverer:
         self._stop.set()
         self.wake()
         end = time.monotonic() + self.stop_s
-        for thread in (*self._threads, *list(self._busy.values())):
+        for thread in [*self._threads, *self._busy.values()]:
             thread.join(max(end - time.monotonic(), 0.0))
 
     def wake(self) -> None:
