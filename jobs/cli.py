@@ -23,6 +23,7 @@ from jobs.commands.jobs_parser import add_jobs, setting_of
 from jobs.commands.mends import add_mends, wishes_of
 from jobs.commands.people import add_token
 from jobs.commands.predictability import add_predictability
+from jobs.commands.telling import add_notify
 from jobs.version import code_version
 
 DONE, BAD_INPUT, JOB_FAILED, NOT_REACHABLE = 0, 2, 3, 4
@@ -286,6 +287,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_models(commands)
     add_jobs(commands, _command)
     add_token(commands, _command)
+    add_notify(commands, _command)
     add_admin(commands, _command)
     add_capsule(commands, _command)
     return parser

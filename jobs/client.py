@@ -13,6 +13,7 @@ from jobs.capsule.model import Capsule
 from jobs.keeping.client import KeepingClient
 from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
+from jobs.notify.client import NotifyClient
 from jobs.queue.order import Priority
 from jobs.resources.views import ResourcesView
 from jobs.results.binned import BinnedView
@@ -56,6 +57,11 @@ class Client(Protocol):
     @property
     def board(self) -> BoardClient:
         """The list of jobs: search, stars, labels, the bin, many at once, batches; models on and off the offer."""
+        ...
+
+    @property
+    def notify(self) -> NotifyClient:
+        """Where I want to be told of ends, besides the inbox."""
         ...
 
     @property

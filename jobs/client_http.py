@@ -20,6 +20,7 @@ from jobs.errors import ChecksumMismatch, NotFound
 from jobs.keeping.client import HttpKeeping, KeepingClient
 from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
+from jobs.notify.client import HttpNotify, NotifyClient
 from jobs.queue.order import Priority
 from jobs.resources.views import ResourcesView
 from jobs.results.binned import BinnedView
@@ -90,7 +91,16 @@ class HttpClient(Wire):
 
     @property
     def board(self) -> BoardClient:
-        return HttpBoard(get=self._get, post=self._post, fetch=lambda path: self._send("GET", path).content)
+        return HttpBoard(
+            get=self._get,
+            post=self._post,
+            create=self._create,
+            fetch=lambda path: self._send("GET", path).content,
+        )
+
+    @property
+    def notify(self) -> NotifyClient:
+        return HttpNotify(get=self._get, send=self._document)
 
     @property
     def exploring(self) -> ExploringClient:

@@ -14,6 +14,7 @@ from jobs.failures import typed_errors
 from jobs.keeping.client import KeepingClient, LocalKeeping
 from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
+from jobs.notify.client import LocalNotify, NotifyClient
 from jobs.once import Keys
 from jobs.queue.order import Priority
 from jobs.resources.views import ResourcesView
@@ -72,6 +73,10 @@ class LocalClient:
     @property
     def board(self) -> BoardClient:
         return LocalBoard(self._service.board)
+
+    @property
+    def notify(self) -> NotifyClient:
+        return LocalNotify(self._service.personal)
 
     @property
     def exploring(self) -> ExploringClient:

@@ -135,6 +135,13 @@ def noting(ids: Sequence[str]) -> Callable[[DuckDBPyConnection], None]:
     return note
 
 
+def made_before(conn: DuckDBPyConnection) -> tuple[str, ...]:
+    """Ids of what the present request made already, in a process that died before it answered."""
+    asked = _asking.get()
+    row = table.get(conn, *asked) if asked is not None else None
+    return tuple(row.made) if row is not None else ()
+
+
 def fingerprint(*parts: str, body: bytes) -> str:
     """SHA-256 of what is asked; of a JSON body, whatever the order of its fields."""
     try:
@@ -145,5 +152,7 @@ def fingerprint(*parts: str, body: bytes) -> str:
 
 
 def _ids(document: Any) -> list[str]:
-    each = document if isinstance(document, list) else [document]
+    """Of what an answer names: one thing, a list of them, or the jobs of a batch."""
+    batch = document.get("jobs") if isinstance(document, dict) else None
+    each = document if isinstance(document, list) else [document, *(batch or ())]
     return [str(one["id"]) for one in each if isinstance(one, dict) and "id" in one]

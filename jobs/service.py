@@ -6,7 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from jobs import layout, logs
 from jobs.accounts import access
 from jobs.accounts.service import Accounts
 from jobs.board.service import Board
+from jobs.cancelling import Canceller
 from jobs.capsule.service import Capsules
 from jobs.errors import BadRequest, Conflict
 from jobs.failures import scrub
@@ -30,9 +31,10 @@ from jobs.notify.channels import channels_of
 from jobs.notify.delivery import Deliverer
 from jobs.notify.inbox import Inbox
 from jobs.notify.message import compose
+from jobs.notify.personal import Personal
 from jobs.once import Keys
 from jobs.paging import key_of, newest_first, page
-from jobs.reconcile.moves import move, requeue, state_of
+from jobs.reconcile.moves import requeue, state_of
 from jobs.reconcile.reconciler import Reconciler
 from jobs.resources.read import Resources
 from jobs.results.analysis import AnalysisResults
@@ -49,7 +51,6 @@ from jobs.training.checkpoints import read_or_none
 from jobs.training.curve import read_curve
 from jobs.version import code_version
 from jobs.views import DatasetView, EventView, Health, JobView, RecipeView, TrainingView, UploadView
-from storage.errors import StorageError
 from storage.tables import datasets as dataset_table
 from storage.tables import jobs as job_table
 from storage.tables.jobs import JobRow
@@ -131,18 +132,31 @@ class JobService:
     @property
     def inbox(self) -> Inbox:
         """What whoever asks was told."""
-        return Inbox(self.database, access.owner())
+        who = access.me()
+        lab = not self.settings.auth.on or who is None or who.operator
+        return Inbox(self.database, access.owner(), lab=lab)
 
     @cached_property
     def accounts(self) -> Accounts:
         """Who may use this CrossView, and what each lets others see."""
-        return Accounts(self.settings, self.database, self.keeping.quota)
+        return Accounts(self.settings, self.database, self.keeping.quota, self.canceller)
+
+    @cached_property
+    def canceller(self) -> Canceller:
+        """What stops jobs that wait or run."""
+        return Canceller(self.database, self.store, self.reconciler.wake)
 
     @cached_property
     def deliverer(self) -> Deliverer:
-        """What is sent to them."""
-        its = self.settings.notify
-        return Deliverer(self.database, channels_of(its), its.on, partial(compose, settings=its))
+        """What is sent to them, and to the lab: there without names, where people sign in."""
+        its, people = self.settings.notify, self.settings.auth.on
+        lab = partial(compose, settings=replace(its, titles=False) if people else its)
+        return Deliverer(self.database, channels_of(its), its.on, lab, self.personal if people else None)
+
+    @cached_property
+    def personal(self) -> Personal:
+        """Where users want to be told."""
+        return Personal(self.database, self.settings.notify, self.settings.fetch, self.settings.auth.on)
 
     def close(self) -> None:
         """Attempts go on: the next process reads what they said meanwhile."""
@@ -287,34 +301,8 @@ class JobService:
 
     def cancel(self, id: str) -> JobView:
         """Asking twice is asking once; a finished job cannot be cancelled."""
-        with self.database.read() as conn:
-            row = row_of(conn, id)
-        here = state_of(row)
-        if here in TERMINAL:
-            raise Conflict(f"The job has ended already: it is {here.value.lower()}.", hint="There is nothing to stop.")
-        if here is not JobState.CANCELLING:
-            to = JobState.CANCELLED if here is JobState.QUEUED else JobState.CANCELLING
-            moved = self.database.write_now(
-                noted(
-                    "job.cancel",
-                    id,
-                    lambda conn: move(conn, row, to, reason="asked by a person", cancel_requested=True),
-                )
-            )
-            if not moved:
-                return self.cancel(id)  # it moved on between our look and our step: look again
-            if to is JobState.CANCELLED:
-                self._mark_ordered(row)
-            self.reconciler.wake()
+        self.canceller.own(id)
         return self.job(id)
-
-    def _mark_ordered(self, row: JobRow) -> None:
-        """A queued attempt may be in the runner's hands: by a step that was cut short before it could say so."""
-        try:
-            if self.store.exists(layout.order(row.id, row.attempt)):
-                self.store.put_once(layout.cancel_mark(row.id, row.attempt), b"cancel\n")
-        except StorageError as error:  # it then runs to its end, and nobody sees what it does
-            log.warning("Job %s is cancelled, but its mark could not be left: %s", row.id, error)
 
     def retry(self, id: str) -> JobView:
         with self.database.read() as conn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal, cast
@@ -174,7 +174,7 @@ class Settings:
             quota_datasets=_bound(environ, "CROSSVIEW_QUOTA_DATASETS", "datasets", most=1_000_000),
             retention_days=_bound(environ, "CROSSVIEW_RETENTION_DAYS", "days", most=36_500),
             result_days=_bound(environ, "CROSSVIEW_RESULT_DAYS", "days", most=36_500),
-            notify=_notify(environ, auth),
+            notify=NotifySettings.from_env(environ, people=auth.on),
             auth=auth,
             token=environ.get("CROSSVIEW_TOKEN") or None,
             rate=_rate(environ),
@@ -197,12 +197,6 @@ def _runner(value: str) -> RunnerName:
     if value not in ("ray", "local"):
         raise BadSetting(f"CROSSVIEW_RUNNER is {value!r}.", hint="Use ray or local.")
     return cast(RunnerName, value)
-
-
-def _notify(environ: Mapping[str, str], auth: AuthSettings) -> NotifySettings:
-    """Addresses of the whole lab learn no names of one user's jobs unless the operator says so."""
-    its = NotifySettings.from_env(environ)
-    return replace(its, titles=False) if auth.on and not environ.get("CROSSVIEW_NOTIFY_TITLES") else its
 
 
 def _port(value: str) -> int:

@@ -36,6 +36,7 @@ MOVES: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
 
 TERMINAL = frozenset({_S.SUCCEEDED, _S.FAILED, _S.LOST, _S.CANCELLED})
 ACTIVE = frozenset(JobState) - TERMINAL
+BY_OPERATOR = "cancelled-by-operator"  # code of what the owner of a CANCELLED job reads, where it was not theirs
 
 
 class IllegalMove(ValueError):

@@ -160,8 +160,7 @@ class Desk:
         """
         if time_limit_s is not None and not 0 < time_limit_s < 1e8:
             raise BadRequest(f"The time limit is {time_limit_s} seconds.", hint="Give a number above 0, or none.")
-        if isinstance(spec, TranslateSpec | JointSpec | AnalysisSpec):
-            spec = self._complete(spec)
+        spec = self.completed(spec)
         inputs = ready_inputs(self.database, rna=spec.rna, atac=spec.atac)
         row = JobRow(
             id=f"job-{secrets.token_hex(6)}",
@@ -224,6 +223,10 @@ class Desk:
         directions = tuple(Direction(d) for d in self.models.manifest(model).directions)
         spec = TranslateSpec(model=model, rna=ids[Modality.RNA], atac=ids[Modality.ATAC], directions=directions)
         return self.submit(spec, title=f"Example: {self.models.view(model).title}")
+
+    def completed(self, spec: AnySpec) -> AnySpec:
+        """As its job keeps it. Raises WrongDirection, Conflict, UnknownModel."""
+        return self._complete(spec) if isinstance(spec, TranslateSpec | JointSpec | AnalysisSpec) else spec
 
     def _complete(self, spec: TranslateSpec | JointSpec | AnalysisSpec) -> TranslateSpec | JointSpec | AnalysisSpec:
         """With the digest of the bundle. Raises WrongDirection, Conflict, UnknownModel."""

@@ -157,7 +157,15 @@ class Web:
         )
 
     @contextmanager
-    def _ask(self, place: Place, headers: Mapping[str, str]) -> Iterator[Answer]:
+    def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> Iterator[Answer]:
+        """The answer to a POST; a redirect is one too, and is not followed. Raises as `get`."""
+        with self._ask(parse_url(url, self.rules), headers, method="POST", content=content) as answer:
+            yield answer
+
+    @contextmanager
+    def _ask(
+        self, place: Place, headers: Mapping[str, str], *, method: str = "GET", content: bytes | None = None
+    ) -> Iterator[Answer]:
         self._watch.allow(self.patience.connect_s + self.patience.head_s)
         sent = {"host": place.authority, "user-agent": _AGENT, "accept": "*/*", "accept-encoding": "identity"}
         url = httpcore.URL(
@@ -166,8 +174,9 @@ class Web:
         with (
             _certificate(place),
             self._connections().stream(
-                "GET",
+                method,
                 url,
+                content=content,
                 headers=[(name.encode(), value.encode("latin-1")) for name, value in {**sent, **headers}.items()],
                 extensions={"timeout": {"connect": self.patience.connect_s, "pool": self.patience.connect_s}},
             ) as response,

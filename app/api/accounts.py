@@ -10,6 +10,7 @@ from pydantic import Field
 from app.api.kit import Call, Document, Operation
 from jobs.accounts.principal import Role, Scope
 from jobs.accounts.views import (
+    LONGEST_REASON,
     InvitationView,
     MeView,
     QueueView,
@@ -58,6 +59,12 @@ class UserRequest(Document):
 
     role: Role | None = None
     state: Literal["active", "disabled"] | None = None
+
+
+class CancelRequest(Document):
+    """reason: what the owner is told."""
+
+    reason: Annotated[str, Field(max_length=LONGEST_REASON)] = ""
 
 
 def me(call: Call) -> MeView:
@@ -126,6 +133,10 @@ def withdraw(call: Call) -> None:
 
 def queue(call: Call) -> list[QueueView]:
     return call.client.accounts.queue()
+
+
+def cancel_job(call: Call) -> QueueView:
+    return call.client.accounts.cancel_job(call.path["id"], reason=call.document(CancelRequest).reason)
 
 
 def used(call: Call) -> list[UsedView]:
@@ -217,6 +228,15 @@ OPERATIONS = (
         "Jobs of everybody that wait and run, without names; for operators",
         queue,
         returns=list[QueueView],
+        scope=Scope.ADMIN,
+    ),
+    Operation(
+        "POST",
+        "/admin/queue/{id}/cancel",
+        "Stop anybody's job that waits or runs; its owner is told by whom and why; for operators",
+        cancel_job,
+        body=CancelRequest,
+        returns=QueueView,
         scope=Scope.ADMIN,
     ),
     Operation("GET", "/admin/usage", "What each keeps; for operators", used, returns=list[UsedView], scope=Scope.ADMIN),

@@ -1,4 +1,4 @@
-"""The inbox: what was told of jobs and imports that ended."""
+"""The inbox: what was told of jobs and imports that ended; and where else each wants to be told."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from typing import Annotated
 
 from pydantic import Field
 
+from app.api.jobs import Nothing
 from app.api.kit import Call, Document, Operation
 from app.api.paging import Page
 from app.api.parameters import AFTER, flag
 from app.api.parameters import limit as rows
+from jobs.accounts.principal import Scope
+from jobs.notify.views import LONGEST_NAME, LONGEST_URL, TellingView, WebhookView
 from jobs.paging import cursor, microseconds
 from jobs.views import InboxView
 
@@ -28,6 +31,19 @@ class Unread(Document):
     unread: int
 
 
+class MineRequest(Document):
+    """mail: to the address of the account."""
+
+    mail: bool
+
+
+class WebhookRequest(Document):
+    """name: what it is for; its host when left out."""
+
+    url: Annotated[str, Field(min_length=1, max_length=LONGEST_URL)]
+    name: Annotated[str, Field(max_length=LONGEST_NAME)] = ""
+
+
 def listing(call: Call) -> Page:
     limit = call.number("limit", 50, least=1, most=1_000)
     found = call.client.list_notifications(
@@ -43,6 +59,28 @@ def read(call: Call) -> Unread:
     return Unread(unread=call.client.mark_read(ids=asked.ids, through=asked.through, subject=asked.subject))
 
 
+def told(call: Call) -> TellingView:
+    return call.client.notify.told()
+
+
+def choose(call: Call) -> TellingView:
+    return call.client.notify.choose(mail=call.document(MineRequest).mail)
+
+
+def add(call: Call) -> WebhookView:
+    asked = call.document(WebhookRequest)
+    return call.client.notify.add_webhook(asked.url, name=asked.name)
+
+
+def remove(call: Call) -> None:
+    call.client.notify.remove_webhook(call.path["id"])
+
+
+def send_test(call: Call) -> None:
+    call.document(Nothing)
+    call.client.notify.test()
+
+
 OPERATIONS = (
     Operation(
         "GET",
@@ -53,4 +91,41 @@ OPERATIONS = (
         query=(rows(50, 1_000), flag("unread", "only what was not read"), AFTER),
     ),
     Operation("POST", "/notifications/read", "Mark some as read", read, body=ReadRequest, returns=Unread),
+    Operation(
+        "GET",
+        "/notifications/mine",
+        "Where else ends of yours are told: e-mail, and webhooks without their secrets",
+        told,
+        returns=TellingView,
+        scope=Scope.ACCOUNT,
+    ),
+    Operation(
+        "PUT",
+        "/notifications/mine",
+        "Whether ends are mailed to the address of your account",
+        choose,
+        body=MineRequest,
+        returns=TellingView,
+        scope=Scope.ACCOUNT,
+    ),
+    Operation(
+        "POST",
+        "/notifications/webhooks",
+        "A webhook of yours; its secret is in this answer and nowhere else",
+        add,
+        body=WebhookRequest,
+        returns=WebhookView,
+        status=201,
+        scope=Scope.ACCOUNT,
+    ),
+    Operation("DELETE", "/notifications/webhooks/{id}", "Remove one", remove, status=204, scope=Scope.ACCOUNT),
+    Operation(
+        "POST",
+        "/notifications/test",
+        "A message to your e-mail and webhooks; the inbox says what became of it",
+        send_test,
+        body=Nothing,
+        status=204,
+        scope=Scope.ACCOUNT,
+    ),
 )

@@ -20,6 +20,8 @@ _ICONS = {
     "job.failed": ":material/error:",
     "job.lost": ":material/cloud_off:",
     "job.cancelled": ":material/block:",
+    "job.stopped": ":material/block:",
+    "crossview.test": ":material/notifications:",
     "import.succeeded": ":material/check_circle:",
     "import.failed": ":material/error:",
 }
@@ -78,7 +80,9 @@ def entry(it: NotificationView) -> None:
 
 
 def _way(it: NotificationView) -> None:
-    if it.kind != "import":
+    if it.kind == "test":
+        st.page_link("views/account.py", label="Change where you are told", icon=":material/arrow_forward:")
+    elif it.kind != "import":
         st.page_link(
             "views/job.py", label="Open the job", icon=":material/arrow_forward:", query_params={"id": it.subject}
         )

@@ -38,6 +38,11 @@ def undo() -> None:
         _refused(told)
 
 
+def undoing(id: str) -> bool:
+    """Whether the way back for this job stands in that line already."""
+    return id in (st.session_state.get(_UNDO) or ())
+
+
 def _undo() -> None:
     with failure.shown():
         current_client().board.bulk(Act.RESTORE, list(st.session_state.pop(_UNDO, ())))

@@ -25,10 +25,9 @@ def row(job: JobView, *, known: Sequence[str]) -> None:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             with st.container(horizontal=True, width="content", vertical_alignment="center"):
                 st.checkbox(f"Choose {title}", key=picked_key(job.id), label_visibility="collapsed", width="content")
-                _star(job, title)
+                star(job, title)
                 st.page_link("views/job.py", label=title, query_params={"id": job.id})
-                for label in job.labels:
-                    st.badge(present.plain(label), icon=":material/label:", color="violet")
+                badges(job)
             with st.container(horizontal=True, width="content", vertical_alignment="center"):
                 _actions(job, known)
         its = kind(job.kind)
@@ -47,7 +46,8 @@ def row(job: JobView, *, known: Sequence[str]) -> None:
             st.text(job.failure.message)
 
 
-def _star(job: JobView, title: str) -> None:
+def star(job: JobView, title: str) -> None:
+    """On, or off again."""
     icon, word = (":material/star:", "Take the star off") if job.starred else (":material/star_outline:", "Star")
     st.button(
         word, key=f"star-{job.id}", type="tertiary", icon=icon, help=f"{word}: {title}", on_click=_mark,
@@ -63,7 +63,7 @@ def _mark(id: str, starred: bool) -> None:
 def _actions(job: JobView, known: Sequence[str]) -> None:
     """What may be done from the list: label, cancel what runs, ask again, delete what ended."""
     if job.bin_until is not None:
-        _from_bin(job)
+        from_bin(job)
         return
     _labels(job, known)
     if present.tag(job.state).live:
@@ -77,13 +77,24 @@ def _actions(job: JobView, known: Sequence[str]) -> None:
         _do(Act.RETRY, job)
     page = "views/new.py" if job.kind != "analysis" else kind(job.kind).page
     st.page_link(page, label="Change and run", icon=":material/tune:", query_params={"from": job.id})
+    delete(job)
+
+
+def delete(job: JobView) -> None:
+    """For who may change their mind."""
     if st.button(
         "Delete", key=f"delete-{job.id}", type="tertiary", help="Into the bin: ten minutes in which it can be undone"
     ):
         into_bin([job])
 
 
-def _from_bin(job: JobView) -> None:
+def badges(job: JobView) -> None:
+    for label in job.labels:
+        st.badge(present.plain(label), icon=":material/label:", color="violet")
+
+
+def from_bin(job: JobView) -> None:
+    """When it goes, and the way back."""
     when = present.moment(job.bin_until) if job.bin_until else ""
     st.caption(f"Deleted at {when}", width="content")
     if st.button("Take it back", key=f"restore-{job.id}"):
@@ -91,12 +102,17 @@ def _from_bin(job: JobView) -> None:
 
 
 def _labels(job: JobView, known: Sequence[str]) -> None:
-    with st.popover("Labels", icon=":material/label:", type="tertiary", key=f"ask-labels-{job.id}"):
-        st.multiselect(
-            "Labels of this job", list(dict.fromkeys([*job.labels, *known])), default=list(job.labels),
-            accept_new_options=True, key=f"labels-{job.id}", on_change=_relabel, args=(job.id, tuple(job.labels)),
-            placeholder="Choose, or type a new one", help="To find jobs that belong together.",
-        )  # fmt: skip
+    with st.popover("Labels", icon=":material/label:", key=f"ask-labels-{job.id}"):
+        label_choice(job, known)
+
+
+def label_choice(job: JobView, known: Sequence[str]) -> None:
+    """known: labels there are on any job."""
+    st.multiselect(
+        "Labels of this job", list(dict.fromkeys([*job.labels, *known])), default=list(job.labels),
+        accept_new_options=True, key=f"labels-{job.id}", on_change=_relabel, args=(job.id, tuple(job.labels)),
+        placeholder="Choose, or type a new one", help="To find jobs that belong together.",
+    )  # fmt: skip
 
 
 def _relabel(id: str, before: tuple[str, ...]) -> None:

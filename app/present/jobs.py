@@ -24,6 +24,12 @@ def job_heading(job: JobView) -> str:
     return " · ".join([*parts, plural(job.cells, "cell")] if job.cells else parts)
 
 
+def job_ended(job: JobView) -> str:
+    """This job failed; This job was cancelled."""
+    was = "was " if job.state in (JobState.CANCELLED, JobState.LOST) else ""
+    return f"This job {was}{tag(job.state).word.lower()}"
+
+
 def job_took(job: JobView) -> str:
     """What job_timing says, to stand beside the state: 3 min 12 s."""
     said = job_timing(job)

@@ -1,4 +1,4 @@
-"""Account: who I am here, browsers that are signed in, tokens for scripts, and where other settings are."""
+"""Account: who I am here, browsers that are signed in, tokens for scripts, where I am told of ends."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import present
 from app.components import failure, who
+from app.components.telling import telling
 from jobs.accounts.principal import Role, Scope
 from jobs.accounts.views import MeView, SessionView, TokenView
 from jobs.bootstrap import current_client
@@ -14,7 +15,7 @@ DAYS: dict[str, int | None] = {"30 days": 30, "90 days": 90, "a year": 365, "no 
 MEANS = {
     Scope.READ: "Look at what is mine and what is shared with me",
     Scope.SUBMIT: "Bring in, run, change, share and delete what is mine",
-    Scope.ACCOUNT: "My tokens and sessions",
+    Scope.ACCOUNT: "My tokens and sessions, and where I am told",
     Scope.ADMIN: "An operator's work",
 }
 SINGLE = (
@@ -34,6 +35,8 @@ def page() -> None:
         _me(me)
         _browsers()
         _tokens(me)
+        with failure.shown("Notifications cannot be shown"):
+            telling()
     _elsewhere()
 
 

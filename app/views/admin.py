@@ -12,13 +12,14 @@ from app import kept, present
 from app.components import failure, who
 from app.components.table import table
 from jobs.accounts.principal import Role
-from jobs.accounts.views import UserView
+from jobs.accounts.views import LONGEST_REASON, QueueView, UserView
 from jobs.bootstrap import current_client
 from jobs.state import JobState
 
 TABS = ("Cluster", "Queue", "Users", "Storage", "Audit", "Settings")
 ENTRIES = 500
 LINK = "admin-link"
+CANCELLED, TURN = "admin-cancelled", "admin-cancels"  # what the last cancel did, to be said once; how many there were
 
 
 def page() -> None:
@@ -51,6 +52,8 @@ def _cluster() -> None:
 
 def _queue() -> None:
     found = current_client().accounts.queue()
+    if said := st.session_state.pop(CANCELLED, ""):
+        st.markdown(f":material/block: {present.plain(said)}")
     if not found:
         st.markdown("Nothing runs or waits.")
         return
@@ -67,6 +70,32 @@ def _queue() -> None:
         ],
         "queue",
     )  # fmt: skip
+    _cancel(found)
+
+
+def _cancel(found: Sequence[QueueView]) -> None:
+    """One job, after a look at which and a word to its owner."""
+    stoppable = {each.id: each for each in found if each.state != JobState.CANCELLING}
+    if not stoppable:
+        return
+    turn = st.session_state.get(TURN, 0)  # each begins empty
+    with st.popover("Cancel a job", icon=":material/block:", key=f"cancel-ask-{turn}"):
+        st.markdown("Its owner is told, with your name and the reason, and can run it again.")
+        id = st.selectbox(
+            "Job", list(stoppable), index=None, key=f"cancel-job-{turn}", placeholder="Choose one",
+            format_func=lambda id: _standing(stoppable[id]) if id in stoppable else id,
+        )  # fmt: skip
+        reason = st.text_input("Reason (optional)", max_chars=LONGEST_REASON, key=f"cancel-reason-{turn}")
+        if st.button("Yes, cancel it", key="cancel-go", type="primary", disabled=id is None) and id is not None:
+            with failure.shown():
+                done = current_client().accounts.cancel_job(id, reason=reason or "")
+                st.session_state[CANCELLED] = f"{done.id} of {done.owner_name} is {done.state.lower()}."
+                st.session_state[TURN] = turn + 1
+                st.rerun()
+
+
+def _standing(each: QueueView) -> str:
+    return f"{each.id} · {each.owner_name} · {each.kind} · {each.state.lower()}"
 
 
 def _users() -> None:

@@ -9,8 +9,8 @@ from jobs.bootstrap import current_client
 
 PAGE = 30  # at first, and more with each request
 EMPTY = (
-    "Nothing yet. When a job or an import ends, it says so here. Whoever runs this CrossView can have it sent by "
-    "e-mail and to webhooks too: the README says how, under *Notifications*."
+    "Nothing yet. When a job or an import ends, it says so here. It can be sent by e-mail and to webhooks too: where "
+    "people sign in, each chooses on *Account*; else the README says how, under *Notifications*."
 )
 
 

@@ -11,6 +11,7 @@ from app import present
 from app.components import failure, inbox, progress, training
 from app.components.analysis import analysed
 from app.components.finder import finder
+from app.components.job_marks import marks
 from app.components.joint import seen
 from app.components.result import Result
 from app.components.result_cells import cells
@@ -50,6 +51,7 @@ def page() -> None:
         return
     inbox.seen(job)
     _header(job)
+    marks(job)
     live = present.tag(job.state).live
     if st.session_state.get(WATCHED) == job.id and not live:
         forget()  # who watched it to its end looks at the log no more
@@ -120,7 +122,7 @@ def _again(job: JobView) -> None:
 
 def _ended(job: JobView) -> None:
     if job.failure is not None:
-        failure.show(job.failure, title=f"This job {present.tag(job.state).word.lower()}")
+        failure.show(job.failure, title=present.job_ended(job))
     else:
         st.markdown(f"This {kind(job.kind).doing} was cancelled.")
     if st.button("Run it again", type="primary", icon=":material/replay:", key="retry"):

@@ -63,6 +63,10 @@ class AccountsClient(Protocol):
         """Jobs of everybody that wait and run, without their names."""
         ...
 
+    def cancel_job(self, id: str, *, reason: str = "") -> QueueView:
+        """Anybody's that waits or runs; its owner is told by whom and why. reason: at most 200 characters."""
+        ...
+
     def used(self) -> list[UsedView]:
         """What each user keeps, the most first."""
         ...
@@ -146,6 +150,10 @@ class LocalAccounts:
         with typed_errors():
             return self.service.overview.queue()
 
+    def cancel_job(self, id: str, *, reason: str = "") -> QueueView:
+        with typed_errors():
+            return self.service.cancel_job(id, reason=reason)
+
     def used(self) -> list[UsedView]:
         with typed_errors():
             return self.service.overview.used()
@@ -213,6 +221,9 @@ class HttpAccounts:
 
     def queue(self) -> list[QueueView]:
         return TypeAdapter(list[QueueView]).validate_python(self.get("admin/queue"))
+
+    def cancel_job(self, id: str, *, reason: str = "") -> QueueView:
+        return QueueView.model_validate(self.send("POST", f"admin/queue/{_part(id)}/cancel", {"reason": reason}))
 
     def used(self) -> list[UsedView]:
         return TypeAdapter(list[UsedView]).validate_python(self.get("admin/usage"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jobs.accounts import access
 from jobs.accounts.views import QueueView, SettingValue, UsedView
+from jobs.errors import NotFound
 from jobs.failures import scrub
 from jobs.keeping.quota import Quota
 from jobs.queue.rules import Rules
@@ -18,7 +19,10 @@ from storage.tables import jobs as job_table
 from storage.tables import users as user_table
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
     from storage.database import Database
+    from storage.tables.jobs import JobRow
 
 HIDDEN = "set, not shown"
 SECRET = ("SECRET", "PASSWORD", "WEBHOOK_URLS", "ACCESS_KEY", "TOKEN")
@@ -37,22 +41,23 @@ class Overview:
         with self.database.read() as conn:
             rows = job_table.find(conn, states=ACTIVE, limit=MOST)
             places = Standing(conn, self.rules).places
-            names = {row.id: row.name or row.email for row in user_table.find(conn)}
+            names = _names(conn)
         rows.sort(key=lambda row: (row.state == JobState.QUEUED, places.get(row.id, 0), row.submitted_at))
-        return [
-            QueueView(
-                id=row.id, owner=row.owner, owner_name=names.get(row.owner, row.owner), kind=row.kind, state=row.state,
-                priority=row.priority, position=places.get(row.id), submitted_at=row.submitted_at,
-                started_at=row.started_at,
-            )
-            for row in rows
-        ]  # fmt: skip
+        return [_line(row, names, place=places.get(row.id)) for row in rows]
+
+    def one(self, id: str) -> QueueView:
+        """As the queue shows it, also when it has just left it. Raises NotAllowed, NotFound."""
+        access.require_operator()
+        with self.database.read() as conn:
+            if (row := job_table.get(conn, id)) is None:
+                raise NotFound(f"There is no job {id[:80]!r}.", hint="It may have been deleted.")
+            return _line(row, _names(conn), place=Standing(conn, self.rules).places.get(id))
 
     def used(self) -> list[UsedView]:
         """The most first. Raises NotAllowed."""
         access.require_operator()
         with self.database.read() as conn:
-            names = {row.id: row.name or row.email for row in user_table.find(conn)}
+            names = _names(conn)
             found = conn.execute("select distinct owner from datasets union select distinct owner from jobs").fetchall()
             owners = sorted({str(owner) for (owner,) in found} | set(names))
             uploads = {owner: self.quota.uploads_bytes(owner) for owner in owners}
@@ -73,6 +78,17 @@ class Overview:
         return [
             SettingValue(name=name, value=shown(name, environ[name])) for name in named if not name.endswith("_MARK")
         ]
+
+
+def _names(conn: DuckDBPyConnection) -> dict[str, str]:
+    return {row.id: row.name or row.email for row in user_table.find(conn)}
+
+
+def _line(row: JobRow, names: Mapping[str, str], *, place: int | None) -> QueueView:
+    return QueueView(
+        id=row.id, owner=row.owner, owner_name=names.get(row.owner, row.owner), kind=row.kind, state=row.state,
+        priority=row.priority, position=place, submitted_at=row.submitted_at, started_at=row.started_at,
+    )  # fmt: skip
 
 
 def shown(name: str, value: str) -> str:

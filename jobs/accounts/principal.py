@@ -18,7 +18,7 @@ class Scope(StrEnum):
 
     READ = "read"  # look at what is mine, and at what is shared with me
     SUBMIT = "submit"  # bring in, run, change, share and delete what is mine
-    ACCOUNT = "account"  # my tokens and sessions
+    ACCOUNT = "account"  # my tokens and sessions, and where I am told
     ADMIN = "admin"  # an operator's work
 
 

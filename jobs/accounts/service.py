@@ -20,12 +20,13 @@ from jobs.accounts.sessions import Sessions
 from jobs.accounts.settings import AuthSettings
 from jobs.accounts.sharing import Kind, Sharing
 from jobs.accounts.users import Users
-from jobs.accounts.views import InvitationView, MeView, SessionView, ShareView, TokenView, UserView
+from jobs.accounts.views import InvitationView, MeView, QueueView, SessionView, ShareView, TokenView, UserView
 from jobs.errors import Conflict, NotFound
 from jobs.keeping.actor import PERSON
 from storage.errors import DatabaseClosed
 
 if TYPE_CHECKING:
+    from jobs.cancelling import Canceller
     from jobs.keeping.quota import Quota
     from jobs.settings import Settings
     from storage.database import Database
@@ -42,6 +43,7 @@ class Accounts:
     settings: Settings
     database: Database
     quota: Quota
+    canceller: Canceller
     users: Users = field(init=False)
     sessions: Sessions = field(init=False)
     sharing: Sharing = field(init=False)
@@ -161,6 +163,11 @@ class Accounts:
     def enable(self, user: str) -> UserView:
         access.require_operator()
         return self.users.enable(self.users.called(user).id)
+
+    def cancel_job(self, id: str, *, reason: str = "") -> QueueView:
+        """Anybody's, as the queue shows it then. Raises NotAllowed, NotFound, BadRequest."""
+        self.canceller.anybodys(id, reason=reason)
+        return self.overview.one(id)
 
     # -- doors ---------------------------------------------------------------------------------------------------
 

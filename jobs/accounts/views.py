@@ -76,6 +76,9 @@ class ShareView(View):
     created_at: datetime
 
 
+LONGEST_REASON = 200  # characters an operator may write to the owner of a job they cancel
+
+
 class QueueView(View):
     """A job as an operator sees another's: no title, no names, no result."""
 

@@ -104,10 +104,11 @@ class LocalBoard:
 
 @dataclass(frozen=True, slots=True)
 class HttpBoard:
-    """Over the routes of /api/v1. get, post: a JSON answer; fetch: the bytes of one."""
+    """Over the routes of /api/v1. get, post, create: a JSON answer, of create once; fetch: the bytes of one."""
 
     get: Callable[..., Any]
     post: Callable[[str, dict[str, Any]], Any]
+    create: Callable[[str, dict[str, Any]], Any]
     fetch: Callable[[str], bytes]
 
     def find(self, asked: JobsAsked) -> JobsPage:
@@ -132,12 +133,12 @@ class HttpBoard:
         self, id: str, *, changes: Mapping[str, Any] | None = None, title: str = "", fresh: bool = False
     ) -> JobView:
         asked = {"changes": dict(changes or {}), "title": title, "fresh": fresh}
-        return JobView.model_validate(self.post(f"jobs/{_part(id)}/again", asked))
+        return JobView.model_validate(self.create(f"jobs/{_part(id)}/again", asked))
 
     def batch(self, specs: Sequence[AnySpec], *, label: str = "", titles: Sequence[str] = ()) -> BatchView:
         documents = [spec.model_dump(mode="json") for spec in specs]
         return BatchView.model_validate(
-            self.post("jobs/batch", {"specs": documents, "label": label, "titles": list(titles)})
+            self.create("jobs/batch", {"specs": documents, "label": label, "titles": list(titles)})
         )
 
     def retire(self, id: str, *, retired: bool = True) -> ModelView:

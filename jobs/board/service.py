@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from engine.types import Direction
+from jobs import once
 from jobs.accounts import access
 from jobs.accounts.insides import told
 from jobs.board.views import (
@@ -33,6 +34,7 @@ from jobs.state import TERMINAL, JobState
 from jobs.submitting import row_of
 from jobs.views import JobView, ModelView
 from storage.tables import board as table
+from storage.tables import jobs as job_table
 from storage.tables import marks
 from storage.tables.rows import utcnow
 
@@ -40,8 +42,10 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from jobs.service import JobService
+    from storage.tables.jobs import JobRow
 
 GRACE = timedelta(minutes=10)  # between the bin and the deletion  # ours
+BATCH = "batch "  # how a label begins that was made here  # ours
 HANDED = ("id", "bundle")  # of a spec that is asked for again, never taken over
 
 
@@ -179,15 +183,36 @@ class Board:
         _not_too_many(len(specs), "specs")
         if titles and len(titles) != len(specs):
             raise BadRequest(f"There are {len(titles)} titles for {len(specs)} specs.", hint="Give one each, or none.")
-        name = label_of(label) if label.strip() else f"batch {utcnow():%Y-%m-%d} {secrets.token_hex(2)}"
+        made = self._made_before()
+        name = self._batch_label(label, made)
         jobs, problems = [], []
         for number, spec in enumerate(specs, start=1):
             try:
-                job = self.service.desk.submit(spec, title=titles[number - 1] if titles else "")
+                title = titles[number - 1] if titles else ""
+                job = self._again_the_same(made, spec) or self.service.desk.submit(spec, title=title)
                 jobs.append(self.mark(job.id, add=[name]))
             except Exception as error:
                 problems.append(Refusal(of=str(number), failure=told(error)))
         return BatchView(label=name, jobs=tuple(jobs), problems=tuple(problems))
+
+    def _made_before(self) -> dict[str, JobRow]:
+        """By the digest of their specs, jobs that this very request queued in a process that died over it."""
+        with self.service.database.read() as conn:
+            found = (job_table.get(conn, id) for id in once.made_before(conn))
+            return {row.spec_digest: row for row in found if row is not None}
+
+    def _again_the_same(self, made: Mapping[str, JobRow], spec: AnySpec) -> JobView | None:
+        row = made.get(self.service.desk.completed(spec).digest) if made else None
+        return self.service.job(row.id) if row is not None else None
+
+    def _batch_label(self, label: str, made: Mapping[str, JobRow]) -> str:
+        """As it was asked for; else that of jobs that were made already; else one of the day."""
+        if label.strip():
+            return label_of(label)
+        with self.service.database.read() as conn:
+            put = [each for row in made.values() for each in marks.labels_of(conn, row.id, owner=self.owner)]
+        new = f"{BATCH}{utcnow():%Y-%m-%d} {secrets.token_hex(2)}"
+        return next((each for each in put if each.startswith(BATCH)), new)
 
     # -- models --------------------------------------------------------------------------------------------------
 

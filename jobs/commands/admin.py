@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.commands.people import add_users
+from jobs.commands.people import add_queue, add_users
 
 if TYPE_CHECKING:
     from jobs.client import Client
@@ -26,9 +26,10 @@ Command = Callable[..., Any]
 def add_admin(commands: Any, command: Command) -> None:
     """The parser of `crossview admin`."""
     admin = commands.add_parser("admin", help="quotas, the audit log, backups").add_subparsers(
-        dest="what", required=True, metavar="users|quota|audit|backup|restore"
+        dest="what", required=True, metavar="users|queue|cancel|quota|audit|backup|restore"
     )
     add_users(admin, command)
+    add_queue(admin, command)
     command(admin, "quota", _quota, "what is kept, and how much is allowed")
     audit = command(admin, "audit", _audit, "who did what, the newest last")
     audit.add_argument("--since", type=_moment, metavar="MOMENT", help="such as 2026-11-01 or 2026-11-01T08:00:00Z")

@@ -1,4 +1,4 @@
-"""`crossview token` and `crossview admin users`: tokens of one's own, and who may come in."""
+"""`crossview token`, `crossview admin users|queue|cancel`: tokens of one's own, who may come in, everybody's jobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jobs.accounts.principal import Role, Scope
 
 if TYPE_CHECKING:
     from jobs.accounts.client import AccountsClient
-    from jobs.accounts.views import TokenView, UserView
+    from jobs.accounts.views import QueueView, TokenView, UserView
 
 DONE = 0
 Arguments = argparse.Namespace
@@ -43,6 +43,13 @@ def add_users(admin: Any, command: Command) -> None:
     users.add_argument("action", nargs="?", default="list", choices=ACTIONS)
     users.add_argument("user", nargs="?", default="", metavar="ADDRESS", help="of whom")
     users.add_argument("--role", choices=[each.value for each in Role], default=None, help="for invite and role")
+
+
+def add_queue(admin: Any, command: Command) -> None:
+    command(admin, "queue", _queue, "jobs of everybody that wait and run, without their names")
+    cancel = command(admin, "cancel", _cancel, "stop anybody's job that waits or runs; its owner is told by whom")
+    cancel.add_argument("id", metavar="JOB_ID")
+    cancel.add_argument("--reason", default="", metavar="TEXT", help="what its owner is told (at most 200 characters)")
 
 
 def _accounts() -> Any:
@@ -104,6 +111,27 @@ def _users(a: Arguments) -> int:
         else:
             changed = (accounts.disable if a.action == "disable" else accounts.enable)(a.user)
     return _listed(a, [changed])
+
+
+def _queue(a: Arguments) -> int:
+    with _accounts() as client:
+        return _lined_up(a, client.accounts.queue())
+
+
+def _cancel(a: Arguments) -> int:
+    with _accounts() as client:
+        return _lined_up(a, [client.accounts.cancel_job(a.id, reason=a.reason)])
+
+
+def _lined_up(a: Arguments, jobs: list[QueueView]) -> int:
+    if a.json:
+        _print({"jobs": [each.model_dump(mode="json") for each in jobs]})
+        return DONE
+    for each in jobs:
+        since = f"since {each.started_at or each.submitted_at:%Y-%m-%d %H:%M} UTC"
+        place = f"place {each.position}" if each.position else since
+        print(f"{each.id}  {each.owner_name}  {each.kind}  {each.state.lower()}  {place}")
+    return DONE
 
 
 def _require_user(a: Arguments) -> None:

@@ -14,6 +14,7 @@ class Event(StrEnum):
     JOB_FAILED = "job.failed"
     JOB_LOST = "job.lost"
     JOB_CANCELLED = "job.cancelled"
+    JOB_STOPPED = "job.stopped"  # another's, by an operator
     IMPORT_SUCCEEDED = "import.succeeded"
     IMPORT_FAILED = "import.failed"
     TEST = "crossview.test"
@@ -45,6 +46,7 @@ _ENDED = {
     Event.JOB_FAILED: "failed",
     Event.JOB_LOST: "was interrupted",
     Event.JOB_CANCELLED: "was cancelled",
+    Event.JOB_STOPPED: "was cancelled by an operator",
 }
 
 

@@ -25,17 +25,22 @@ MOST_IDS = 1_000  # marked in one go  # ours
 
 @dataclass(frozen=True)
 class Inbox:
-    """Of one owner."""
+    """Of one owner. lab: whether it says too what became of it at the lab's addresses, which are the operator's."""
 
     database: Database
     owner: str
+    lab: bool = True
 
     def newest(self, *, limit: int = 50, unread_only: bool = False, after: str = "") -> InboxView:
         """after: where the page before ended. Raises BadRequest."""
         behind = key_of(after, int, str)
         with self.database.read() as conn:
             found = table.find(conn, owner=self.owner, unread_only=unread_only, limit=limit, behind=behind)
-            sent = delivery_table.of(conn, [row.id for row in found])
+            sent = [
+                each
+                for each in delivery_table.of(conn, [row.id for row in found])
+                if each.owner == self.owner or (self.lab and not each.owner)
+            ]
             unread = table.unread(conn, owner=self.owner)
         told = tuple(_view(row, [each for each in sent if each.notification == row.id]) for row in found)
         return InboxView(notifications=told, unread=unread)

@@ -24,15 +24,16 @@ TIMEOUT_S = 15.0  # for each answer of the server  # ours
 
 @dataclass(frozen=True, slots=True)
 class MailChannel:
-    """settings: the server and the sender; to: one address of theirs."""
+    """settings: the server and the sender. to: one address. of: the user whose own it is; empty: of the lab."""
 
     settings: SmtpSettings
     to: str
     timeout_s: float = TIMEOUT_S
+    of: str = ""
 
     @property
     def id(self) -> str:
-        return channel_id("mail", parseaddr(self.to)[1].lower())
+        return channel_id("mail", f"{self.of} {parseaddr(self.to)[1].lower()}".lstrip())
 
     @property
     def label(self) -> str:

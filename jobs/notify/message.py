@@ -47,7 +47,7 @@ class Message:
         return f"<!doctype html><html><body>{body}<p><small>{html.escape(self.why)}</small></p></body></html>"
 
 
-def compose(row: NotificationRow, settings: NotifySettings) -> Message:
+def compose(row: NotificationRow, settings: NotifySettings, *, why: str = WHY) -> Message:
     """Without titles, what a person wrote stays here: the name of the job or file, and the failure's own words."""
     title = one_line(row.title) if settings.titles else ""
     what = headline(row.event, row.kind)
@@ -79,6 +79,7 @@ def compose(row: NotificationRow, settings: NotifySettings) -> Message:
         paragraphs=(*told, where),
         link=link,
         payload=json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(),
+        why=why,
     )
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from jobs.notify.events import OF_IMPORT, OF_JOB, Event
-from jobs.state import JobState
+from jobs.state import BY_OPERATOR, JobState
 from storage.tables import notifications as table
 from storage.tables.notifications import NotificationRow
 
@@ -22,18 +22,20 @@ if TYPE_CHECKING:
 def job_ended(
     conn: DuckDBPyConnection, row: JobRow, to: JobState, *, failure: Mapping[str, Any] | None, moment: datetime
 ) -> None:
-    """Of the attempt `row` stands at. A cancel, which somebody asked for, is read from the start."""
+    """Of the attempt `row` stands at. A cancel is read from the start, unless an operator cancelled another's job."""
+    by_operator = to is JobState.CANCELLED and (failure or {}).get("code") == BY_OPERATOR
+    event = Event.JOB_STOPPED if by_operator else OF_JOB[to]
     said = NotificationRow(
-        id=_new_id(),
+        id=new_id(),
         owner=row.owner,
-        event=OF_JOB[to],
+        event=event,
         subject=row.id,
         kind=row.kind,
         attempt=row.attempt,
         title=row.title,
         failure=failure,
         moment=moment,
-        read_at=moment if OF_JOB[to] is Event.JOB_CANCELLED else None,
+        read_at=moment if event is Event.JOB_CANCELLED else None,
     )
     table.insert(conn, said)
 
@@ -49,7 +51,7 @@ def import_changed(conn: DuckDBPyConnection, row: DatasetRow, changes: Mapping[s
     if event is None or row.origin.startswith("example:"):
         return
     said = NotificationRow(
-        id=_new_id(),
+        id=new_id(),
         owner=row.owner,
         event=event,
         subject=row.id,
@@ -60,6 +62,6 @@ def import_changed(conn: DuckDBPyConnection, row: DatasetRow, changes: Mapping[s
     table.insert(conn, said)
 
 
-def _new_id() -> str:
+def new_id() -> str:
     # It is signed between full stops, so it must hold none: Standard Webhooks, "Signature scheme".
     return f"msg_{secrets.token_hex(12)}"

@@ -48,7 +48,10 @@ class WebhookSettings:
 
 @dataclass(frozen=True, slots=True)
 class NotifySettings:
-    """on: events that are sent out; the inbox has all. titles: whether what is sent names jobs and files."""
+    """Of the lab's addresses. on: events that go there; the inbox has all.
+
+    titles: whether what is sent names jobs and files; to the lab it never does where people sign in.
+    """
 
     smtp: SmtpSettings | None = None
     webhooks: tuple[WebhookSettings, ...] = ()
@@ -57,10 +60,13 @@ class NotifySettings:
     public_url: str = ""
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str]) -> NotifySettings:
-        """Raises BadSetting naming the variable, and never showing a secret."""
+    def from_env(cls, environ: Mapping[str, str], *, people: bool = False) -> NotifySettings:
+        """people: who sign in, so that a mail server without an address of the lab is of use.
+
+        Raises BadSetting naming the variable, and never showing a secret.
+        """
         return cls(
-            smtp=_smtp(environ),
+            smtp=_smtp(environ, people=people),
             webhooks=_webhooks(environ),
             on=_events(environ.get("CROSSVIEW_NOTIFY_ON", "")),
             titles=_yes("CROSSVIEW_NOTIFY_TITLES", environ.get("CROSSVIEW_NOTIFY_TITLES") or "yes"),
@@ -73,14 +79,15 @@ def without_private(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name not in PRIVATE}
 
 
-def _smtp(environ: Mapping[str, str]) -> SmtpSettings | None:
+def _smtp(environ: Mapping[str, str], *, people: bool) -> SmtpSettings | None:
     host = environ.get("CROSSVIEW_SMTP_HOST", "").strip()
     given = [name for name in ("CROSSVIEW_SMTP_FROM", "CROSSVIEW_SMTP_TO") if environ.get(name, "").strip()]
+    users_only = people and given == ["CROSSVIEW_SMTP_FROM"]
     if not host:
         if given:
             raise BadSetting(f"{given[0]} is set, but no mail server.", hint="Set CROSSVIEW_SMTP_HOST too.")
         return None
-    if len(given) < 2:
+    if len(given) < 2 and not users_only:
         raise BadSetting(
             f"CROSSVIEW_SMTP_HOST is {host}, but not both of CROSSVIEW_SMTP_FROM and CROSSVIEW_SMTP_TO are set.",
             hint="Set both: whom e-mail comes from, and to whom it goes.",
@@ -101,7 +108,7 @@ def _smtp(environ: Mapping[str, str]) -> SmtpSettings | None:
         port=_port(environ.get("CROSSVIEW_SMTP_PORT") or str(PORTS[tls])),
         tls=tls,
         sender=_address("CROSSVIEW_SMTP_FROM", environ["CROSSVIEW_SMTP_FROM"]),
-        to=_addresses("CROSSVIEW_SMTP_TO", environ["CROSSVIEW_SMTP_TO"]),
+        to=() if users_only else _addresses("CROSSVIEW_SMTP_TO", environ["CROSSVIEW_SMTP_TO"]),
         user=user,
         password=password,
     )
@@ -160,12 +167,19 @@ def _url(value: str, place: int) -> str:
     return value
 
 
-def _secret(value: str, place: int) -> bytes:
+def key_of_secret(value: str) -> bytes:
+    """The bytes of a `whsec_…`; none of what is no such secret."""
     try:
         key = base64.b64decode(value.removeprefix("whsec_"), validate=True)
     except (binascii.Error, ValueError):
-        key = b""
-    if not value.startswith("whsec_") or not SECRET_BYTES[0] <= len(key) <= SECRET_BYTES[1]:
+        return b""
+    fit = value.startswith("whsec_") and SECRET_BYTES[0] <= len(key) <= SECRET_BYTES[1]
+    return key if fit else b""
+
+
+def _secret(value: str, place: int) -> bytes:
+    key = key_of_secret(value)
+    if not key:
         raise BadSetting(
             f"Secret {place} of CROSSVIEW_WEBHOOK_SECRETS is none of the form whsec_….",
             hint='Make one with `echo "whsec_$(openssl rand -base64 32)"`.',

@@ -44,17 +44,14 @@ class WebhookChannel:
             self.settings.url,
             data=message.payload,
             method="POST",
-            headers={
-                "content-type": "application/json",
-                "user-agent": f"CrossView/{code_version()}",
-                **signed(message.id, message.payload, self.settings.secrets, moment=int(time.time())),
-            },
+            headers=headers_of(message, self.settings.secrets),
         )
         try:
             self._opener().open(request, timeout=self.timeout_s).close()  # whatever is not 2xx raises
         except urllib.error.HTTPError as error:
             with error:
-                raise self._not_taken(error.code, error.headers.get("retry-after", "")) from None
+                wait = error.headers.get("retry-after", "")
+                raise not_taken(self.settings.host, error.code, wait) from None
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise Undelivered(f"{self.settings.host} did not take it: {type(reason).__name__}: {reason}") from None
@@ -66,17 +63,28 @@ class WebhookChannel:
         proxies = [urllib.request.ProxyHandler({})] if is_loopback(self.settings.host) else []
         return urllib.request.build_opener(_NoRedirect, *proxies)
 
-    def _not_taken(self, code: int, retry_after: str) -> Undelivered:
-        if code == GONE:
-            return Undelivered(f"{self.settings.host} answered 410: it wants no more messages.", final=True)
-        moved = ": redirects are not followed, give the new address" if 300 <= code < 400 else ""
-        wait_s = float(retry_after) if code in BUSY and retry_after.isdecimal() else None
-        return Undelivered(f"{self.settings.host} answered {code}{moved}.", wait_s=wait_s)
-
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
         """What was signed for one address is not shown to another."""
+
+
+def headers_of(message: Message, secrets: Sequence[bytes]) -> dict[str, str]:
+    """Of one try, signed with the time of it."""
+    return {
+        "content-type": "application/json",
+        "user-agent": f"CrossView/{code_version()}",
+        **signed(message.id, message.payload, secrets, moment=int(time.time())),
+    }
+
+
+def not_taken(host: str, code: int, retry_after: str) -> Undelivered:
+    """What an answer that is no success means for the next try."""
+    if code == GONE:
+        return Undelivered(f"{host} answered 410: it wants no more messages.", final=True)
+    moved = ": redirects are not followed, give the new address" if 300 <= code < 400 else ""
+    wait_s = float(retry_after) if code in BUSY and retry_after.isdecimal() else None
+    return Undelivered(f"{host} answered {code}{moved}.", wait_s=wait_s)
 
 
 def signed(id: str, payload: bytes, secrets: Sequence[bytes], *, moment: int) -> dict[str, str]:

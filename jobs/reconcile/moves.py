@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from jobs.notify import record
-from jobs.state import TERMINAL, JobState, check_move
+from jobs.state import BY_OPERATOR, TERMINAL, JobState, check_move
 from jobs.views import Failure
 from storage.tables import jobs as table
 from storage.tables.rows import utcnow
@@ -65,7 +65,8 @@ def move(
         **changes,
     )
     if moved and to in TERMINAL:
-        failure = changes.get("failure") or (row.failure if to is JobState.FAILED else None)
+        kept = row.failure if to in (JobState.FAILED, JobState.CANCELLED) else None
+        failure = changes.get("failure") or kept
         record.job_ended(conn, row, to, failure=failure, moment=moment)
     return moved
 
@@ -137,7 +138,8 @@ def fail(conn: DuckDBPyConnection, row: JobRow, *, reason: str, failure: Failure
 
 def stopped(conn: DuckDBPyConnection, row: JobRow, *, reason: str) -> bool:
     """The end of an attempt that was told to stop: CANCELLED by a person, FAILED where its time was up."""
-    return move(conn, row, JobState.FAILED if row.failure else JobState.CANCELLED, reason=reason, message="")
+    by_clock = row.failure is not None and row.failure.get("code") != BY_OPERATOR
+    return move(conn, row, JobState.FAILED if by_clock else JobState.CANCELLED, reason=reason, message="")
 
 
 def expire(conn: DuckDBPyConnection, row: JobRow, failure: Failure) -> bool:

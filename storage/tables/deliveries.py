@@ -17,7 +17,10 @@ PENDING, SENT, GAVE_UP = "pending", "sent", "gave-up"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRow:
-    """label: what people call the channel. error: what it last failed of. due_at: not before, while it is pending."""
+    """label: what people call the channel. error: what it last failed of. due_at: not before, while it is pending.
+
+    owner: whose own address it is; empty for one of the whole lab.
+    """
 
     TABLE: ClassVar[str] = "deliveries"
     JSON: ClassVar[frozenset[str]] = frozenset()
@@ -30,6 +33,7 @@ class DeliveryRow:
     due_at: datetime = field(default_factory=rows.utcnow)
     error: str = ""
     sent_at: datetime | None = None
+    owner: str = ""
 
 
 def insert(conn: DuckDBPyConnection, delivery: DeliveryRow) -> None:
@@ -49,6 +53,22 @@ def due(conn: DuckDBPyConnection, *, channel: str, moment: datetime, limit: int 
     return rows.select(conn, DeliveryRow, tail, [channel, PENDING, moment, limit])
 
 
+def due_owners(conn: DuckDBPyConnection, *, moment: datetime) -> list[str]:
+    """Users to whose own addresses something is due, the one who waits longest first."""
+    found = conn.execute(
+        "select owner from deliveries where owner <> '' and state = ? and due_at <= ? "
+        "group by owner order by min(due_at), owner",
+        [PENDING, moment],
+    ).fetchall()
+    return [str(owner) for (owner,) in found]
+
+
+def due_of(conn: DuckDBPyConnection, *, owner: str, moment: datetime, limit: int = 20) -> list[DeliveryRow]:
+    """Those to a user's own addresses whose time has come, the longest due first."""
+    tail = "where owner = ? and state = ? and due_at <= ? order by due_at, notification, channel limit ?"
+    return rows.select(conn, DeliveryRow, tail, [owner, PENDING, moment, limit])
+
+
 def change(conn: DuckDBPyConnection, delivery: DeliveryRow, **changes: Any) -> bool:
     """Sets columns while it is pending and stands where the caller saw it."""
     where = "notification = ? and channel = ? and state = ? and tries = ?"
@@ -56,9 +76,10 @@ def change(conn: DuckDBPyConnection, delivery: DeliveryRow, **changes: Any) -> b
     return rows.update(conn, DeliveryRow, changes, where, key)
 
 
-def abandon(conn: DuckDBPyConnection, *, channels: Collection[str], error: str) -> None:
-    """Gives up what is pending for any channel but these."""
+def abandon(conn: DuckDBPyConnection, *, channels: Collection[str], error: str, lab_only: bool = False) -> None:
+    """Gives up what is pending for any channel but these. lab_only: what goes to users' own addresses is left."""
     others = f"and channel not in ({', '.join('?' for _ in channels)})" if channels else ""
+    others += " and owner = ''" if lab_only else ""
     changes = {"state": GAVE_UP, "error": error}
     rows.update(conn, DeliveryRow, changes, f"state = ? {others}", [PENDING, *channels])
 

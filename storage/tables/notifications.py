@@ -68,6 +68,14 @@ def unread(conn: DuckDBPyConnection, *, owner: str) -> int:
     return int(line[0]) if line else 0
 
 
+def last(conn: DuckDBPyConnection, *, owner: str, event: str) -> datetime | None:
+    """When they were last told of such an event."""
+    found = rows.select(
+        conn, NotificationRow, "where owner = ? and event = ? order by moment desc limit 1", [owner, event]
+    )
+    return found[0].moment if found else None
+
+
 def mark_read(
     conn: DuckDBPyConnection, *, owner: str, ids: Sequence[str] = (), through: str = "", subject: str = ""
 ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from jobs.accounts.access import asking
 from jobs.accounts.bound import bound
 from jobs.accounts.errors import NotAllowed, NotSignedIn
 from jobs.accounts.principal import Principal, Role, Scope
@@ -13,7 +14,10 @@ from jobs.client import Client
 from jobs.client_http import HttpClient
 from jobs.client_local import LocalClient
 from jobs.commands import people
-from jobs.errors import Conflict, NotFound
+from jobs.errors import BadRequest, Conflict, NotFound
+from jobs.notify.settings import NotifySettings, SmtpSettings
+from jobs.state import JobState
+from tests.kept import cells, job
 from tests.labs import build_catalog
 from tests.people import Lab, lab
 
@@ -21,7 +25,8 @@ from tests.people import Lab, lab
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("contract")
-    with lab(folder / "home", build_catalog(folder / "pretrained")) as made:
+    mail = NotifySettings(SmtpSettings("127.0.0.1", 25, "none", "cv@lab.org", ()))  # nothing is sent here
+    with lab(folder / "home", build_catalog(folder / "pretrained"), notify=mail) as made:
         made.person("anna@lab.org")
         made.person("boss@lab.org", Role.OPERATOR)
         yield made
@@ -68,6 +73,30 @@ def test_sessions_are_listed_and_ended(here: Lab, way: str) -> None:
     assert accounts.sessions() == []
 
 
+def test_where_one_is_told_is_ones_own_choice(here: Lab, way: str) -> None:
+    notify = client(here, way, "anna").notify
+    before = notify.told()
+    assert (before.mail, before.able, before.address, before.webhooks) == (False, True, "anna@lab.org", ())
+    assert notify.choose(mail=True).mail
+    made = notify.add_webhook("https://93.184.216.34/secret", name="chat")
+    assert made.secret.startswith("whsec_")
+    (kept,) = notify.told().webhooks
+    assert (kept.id, kept.name, kept.host, kept.secret) == (made.id, "chat", "93.184.216.34", "")
+    assert client(here, way, "boss").notify.told().webhooks == ()
+    with pytest.raises(NotFound):
+        client(here, way, "boss").notify.remove_webhook(made.id)
+    with pytest.raises(BadRequest, match="may not be reached"):
+        notify.add_webhook("https://192.168.0.1/hook")
+    here.service.database.write_now(lambda conn: conn.execute("delete from notifications"))
+    notify.test()
+    with pytest.raises(Conflict, match="less than a minute"):
+        notify.test()
+    notify.remove_webhook(made.id)
+    assert not notify.choose(mail=False).mail
+    with pytest.raises(Conflict, match="nowhere"):
+        notify.test()
+
+
 def test_operators_do_what_others_may_not(here: Lab, way: str) -> None:
     boss, anna = client(here, way, "boss").accounts, client(here, way, "anna").accounts
     email = f"new-{way.replace(' ', '-')}@lab.org"
@@ -82,11 +111,22 @@ def test_operators_do_what_others_may_not(here: Lab, way: str) -> None:
     with pytest.raises(Conflict, match="last operator"):
         boss.disable("boss@lab.org")
     assert boss.queue() == []
+    id = f"job-{way.replace(' ', '-')}"
+    with asking(Principal("user-anna")):
+        cells(here.service, f"ds-{id}")
+        job(here.service, id, f"ds-{id}", state=JobState.QUEUED)
+    assert [each.id for each in boss.queue()] == [id]
+    done = boss.cancel_job(id, reason="the nodes go down")
+    assert (done.state, done.owner_name, done.position) == ("CANCELLED", "Anna", None)
+    with pytest.raises(NotFound):
+        boss.cancel_job(id)
+    with pytest.raises(BadRequest):
+        boss.cancel_job(id, reason="x" * 201)
     assert {each.owner for each in boss.used()} >= {"user-anna"}
     assert isinstance(boss.settings(), list)
     if way == "http":
         anna = client(here, way, "anna").accounts  # disabling revoked the token
-    for ask in (anna.users, anna.queue, anna.settings, anna.invitations):
+    for ask in (anna.users, anna.queue, anna.settings, anna.invitations, lambda: anna.cancel_job("job-1")):
         with pytest.raises(NotAllowed):
             ask()
 
@@ -111,7 +151,22 @@ def test_the_command_line_shows_its_token(
     assert "anna@lab.org" in capsys.readouterr().out
     assert main(["admin", "users", "invite", "cli@lab.org"]) == people.DONE
     assert "/auth/join?link=" in capsys.readouterr().out
+    assert main(["notify", "add", "https://93.184.216.34/x"]) == people.DONE
+    id, secret = capsys.readouterr().out.split()
+    assert secret.startswith("whsec_")
+    assert main(["notify", "mail", "on"]) == people.DONE
+    assert f"E-mail: on (boss@lab.org)\n{id}  93.184.216.34" in capsys.readouterr().out
+    assert main(["notify", "test"]) == main(["notify", "remove", id]) == people.DONE
+    assert main(["notify", "remove", id]) == 2
+    capsys.readouterr()
     assert main(["admin", "users", "role", "anna@lab.org"]) == 2
+    with asking(Principal("user-anna")):
+        cells(here.service, "ds-cli")
+        job(here.service, "job-cli", "ds-cli", state=JobState.RUNNING)
+    assert main(["admin", "queue"]) == people.DONE
+    assert "job-cli  Anna  translate  running" in capsys.readouterr().out
+    assert main(["admin", "cancel", "job-cli", "--reason", "the nodes go down", "--json"]) == people.DONE
+    assert '"CANCELLING"' in capsys.readouterr().out
     capsys.readouterr()
     monkeypatch.setenv("CROSSVIEW_TOKEN", "cv_wrong")
     assert main(["jobs", "list"]) == 2

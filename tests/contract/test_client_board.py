@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import httpx
 import pytest
 
 from engine.errors import CrossViewError
 from engine.types import Direction, Modality
+from jobs import once
 from jobs.board.views import Act, JobsAsked
 from jobs.bootstrap import running
 from jobs.cli import main
@@ -213,6 +215,43 @@ def test_a_batch_shares_a_label_and_a_bad_file_costs_the_others_nothing(client: 
     assert client.board.batch(specs[:1]).label.startswith("batch 20")
     with refused("bad-request"):
         client.board.batch(specs, titles=["A1"])
+
+
+def test_a_batch_with_a_key_is_made_once_also_by_a_process_that_died_over_it(
+    in_process: Client, over_http: HttpClient, rna: str
+) -> None:
+    assert isinstance(in_process, LocalClient)
+    specs = [spec_of(rna, seed=31), spec_of("ds-000000000000"), spec_of(rna, seed=32)]
+    body = {"specs": [spec.model_dump(mode="json") for spec in specs], "titles": ["A1", "A2", "A3"]}
+
+    def post(key: str, body: Any = body) -> httpx.Response:
+        return over_http._http.post("jobs/batch", json=body, headers={"idempotency-key": key})
+
+    first, again = post("batch-1"), post("batch-1")
+    assert first.status_code == again.status_code == 201
+    assert first.content == again.content
+    assert again.headers["idempotency-replayed"] == "true"
+    jobs = [job["id"] for job in first.json()["jobs"]]
+    assert len(jobs) == 2
+    assert in_process.board.find(JobsAsked(label=first.json()["label"])).total == 2
+    other = post("batch-1", {**body, "titles": []})
+    assert (other.status_code, other.json()["code"]) == (422, "key-reused")
+    for id in jobs:
+        in_process.cancel(id)
+
+    dead, service = once.Keys(in_process._service.database), in_process._service
+    content = httpx.Request("POST", "http://x", json=body).content
+    assert dead.begin("batch-2", once.fingerprint("POST", "/jobs/batch", "", body=content)) == ()
+    with once.asking("batch-2"):  # it queues the first of them, and is killed
+        made = service.board.batch(specs[:1])
+    in_process.cancel(made.jobs[0].id)  # so that the same question alone would be a new job
+    answer = post("batch-2").json()
+    assert answer["jobs"][0]["id"] == made.jobs[0].id
+    assert (answer["label"], len(answer["jobs"]), [p["of"] for p in answer["problems"]]) == (made.label, 2, ["2"])
+    assert post("batch-2").json() == answer
+    in_process.cancel(answer["jobs"][1]["id"])
+    in_process.delete_job(answer["jobs"][1]["id"])
+    assert post("batch-2").status_code == 404
 
 
 def test_a_model_is_taken_off_the_offer_and_put_back(client: Client, rna: str) -> None:

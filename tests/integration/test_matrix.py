@@ -19,15 +19,17 @@ from jobs.accounts.principal import Principal, Role, Scope
 from jobs.state import JobState
 from storage.tables import models as model_table
 from storage.tables import notifications as notification_table
+from storage.tables import telling as telling_table
 from storage.tables.models import ModelRow
 from storage.tables.notifications import NotificationRow
+from storage.tables.telling import WebhookRow
 from tests.kept import cells, job
 from tests.labs import build_catalog
 from tests.people import Lab, lab
 
 SECRETS = (
     "ds-anna", "job-anna", "job-live", "model-anna", "patient-anna", "anna@lab.org", "user-anna", "Anna", "receipt-",
-    "Note for Anna", "token-",
+    "Note for Anna", "token-", "hook-anna", "chat.lab.org",
 )  # fmt: skip
 CALLERS = ("nobody", "other", "owner", "operator", "reader", "expired", "revoked")
 
@@ -160,6 +162,11 @@ VERDICTS: dict[tuple[str, str], Verdict] = {
     # the inbox
     ("GET", "/notifications"): each(200),
     ("POST", "/notifications/read"): each(200, write=True, body={"ids": ["note-anna"]}),
+    ("GET", "/notifications/mine"): Verdict(200, reader=403),
+    ("PUT", "/notifications/mine"): Verdict(200, reader=403, body={"mail": False}),
+    ("POST", "/notifications/webhooks"): Verdict(422, reader=403, body={"url": "https://10.0.0.1/hook"}),
+    ("DELETE", "/notifications/webhooks/{id}"): mine(204, write=True, path={"id": "HOOK"}),
+    ("POST", "/notifications/test"): Verdict(204, other=409, operator=409, reader=403, body={}),
     # accounts
     ("GET", "/tokens"): Verdict(200, reader=403),
     ("POST", "/tokens"): Verdict(201, reader=403, body={"name": "x", "scopes": ["read"]}),
@@ -172,10 +179,18 @@ VERDICTS: dict[tuple[str, str], Verdict] = {
     ("POST", "/invitations"): operators(201, body={"email": "new@lab.org"}),
     ("POST", "/invitations/withdraw"): operators(204, body={"email": "new@lab.org"}),
     ("GET", "/admin/queue"): operators(200),
+    ("POST", "/admin/queue/{id}/cancel"): operators(200, path={"id": "job-live"}, body={"reason": "the nodes go down"}),
     ("GET", "/admin/usage"): operators(200),
     ("GET", "/admin/settings"): operators(200),
 }
-OPERATORS_SEE = {"/audit", "/users", "/admin/queue", "/admin/usage", "/admin/backup"}  # ids and names of everybody
+OPERATORS_SEE = {
+    "/audit",
+    "/users",
+    "/admin/queue",
+    "/admin/queue/{id}/cancel",
+    "/admin/usage",
+    "/admin/backup",
+}  # ids and names of everybody
 
 
 @dataclass
@@ -243,7 +258,11 @@ def things(made: Lab, owner: str) -> dict[str, str]:
         datasets=["ds-anna"],
     )  # fmt: skip
     service.database.write_now(lambda conn: model_table.put(conn, model))
-    return {"UPLOAD": upload, "RECEIPT": receipt}
+    hook = WebhookRow(
+        id="hook-anna", owner=owner, name="Chat of Anna", url="https://chat.lab.org/anna", secret="whsec_"
+    )
+    service.database.write_now(lambda conn: telling_table.insert(conn, hook))
+    return {"UPLOAD": upload, "RECEIPT": receipt, "HOOK": hook.id}
 
 
 def route(method: str, path: str) -> tuple[str, str]:

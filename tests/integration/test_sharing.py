@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,10 +19,13 @@ from jobs.client import Client
 from jobs.client_local import LocalClient
 from jobs.errors import Conflict, NotFound
 from jobs.queue import entry
+from jobs.reconcile.moves import requeue, stopped
 from jobs.state import JobState
 from storage.tables import jobs as job_table
 from storage.tables import models as model_table
+from storage.tables.jobs import JobRow
 from storage.tables.models import ModelRow
+from storage.tables.rows import utcnow
 from tests.kept import cells, job
 from tests.labs import build_catalog
 from tests.people import Lab, lab
@@ -188,6 +192,69 @@ def test_an_operator_sees_the_queue_and_the_log_and_no_names_or_results(here: La
     assert lesser.get("/api/v1/admin/queue").status_code == 403
 
 
+def test_an_operator_stops_anothers_job_without_a_look_at_it_and_its_owner_is_told(
+    here: Lab, anna: httpx.Client, bert: httpx.Client
+) -> None:
+    service = here.service
+    a_job(here, state=JobState.QUEUED)
+    with asking(ANNA):
+        job(service, "job-2", "ds-1", state=JobState.RUNNING)
+        job(service, "job-3", "ds-1")
+    boss = here.script(here.token(here.person("boss@lab.org", Role.OPERATOR)))
+    path, why = "/api/v1/admin/queue/{}/cancel", {"reason": " the nodes go\u202e down at noon "}
+    assert anna.post(path.format("job-1"), json=why).status_code == 403
+    assert boss.post(path.format("job-1"), json={"reason": "x" * 201}).status_code == 422
+    assert [boss.post(path.format(id), json={}).status_code for id in ("job-3", "job-0")] == [404, 404]
+
+    answer = boss.post(path.format("job-1"), json=why)
+    assert (answer.status_code, answer.json()["state"]) == (200, "CANCELLED")
+    assert "Mine" not in answer.text
+    assert boss.get("/api/v1/jobs/job-1").status_code == 404
+    assert boss.post(path.format("job-2"), json={}).json()["state"] == "CANCELLING"
+    assert boss.post(path.format("job-2"), json=why).status_code == 200  # told to stop already: as it was
+    with service.database.read() as conn:
+        running = job_table.get(conn, "job-2")
+    assert running is not None
+    service.database.write_now(lambda conn: stopped(conn, running, reason="test"))
+
+    inbox = anna.get("/api/v1/notifications").json()
+    told = {each["subject"]: each for each in inbox["notifications"]}
+    assert inbox["unread"] == 2
+    assert told["job-1"]["headline"] == "Translation was cancelled by an operator"
+    assert told["job-1"]["failure"]["message"] == "Cancelled by an operator: the nodes go down at noon"
+    assert told["job-1"]["failure"]["hint"].startswith(f"Ask Boss, who did so on {utcnow():%Y-%m-}")
+    assert told["job-2"]["failure"]["message"] == "Cancelled by an operator."
+    for id in told:
+        seen = anna.get(f"/api/v1/jobs/{id}").json()
+        assert (seen["state"], seen["failure"]) == ("CANCELLED", told[id]["failure"])
+    assert bert.get("/api/v1/notifications").json()["notifications"] == []
+    log = boss.get("/api/v1/audit").json()
+    acts = [(each["who"], each["object"], each["detail"]) for each in log if each["act"] == "admin.cancel"]
+    assert acts == [("user-boss", id, {"owner": "user-anna"}) for id in ("job-2", "job-1")]
+    assert "noon" not in str(log)
+
+    with asking(ANNA):
+        again = service.database.write_now(lambda conn: requeue(conn, running_now(conn), reason="test"))
+        assert again
+        assert service.job("job-2").failure is None
+
+
+def running_now(conn: Any) -> JobRow:
+    row = job_table.get(conn, "job-2")
+    assert row is not None
+    return row
+
+
+def test_an_operator_stops_their_own_as_anybody_does(here: Lab) -> None:
+    boss = Principal(here.person("boss@lab.org", Role.OPERATOR), Role.OPERATOR)
+    with asking(boss):
+        cells(here.service, "ds-1")
+        job(here.service, "job-1", "ds-1", state=JobState.QUEUED)
+        assert here.accounts.cancel_job("job-1", reason="mine").state == "CANCELLED"
+        assert here.service.job("job-1").failure is None
+        assert here.service.inbox.newest().unread == 0
+
+
 def test_the_rule_holds_below_the_routes_too(here: Lab) -> None:
     a_job(here, state=JobState.RUNNING)
     service = here.service
@@ -203,6 +270,8 @@ def test_the_rule_holds_below_the_routes_too(here: Lab) -> None:
             service.keeping.verify_audit()
         with pytest.raises(NotAllowed):
             service.accounts.all_users()
+        with pytest.raises(NotAllowed):
+            service.accounts.cancel_job("job-1")
     with service.database.read() as conn:
         assert conn.execute("select * from shares").fetchall() == []
         assert conn.execute("select * from retention").fetchall() == []

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import BadSetting
+from jobs.notify.channels import channels_of
 from jobs.notify.delivery import LONGEST_WAIT_S, TRIES, wait_s
 from jobs.notify.events import TELLABLE, USUAL
 from jobs.notify.inbox import Inbox
@@ -300,6 +301,18 @@ def test_every_setting_can_be_given_and_no_secret_is_shown() -> None:
     for secret in ("hush", SECRET, "T0P", repr(KEY)):
         assert secret not in repr(settings)
     assert set(without_private({**MAIL, **HOOK, **more})) == {*MAIL, *more} - {"CROSSVIEW_SMTP_PASSWORD"}
+
+
+def test_where_people_sign_in_a_mail_server_needs_no_address_of_the_lab() -> None:
+    given = {name: value for name, value in MAIL.items() if name != "CROSSVIEW_SMTP_TO"}
+    settings = NotifySettings.from_env(given, people=True)
+    assert settings.smtp is not None
+    assert settings.smtp.to == ()
+    assert channels_of(settings) == []
+    with pytest.raises(BadSetting):
+        NotifySettings.from_env(given)
+    with pytest.raises(BadSetting):
+        NotifySettings.from_env({**given, "CROSSVIEW_SMTP_FROM": ""}, people=True)
 
 
 def test_a_ray_of_ours_learns_none_of_it(tmp_path: Path) -> None:
