@@ -21,7 +21,7 @@ WHY_SCORES = (
 WHY_ARRAYS = f"numbers may lie {ARRAY:g} of their size apart, for the same reason"
 WHY_MAPS = "a map has no fixed place: another version or processor may lay it out otherwise"
 # What two runs may say differently: who ran it, and what is compared as an item of its own.
-OWN = frozenset({"job", "code_version", "versions", "out", "seconds", "fit_seconds", "costs"})
+OWN = frozenset({"job", "code_version", "versions", "out", "seconds", "fit_seconds", "costs", "code"})
 
 
 @dataclass(frozen=True, slots=True)
