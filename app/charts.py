@@ -391,14 +391,18 @@ def strips(table: pd.DataFrame, *, title: str, quantity: str) -> Any:
     return finish(bars, title=title)
 
 
+def label_colours(labels: Sequence[str], lit: Sequence[str]) -> list[str]:
+    """A colour for each label by its place among all of them; those that are not lit, where any is, turn grey."""
+    wanted = set(lit) or set(labels)
+    return [MEANT.get(name, LABELS[i % len(LABELS)]) if name in wanted else FADED for i, name in enumerate(labels)]
+
+
 def by_label(field: str, labels: Sequence[str], lit: Sequence[str]) -> Any:
     """Categorical colours in the data set's fixed order: a label keeps its colour on every chart."""
-    wanted = set(lit) or set(labels)
-    colours = [MEANT.get(name, LABELS[i % len(LABELS)]) if name in wanted else FADED for i, name in enumerate(labels)]
     return alt.Color(
         f"{field}:N",
         title=None,
-        scale=alt.Scale(domain=list(labels), range=colours),
+        scale=alt.Scale(domain=list(labels), range=label_colours(labels, lit)),
         legend=alt.Legend(
             orient="bottom",
             columns=3,
