@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from app.charts import FADED, HEIGHT, INK, INK_ON_DARK, label_colours
+from app.charts import FADED, HEIGHT, INK, INK_ON_DARK, TITLE, TITLE_ON_DARK, label_colours
 from app.charts_cells import binned_note, tiles
 from app.marking import Boxed, Shape
 
-MOST_DOTS = 5_000  # above this tiles, as one picture: more dots are slow as SVG, and WebGL is not everywhere  # ours
+MOST_DOTS = 2_000  # above this tiles, as one picture: dots are slow as SVG, and WebGL is not everywhere  # ours
 CONFIG = {"modeBarButtons": [["lasso2d", "select2d", "resetScale2d"]], "displayModeBar": True, "displaylogo": False}
-LONGEST = 16  # letters of a label in the legend
+LONGEST = 19  # letters of a label in the legend
+WIDEST, LINE = 38, 18  # letters of a line of the title, beside the buttons on a phone; its height in pixels
 EDGE = 0.03  # of the map's width and height, around the outermost cells
 
 
@@ -57,21 +58,22 @@ def cell_map(
         data += _legend(labels, lit)
     if binned:
         title += binned_note(len(cells), labels)
-    lines = textwrap.wrap(title, 50) or [""]
+    lines = textwrap.wrap(title, WIDEST) or [""]
     layout = {
         "template": {},
-        "height": HEIGHT + 70 + 17 * (len(lines) - 1),
-        "title": {"text": "<br>".join(map(_plain, lines)), "font": {"size": 14}, "y": 1, "yref": "container",
-                  "yanchor": "top", "x": 0, "pad": {"t": 6, "l": 4}},
-        "margin": {"l": 4, "r": 12, "t": 34 + 17 * len(lines), "b": 10},
+        "height": HEIGHT + 70 + LINE * (len(lines) - 1),
+        "annotations": [_title(lines, TITLE_ON_DARK if dark else TITLE)],
+        "margin": {"l": 4, "r": 12, "t": 22 + LINE * len(lines), "b": 0},
         "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)",
         "xaxis": {"visible": False, "range": _range(cells["x"])},
         "yaxis": {"visible": False, "range": _range(cells["y"])},
         "dragmode": "lasso", "hovermode": "closest",
         "newselection": {"line": {"color": ink, "width": 2, "dash": "dot"}},
         "modebar": {"color": ink, "activecolor": ink, "bgcolor": "rgba(0,0,0,0)"},
-        "legend": {"orientation": "h", "x": 0, "y": 0, "yanchor": "top", "entrywidth": 112, "itemclick": False,
-                   "itemdoubleclick": False, "font": {"size": 12, "color": ink}, "maxheight": 0.4},
+        "legend": {
+            "orientation": "h", "x": 0, "y": 0, "yanchor": "top", "indentation": -8, "entrywidth": 124,
+            "maxheight": 0.4, "itemclick": False, "itemdoubleclick": False, "font": {"size": 12, "color": ink},
+        },
         "shapes": [_outline(shape, ink)] if shape is not None else [],
     }  # fmt: skip
     return {"data": data, "layout": layout}
@@ -114,27 +116,33 @@ def _tiles(
     table = tiles(cells, colour, labels=labels, kept=kept)
     if table.empty:
         return _dots(cells.head(0), colour, labels=labels, kept=kept, scale=scale, bar=bar)
-    values, words = _values(table[colour], labels), _words(table[colour], labels)
+    values, words, counts = _values(table[colour], labels), _words(table[colour], labels), table["cells"].to_numpy()
     wide, high = (float((table[b] - table[a]).iloc[0]) for a, b in (("x", "x2"), ("y", "y2")))
     column = np.rint((table["x"] - table["x"].min()) / wide).astype(int).to_numpy()
     row = np.rint((table["y"] - table["y"].min()) / high).astype(int).to_numpy()
     shape = int(row.max()) + 1, int(column.max()) + 1
-    said = np.full(shape, "", dtype=object)
-    said[row, column] = words + "<br>" + table["cells"].map("{:,} cells".format).to_numpy(dtype=object)
     seen = table[kept].to_numpy(dtype=bool) if kept else np.ones(len(table), dtype=bool)
     drawn = []
     for here, colours in ((~seen, _Scale([[0, FADED], [1, FADED]], 0, 1)), (seen, scale)):
-        z = np.full(shape, np.nan, dtype=np.float32)
-        z[row[here], column[here]] = values[here]
+        at = row[here], column[here]
         drawn.append(
             {
-                "type": "heatmap", "z": z, "x0": float(table["x"].min()) + wide / 2, "dx": wide,
+                "type": "heatmap", "z": _grid(shape, at, values[here], empty=np.float32(np.nan)),
+                "x0": float(table["x"].min()) + wide / 2, "dx": wide,
                 "y0": float(table["y"].min()) + high / 2, "dy": high, "colorscale": colours.colours,
-                "zmin": colours.low, "zmax": colours.high, "text": said, "hovertemplate": "%{text}<extra></extra>",
-                "hoverongaps": False, **(bar if colours is scale else {"showscale": False}),
+                "zmin": colours.low, "zmax": colours.high, "text": _grid(shape, at, words[here], empty=""),
+                "customdata": _grid(shape, at, counts[here], empty=0), "hoverongaps": False,
+                "hovertemplate": "%{text}<br>%{customdata:,} cells<extra></extra>",
+                **(bar if colours is scale else {"showscale": False}),
             }
         )  # fmt: skip
     return drawn
+
+
+def _grid(shape: tuple[int, int], at: tuple[Any, Any], values: Any, *, empty: Any) -> Any:
+    grid = np.full(shape, empty, dtype=object if isinstance(empty, str) else np.asarray(empty).dtype)
+    grid[at] = values
+    return grid
 
 
 def _legend(labels: Sequence[str], lit: Sequence[str]) -> list[dict[str, Any]]:
@@ -159,6 +167,15 @@ def _bar(unit: str, ink: str) -> dict[str, Any]:
             "thickness": 12, "outlinewidth": 0, "nticks": 5, "tickfont": small, "xpad": 4,
             "title": {"text": _plain(unit), "side": "top", "font": small},
         },
+    }  # fmt: skip
+
+
+def _title(lines: Sequence[str], colour: str) -> dict[str, Any]:
+    """Over the map, its last line nearest: Plotly's own title, of several lines, is cut off at the top."""
+    return {
+        "text": f"<b>{'<br>'.join(map(_plain, lines))}</b>", "font": {"size": 14, "color": colour}, "align": "left",
+        "showarrow": False, "x": 0, "xref": "paper", "xanchor": "left", "y": 1, "yref": "paper", "yanchor": "bottom",
+        "yshift": 10,
     }  # fmt: skip
 
 
