@@ -29,11 +29,11 @@ function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 function drawn(key) {
-  const box = document.querySelector('.st-key-' + key), parts = box ? [...box.querySelectorAll('svg.main-svg')] : [];
-  return box && { svg: box.querySelector('svg.marks') || joined(parts), canvas: box.querySelector('canvas.marks') };
+  const box = document.querySelector('.st-key-' + key), plot = box && box.querySelector('.js-plotly-plot');
+  const svg = box && (plot ? joined([...plot.querySelectorAll('svg.main-svg')]) : box.querySelector('svg.marks'));
+  return box && { svg, canvas: box.querySelector('canvas.marks') };
 }
 function joined(parts) {  // Plotly's dots and its words are pictures of their own, one upon the other
-  if (!parts.length) return null;
   const { width, height } = parts[0].getBoundingClientRect();
   const whole = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
   for (const [name, value] of Object.entries({ width, height, viewBox: `0 0 ${width} ${height}` })) {
