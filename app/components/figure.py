@@ -109,6 +109,8 @@ def figure(
     Parquet. on_drawn: called when a box, on Plotly's also a lasso, was drawn on it, which then stands in the session
     under `chart_key`.
     """
+    if not isinstance(chart, dict):
+        chart = charts.dressed(chart, dark=look.dark())
     chart_key = chart_key or f"{key}-chart"
     with st.container(key=key, gap="small"):  # the class by which the buttons find their chart
         if isinstance(chart, dict):
@@ -117,16 +119,9 @@ def figure(
                 config=charts_lasso.CONFIG,
             )  # fmt: skip
         elif on_drawn is None:
-            st.altair_chart(charts.dressed(chart, dark=look.dark()), key=chart_key, alt=alt, width="stretch")
+            st.altair_chart(chart, key=chart_key, alt=alt, width="stretch")
         else:
-            st.altair_chart(
-                charts.dressed(chart, dark=look.dark()),
-                key=chart_key,
-                alt=alt,
-                width="stretch",
-                on_select=on_drawn,
-                selection_mode=BOX,
-            )
+            st.altair_chart(chart, key=chart_key, alt=alt, width="stretch", on_select=on_drawn, selection_mode=BOX)
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             said = {"chart": key, "file": file or key, "title": alt}
             _exports(key=f"{key}-exports", data=said, width="content")
