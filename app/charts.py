@@ -18,6 +18,7 @@ UNCERTAIN, GOOD, WARNING = "#CC79A7", "#009E73", "#E69F00"
 # Cell types: Paul Tol's muted set and then his light one, for colour-blind eyes; none is a colour with a meaning above.
 INK, INK_ON_DARK = "#4A5460", "#B4BEC8"
 TITLE, TITLE_ON_DARK = "#0B1119", "#F2F6FA"  # as the words of the page
+CLEAR = "rgba(0,0,0,0)"  # what lies behind shows
 LABELS = (
     "#6699CC", "#CC6677", "#44AA99", "#DDAA33", "#AA4499", "#999933", "#882255", "#117733", "#88CCEE", "#EE8866",
     "#77AADD", "#BBCC33", "#FFAABB", "#AAAA00", "#661100", "#5566AA", "#99DDFF", "#EEDD88", "#44BB99", "#BB5566",

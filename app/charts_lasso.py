@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from app.charts import FADED, HEIGHT, INK, INK_ON_DARK, TITLE, TITLE_ON_DARK, label_colours
+from app.charts import CLEAR, FADED, HEIGHT, INK, INK_ON_DARK, TITLE, TITLE_ON_DARK, label_colours
 from app.charts_cells import binned_note, tiles
 from app.marking import Boxed, Shape
 
@@ -64,12 +64,12 @@ def cell_map(
         "height": HEIGHT + 70 + LINE * (len(lines) - 1),
         "annotations": [_title(lines, TITLE_ON_DARK if dark else TITLE)],
         "margin": {"l": 4, "r": 12, "t": 22 + LINE * len(lines), "b": 0},
-        "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)",
+        "paper_bgcolor": CLEAR, "plot_bgcolor": CLEAR,
         "xaxis": {"visible": False, "range": _range(cells["x"])},
         "yaxis": {"visible": False, "range": _range(cells["y"])},
         "dragmode": "lasso", "hovermode": "closest",
         "newselection": {"line": {"color": ink, "width": 2, "dash": "dot"}},
-        "modebar": {"color": ink, "activecolor": ink, "bgcolor": "rgba(0,0,0,0)"},
+        "modebar": {"color": ink, "activecolor": ink, "bgcolor": CLEAR},
         "legend": {
             "orientation": "h", "x": 0, "y": 0, "yanchor": "top", "indentation": -8, "entrywidth": 124,
             "maxheight": 0.4, "itemclick": False, "itemdoubleclick": False, "font": {"size": 12, "color": ink},
