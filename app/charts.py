@@ -17,6 +17,8 @@ TRUTH, PREDICTION, NULL = "#0072B2", "#D55E00", "#999999"
 UNCERTAIN, GOOD, WARNING = "#CC79A7", "#009E73", "#E69F00"
 # Cell types: Paul Tol's muted set and then his light one, for colour-blind eyes; none is a colour with a meaning above.
 INK, INK_ON_DARK = "#4A5460", "#B4BEC8"
+TITLE, TITLE_ON_DARK = "#0B1119", "#F2F6FA"  # as the words of the page
+CLEAR = "rgba(0,0,0,0)"  # what lies behind shows
 LABELS = (
     "#6699CC", "#CC6677", "#44AA99", "#DDAA33", "#AA4499", "#999933", "#882255", "#117733", "#88CCEE", "#EE8866",
     "#77AADD", "#BBCC33", "#FFAABB", "#AAAA00", "#661100", "#5566AA", "#99DDFF", "#EEDD88", "#44BB99", "#BB5566",
@@ -391,14 +393,18 @@ def strips(table: pd.DataFrame, *, title: str, quantity: str) -> Any:
     return finish(bars, title=title)
 
 
+def label_colours(labels: Sequence[str], lit: Sequence[str]) -> list[str]:
+    """A colour for each label by its place among all of them; those that are not lit, where any is, turn grey."""
+    wanted = set(lit) or set(labels)
+    return [MEANT.get(name, LABELS[i % len(LABELS)]) if name in wanted else FADED for i, name in enumerate(labels)]
+
+
 def by_label(field: str, labels: Sequence[str], lit: Sequence[str]) -> Any:
     """Categorical colours in the data set's fixed order: a label keeps its colour on every chart."""
-    wanted = set(lit) or set(labels)
-    colours = [MEANT.get(name, LABELS[i % len(LABELS)]) if name in wanted else FADED for i, name in enumerate(labels)]
     return alt.Color(
         f"{field}:N",
         title=None,
-        scale=alt.Scale(domain=list(labels), range=colours),
+        scale=alt.Scale(domain=list(labels), range=label_colours(labels, lit)),
         legend=alt.Legend(
             orient="bottom",
             columns=3,

@@ -67,6 +67,11 @@ def tiles(cells: pd.DataFrame, colour: str, *, labels: Sequence[str] | None, kep
     return table
 
 
+def binned_note(cells: int, labels: Sequence[str] | None) -> str:
+    """What a title says of tiles."""
+    return f" ({cells:,} cells, binned: {'most frequent label' if labels is not None else 'mean'} of each tile)"
+
+
 def _placed(cells: pd.DataFrame) -> tuple[Any, tuple[Any, Any]]:
     """The tile of each cell, and the edges along x and y."""
     edges, parts = [], []
@@ -106,5 +111,4 @@ def _binned(
             tooltip=[alt.Tooltip("cells:Q", format=","), said],
         )
     )  # fmt: skip
-    note = f" ({len(cells):,} cells, binned: {'most frequent label' if labels is not None else 'mean'} of each tile)"
-    return finish(drawn, title=title + note, marks=len(table), height=HEIGHT + 70, bare=True)
+    return finish(drawn, title=title + binned_note(len(cells), labels), marks=len(table), height=HEIGHT + 70, bare=True)

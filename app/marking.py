@@ -1,19 +1,21 @@
-"""Groups of cells as an address holds them: values of labels, and boxes drawn on a map. Pure."""
+"""Groups of cells as an address holds them: values of labels, boxes and free shapes drawn on a map. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, unquote
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from app import present
+from app import outline, present
 
 MAPS = {"truth": "measured", "prediction": "predicted"}
 LABEL = "label"
+BETWEEN = "_"  # x and y of a corner
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +35,27 @@ class Boxed:
     y: tuple[float, float]
 
 
-Part = Labelled | Boxed
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The cells in a shape drawn by hand on one of the maps. corners: (x, y) in their order, of four digits."""
+
+    map: str
+    corners: tuple[outline.Corner, ...]
+
+
+Shape = Boxed | Drawn
+Part = Labelled | Shape
 
 
 def text_of(part: Part) -> str:
-    """label:cell_type=H1, or truth:-1.2,3.4,0,2.5 (from and to along x, then along y)."""
+    """label:cell_type=H1, or truth:-1.2,3.4,0,2.5 (a box, from and to along x, then along y), or truth:0_0,2_0,1_3.5.
+
+    The last is a shape by its corners.
+    """
     if isinstance(part, Labelled):
         return f"{LABEL}:{quote(part.column, safe='')}={part.value}"
+    if isinstance(part, Drawn):
+        return f"{part.map}:" + ",".join(f"{x:.4g}{BETWEEN}{y:.4g}" for x, y in part.corners)
     return f"{part.map}:" + ",".join(f"{value:.5g}" for value in (*part.x, *part.y))
 
 
@@ -51,13 +67,43 @@ def part_of(text: str) -> Part | None:
         return Labelled(unquote(column), value)
     if kind not in MAPS:
         return None
+    if BETWEEN in rest:
+        return _shape(kind, rest)
+    numbers = _numbers(rest, ",", of=4)
+    if numbers is None:
+        return None
+    x0, x1, y0, y1 = numbers
+    return Boxed(kind, (min(x0, x1), max(x0, x1)), (min(y0, y1), max(y0, y1)))
+
+
+def _shape(map: str, text: str) -> Drawn | None:
+    given = text.split(",", outline.MOST_CORNERS)  # one more than may be is enough to refuse it
+    corners = [tuple(pair) for each in given if (pair := _numbers(each, BETWEEN, of=2)) is not None]
+    if len(corners) < len(given) or not 3 <= len(corners) <= outline.MOST_CORNERS:
+        return None
+    return Drawn(map, tuple((x, y) for x, y in corners))
+
+
+def _numbers(text: str, between: str, *, of: int) -> list[float] | None:
+    """As many finite numbers as there must be; None where the text holds something else."""
     try:
-        x0, x1, y0, y1 = (float(number) for number in rest.split(","))
+        numbers = [float(each) for each in text.split(between)]
     except ValueError:
         return None
-    if not np.isfinite([x0, x1, y0, y1]).all():
+    return numbers if len(numbers) == of and np.isfinite(numbers).all() else None
+
+
+def shape_of(map: str, selection: Mapping[str, Any]) -> Shape | None:
+    """What was drawn on the map, as its chart tells it: Vega's box, or the last box or lasso of Plotly's."""
+    boxes, lassos = selection.get("box") or (), selection.get("lasso") or ()
+    if lassos:
+        corners = outline.simplified(lassos[-1]["x"], lassos[-1]["y"])
+        return Drawn(map, corners) if corners else None
+    box = boxes if isinstance(boxes, Mapping) else boxes[-1] if boxes else {}
+    if "x" not in box or "y" not in box:
         return None
-    return Boxed(kind, (min(x0, x1), max(x0, x1)), (min(y0, y1), max(y0, y1)))
+    (x0, x1), (y0, y1) = sorted(float(v) for v in box["x"]), sorted(float(v) for v in box["y"])
+    return Boxed(map, (x0, x1), (y0, y1))
 
 
 def cells_of(texts: Iterable[str], cells: pd.DataFrame) -> NDArray[np.bool_]:
@@ -66,19 +112,29 @@ def cells_of(texts: Iterable[str], cells: pd.DataFrame) -> NDArray[np.bool_]:
     for part in map(part_of, texts):
         if isinstance(part, Labelled) and part.column in cells:
             found |= (cells[part.column].astype(str) == part.value).to_numpy(dtype=bool)
-        elif isinstance(part, Boxed) and f"{part.map}_umap_1" in cells:
+        elif isinstance(part, Boxed | Drawn) and f"{part.map}_umap_1" in cells:
             x = cells[f"{part.map}_umap_1"].to_numpy(dtype=float)
             y = cells[f"{part.map}_umap_2"].to_numpy(dtype=float)
-            found |= (x >= part.x[0]) & (x <= part.x[1]) & (y >= part.y[0]) & (y <= part.y[1])
+            found |= _in(part, x, y)
     return found
 
 
+def _in(shape: Shape, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
+    if isinstance(shape, Drawn):
+        return outline.inside(shape.corners, x, y)
+    return (x >= shape.x[0]) & (x <= shape.x[1]) & (y >= shape.y[0]) & (y <= shape.y[1])
+
+
 def words(text: str) -> str:
-    """cell_type=H1 -> "H1 (cell type)"; a box by its map."""
+    """cell_type=H1 -> "H1 (cell type)"; a box or a lasso by its map."""
     part = part_of(text)
     if isinstance(part, Labelled):
         return f"{part.value} ({part.column.replace('_', ' ')})"
-    return f"a box on the {MAPS[part.map]} map" if part else text
+    return f"a {_kind(part)} on the {MAPS[part.map]} map" if part else text
+
+
+def _kind(shape: Shape) -> str:
+    return "lasso" if isinstance(shape, Drawn) else "box"
 
 
 def called(texts: Sequence[str]) -> str:
@@ -86,12 +142,12 @@ def called(texts: Sequence[str]) -> str:
 
 
 def offered(cells: pd.DataFrame, labels: Sequence[str], *, also: Iterable[str]) -> list[str]:
-    """What a group can be made of: every value of every label, and the boxes that are there already."""
+    """What a group can be made of: every value of every label, and the boxes and shapes that are there already."""
     found = [
         text_of(Labelled(column, str(value))) for column in labels for value in sorted(cells[column].dropna().unique())
     ]
-    boxes = [text for text in also if isinstance(part_of(text), Boxed)]
-    return list(dict.fromkeys([*boxes, *found]))
+    shapes = [text for text in also if isinstance(part_of(text), Boxed | Drawn)]
+    return list(dict.fromkeys([*shapes, *found]))
 
 
 def parted(cells: pd.DataFrame, a: Sequence[str], b: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.bool_], int]:
@@ -105,5 +161,5 @@ def parted(cells: pd.DataFrame, a: Sequence[str], b: Sequence[str]) -> tuple[NDA
 
 def marked_words(n: int, of: int, text: str) -> str:
     part = part_of(text)
-    where = f" in the box on the {MAPS[part.map]} map" if isinstance(part, Boxed) else ""
+    where = f" in the {_kind(part)} on the {MAPS[part.map]} map" if isinstance(part, Boxed | Drawn) else ""
     return f"**{present.count(n)} of {present.plural(of, 'cell')}** marked{where}, lit on both maps."

@@ -59,6 +59,7 @@ def pages() -> list[State]:
     return found
 
 
+HALF = "truth:-999_-999,999_-999,999_999"
 TAUGHT = ("home", "new", "jobs", "data", "models")  # what they say to who has nothing yet
 STATES = (
     State("job-finished", "/job?id={done}", "Can I trust it?"),
@@ -79,6 +80,7 @@ STATES = (
     State("jobs-odd-filter", "/jobs?show=Nonsense"),
     *(State(f"bare-{each.name}", each.path, bare=True) for each in pages() if each.name in TAUGHT),
     State("bare-job-unknown", "/job?id=job-000000000000", "There is no job", bare=True),
+    State("job-lasso", f"/job?id={{done}}&tab=Cells&direction=rna-to-atac&mark=Lasso&box={HALF}", "in the lasso"),
 )
 
 

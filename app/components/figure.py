@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import charts
+from app import charts, charts_lasso
+from app.components import look
 from app.components.saving import save
 from app.components.saving import to_csv as to_csv
 
@@ -28,8 +29,19 @@ function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 function drawn(key) {
-  const box = document.querySelector('.st-key-' + key);
-  return box && { svg: box.querySelector('svg.marks'), canvas: box.querySelector('canvas.marks') };
+  const box = document.querySelector('.st-key-' + key), plot = box && box.querySelector('.js-plotly-plot');
+  const svg = box && (plot ? joined([...plot.querySelectorAll('svg.main-svg')]) : box.querySelector('svg.marks'));
+  return box && { svg, canvas: box.querySelector('canvas.marks') };
+}
+function joined(parts) {  // Plotly's dots and its words are pictures of their own, one upon the other
+  const { width, height } = parts[0].getBoundingClientRect();
+  const whole = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+  for (const [name, value] of Object.entries({ width, height, viewBox: `0 0 ${width} ${height}` })) {
+    whole.setAttribute(name, value);
+  }
+  for (const part of parts) whole.append(...part.cloneNode(true).childNodes);
+  whole.querySelectorAll('.draglayer, .hoverlayer, .zoomlayer, .selectionlayer').forEach((each) => each.remove());
+  return whole;
 }
 function svgText(svg) {
   const copy = svg.cloneNode(true);
@@ -42,7 +54,7 @@ function wrapped(canvas) {  // tens of thousands of dots as a picture: an SVG of
     `<image ${size} href="${canvas.toDataURL('image/png')}"/></svg>`;
 }
 function png(svg, name) {
-  const image = new Image(), box = svg.getBoundingClientRect();
+  const image = new Image(), box = { width: svg.width.baseVal.value, height: svg.height.baseVal.value };
   image.onload = () => {
     const canvas = document.createElement('canvas');
     canvas.width = box.width * SCALE; canvas.height = box.height * SCALE;
@@ -89,20 +101,27 @@ def figure(
     table: pd.DataFrame | None = None,
     file: str = "",
     chart_key: str = "",
-    on_box: Callable[[], None] | None = None,
+    on_drawn: Callable[[], None] | None = None,
 ) -> None:
     """A chart by its stable key, with a description for screen readers and buttons to save it.
 
-    table: what it was drawn from, offered whole as CSV and Parquet. on_box: called when a box was drawn on it, which
-    then stands in the session under `chart_key`.
+    chart: Altair's, or a figure of Plotly's as a dictionary. table: what it was drawn from, offered whole as CSV and
+    Parquet. on_drawn: called when a box, on Plotly's also a lasso, was drawn on it, which then stands in the session
+    under `chart_key`.
     """
-    dressed = charts.dressed(chart, dark=st.context.theme.type == "dark")
+    if not isinstance(chart, dict):
+        chart = charts.dressed(chart, dark=look.dark())
     chart_key = chart_key or f"{key}-chart"
     with st.container(key=key, gap="small"):  # the class by which the buttons find their chart
-        if on_box is None:
-            st.altair_chart(dressed, key=chart_key, alt=alt, width="stretch")
+        if isinstance(chart, dict):
+            st.plotly_chart(
+                chart, key=chart_key, alt=alt, on_select=on_drawn or "ignore", selection_mode=("lasso", "box"),
+                config=charts_lasso.CONFIG,
+            )  # fmt: skip
+        elif on_drawn is None:
+            st.altair_chart(chart, key=chart_key, alt=alt, width="stretch")
         else:
-            st.altair_chart(dressed, key=chart_key, alt=alt, width="stretch", on_select=on_box, selection_mode=BOX)
+            st.altair_chart(chart, key=chart_key, alt=alt, width="stretch", on_select=on_drawn, selection_mode=BOX)
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             said = {"chart": key, "file": file or key, "title": alt}
             _exports(key=f"{key}-exports", data=said, width="content")

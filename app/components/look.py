@@ -28,6 +28,11 @@ def dress() -> None:
         f"{_CODE} {{ color: inherit !important }}",
         f"{_SMALL} {{ color: inherit }}",
     ]
-    if st.context.theme.type == "dark":
+    if dark():
         rules.append(f"{_CHOSEN} {{ color: {st.get_option('theme.dark.textColor')} }}")
     st.html(f"<style>{' '.join(rules)}</style>")
+
+
+def dark() -> bool:
+    """Whether the page is."""
+    return bool(st.context.theme.type == "dark")

@@ -1,31 +1,43 @@
-"""The measured and the predicted map of cells, side by side in the same colours; a box on one marks cells on both."""
+"""The measured and the predicted map of cells, side by side in the same colours; a shape on one marks cells on both."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts_cells, present, readings
+from app import charts_cells, charts_lasso, present, readings
+from app.components import look
 from app.components.figure import BOX, figure
 from app.components.result import UMAPS, Result, has_map, on_map
-from app.marking import MAPS, Boxed, text_of
+from app.marking import MAPS, Shape, shape_of, text_of
 from jobs.views import FeatureHit
 
 WORDS = MAPS  # what the profiles are called that a map was laid out from
-_TURNS = "map-turns"  # by map: how often a box elsewhere made its own go away
+BY_BOX, BY_LASSO = "Box", "Lasso"
+_TURNS = "map-turns"  # by map: how often a shape elsewhere made its own go away
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """That a shape can be drawn on the maps, with what (BY_BOX or BY_LASSO), and what is drawn already."""
+
+    tool: str
+    shape: Shape | None = None
 
 
 def maps(
     result: Result, cells: pd.DataFrame, *, colour: str | None, lit: tuple[str, ...] = (), kept: str = "",
-    mark: bool = False,
+    mark: Mark | None = None,
 ) -> None:  # fmt: skip
     """Both maps, coloured by one column of the cells; side by side, one above the other on a phone.
 
-    kept: a column of flags; cells without it are grey. mark: whether a box can be drawn on them, to mark cells.
+    kept: a column of flags; cells without it are grey. mark: how cells are marked on them, where they can be.
     """
     shown = [which for which in UMAPS if has_map(cells, which)]
     if not shown:
@@ -51,7 +63,7 @@ def maps(
 
 
 def feature_maps(
-    result: Result, table: pd.DataFrame, hit: FeatureHit, unit: str, *, kept: str = "", mark: bool = False
+    result: Result, table: pd.DataFrame, hit: FeatureHit, unit: str, *, kept: str = "", mark: Mark | None = None
 ) -> None:
     """The searched gene or peak on both maps, each with its own values, on one colour scale where that is fair."""
     shown = [(which, WORDS[which]) for which in UMAPS if has_map(table, which) and WORDS[which] in table]
@@ -78,19 +90,25 @@ def _map(
     lit: tuple[str, ...],
     unit: str = "",
     kept: str = "",
-    mark: bool = False,
+    mark: Mark | None = None,
 ) -> None:
     data = on_map(table, which)[["cell", "x", "y", colour, *([kept] if kept else [])]]
     unit = unit or readings.column_words(colour)
-    chart = charts_cells.cell_map(
-        data, title=title, colour=colour, labels=labels, domain=domain, unit=unit, lit=lit, kept=kept, box=mark
-    )
+    asked: dict[str, Any] = {
+        "title": title, "colour": colour, "labels": labels, "domain": domain, "unit": unit, "lit": lit, "kept": kept,
+    }  # fmt: skip
+    if mark is not None and mark.tool == BY_LASSO:
+        own = mark.shape if mark.shape is not None and mark.shape.map == which else None
+        chart = charts_lasso.cell_map(data, **asked, shape=own, dark=look.dark())
+    else:
+        chart = charts_cells.cell_map(data, **asked, box=mark is not None)
     said = f"Map of {present.plural(len(data), 'cell')} from {WORDS[which]} profiles, coloured by {unit}"
     if kept:
         said += f"; {present.count(int((~data[kept]).sum()))} are grey"
     figure(
         chart, key=f"map-{which}", alt=said, table=data, file=f"{result.job.id[:8]}-{which}-map",
-        chart_key=marking_key(which) if mark else "", on_box=partial(box_drawn, which) if mark else None,
+        chart_key=marking_key(which, mark.tool) if mark else "",
+        on_drawn=partial(shape_drawn, which, mark.tool) if mark else None,
     )  # fmt: skip
 
 
@@ -104,21 +122,21 @@ def _domain(values: pd.Series[float]) -> tuple[float, float]:
     return low, high if high > low else low + 1.0
 
 
-def marking_key(which: str) -> str:
-    """The chart's key in the session: another one once a box was drawn on the other map, so that its own is gone."""
+def marking_key(which: str, tool: str) -> str:
+    """The chart's key in the session: another once a shape was drawn on the other map, so that its own is gone."""
     turns: dict[str, int] = st.session_state.setdefault(_TURNS, {})
-    return f"map-{which}-box-{turns.get(which, 0)}"
+    return f"map-{which}-{tool.lower()}-{turns.get(which, 0)}"
 
 
-def box_drawn(which: str) -> None:
-    """Holds the box in the address; an empty one takes it away."""
-    drawn = (st.session_state.get(marking_key(which)) or {}).get("selection", {}).get(BOX) or {}
-    if "x" in drawn and "y" in drawn:
-        (x0, x1), (y0, y1) = drawn["x"], drawn["y"]
-        st.query_params[BOX] = text_of(Boxed(which, (float(x0), float(x1)), (float(y0), float(y1))))
-        _turn(other for other in UMAPS if other != which)
-    else:
+def shape_drawn(which: str, tool: str) -> None:
+    """Holds the shape in the address; an empty one takes it away."""
+    selection = (st.session_state.get(marking_key(which, tool)) or {}).get("selection", {})
+    shape = shape_of(which, selection)
+    if shape is None:
         st.query_params.pop(BOX, None)
+        return
+    st.query_params[BOX] = text_of(shape)
+    _turn(other for other in UMAPS if other != which)
 
 
 def clear_box() -> None:

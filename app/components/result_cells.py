@@ -10,7 +10,7 @@ import streamlit as st
 from app import marking, present, readings
 from app.components.figure import BOX
 from app.components.finder import QUERY
-from app.components.maps import feature_maps, maps
+from app.components.maps import BY_BOX, BY_LASSO, Mark, feature_maps, maps
 from app.components.result import Result, one_feature
 from app.components.result_abstention import abstain, curve
 from app.components.result_groups import groups, marked_bar, members
@@ -20,6 +20,7 @@ from jobs.views import FeatureHit
 
 KEPT = "kept"  # whether a cell is left in, as column of the table and of its download
 MARKED, GROUP = "marked", "group"
+HOW = {BY_BOX: "Drag a box over cells", BY_LASSO: "Draw a line around cells"}
 
 
 def cells(result: Result, hit: FeatureHit | None) -> None:
@@ -45,16 +46,18 @@ def cells(result: Result, hit: FeatureHit | None) -> None:
         table = table.assign(**{KEPT: left_out.kept})
         kept = KEPT if left_out.gone else ""
     box = st.query_params.get(BOX, "")
-    if marking.part_of(box) is not None:
+    drawn = marking.part_of(box)
+    if drawn is not None:
         lit_now = marking.cells_of([box], table)
         table = table.assign(**{MARKED: lit_now & left_out.kept if left_out is not None else lit_now})
     seen = MARKED if MARKED in table else kept
+    mark = Mark(_tool(), None if isinstance(drawn, marking.Labelled) else drawn)
     if hit is not None and colour == hit.name:
         unit = readings.scale_words(str(result.report().get("scale", "")), Modality(hit.modality))
-        feature_maps(result, one_feature(result.values([hit.name]), table), hit, unit, kept=seen, mark=True)
+        feature_maps(result, one_feature(result.values([hit.name]), table), hit, unit, kept=seen, mark=mark)
     else:
-        maps(result, table, colour=colour, lit=lit, kept=seen, mark=True)
-    marked_bar(table, box, MARKED)
+        maps(result, table, colour=colour, lit=lit, kept=seen, mark=mark)
+    marked_bar(table, box, MARKED, how=HOW[mark.tool])
     groups(result, result.cells(), labels)
     if left_out is not None:
         curve(result, left_out)
@@ -85,6 +88,15 @@ def colouring(table: pd.DataFrame, options: list[str], labels: list[str]) -> tup
             names = sorted(table[colour].dropna().unique())
             lit = st.pills("Show only", names, selection_mode="multi", key="lit", bind="query-params") or []
     return colour, tuple(lit)
+
+
+def _tool() -> str:
+    """What marks cells on the maps; kept in the address."""
+    return str(
+        st.segmented_control(
+            "Mark cells with", list(HOW), default=BY_BOX, required=True, key="mark", bind="query-params"
+        )
+    )
 
 
 def _words(column: str) -> str:

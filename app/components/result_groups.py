@@ -1,4 +1,4 @@
-"""Two groups of cells, by label or by a box on a map: which genes or peaks the model predicts apart in them."""
+"""Two groups of cells, by label or by a shape on a map: which genes or peaks the model predicts apart in them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,14 @@ REST = "the other cells"
 NEITHER = "neither"
 
 
-def marked_bar(table: pd.DataFrame, box: str, column: str) -> None:
-    """How many cells are marked, and what can be done with them; always of the same height."""
+def marked_bar(table: pd.DataFrame, box: str, column: str, *, how: str) -> None:
+    """How many cells are marked, and what can be done with them; always of the same height.
+
+    box: the shape that marks them, as the address holds it. how: what a person does to mark cells.
+    """
     with st.container(horizontal=True, vertical_alignment="center", key="marked"):
         if column not in table:
-            st.caption("Drag a box over cells on either map: the same cells are lit on both, and can become a group.")
+            st.caption(f"{how} on either map: the same cells are lit on both, and can become a group.")
             return
         n = int(table[column].sum())
         st.markdown(marking.marked_words(n, len(table), box), width="content")
@@ -41,7 +44,7 @@ def marked_bar(table: pd.DataFrame, box: str, column: str) -> None:
 
 
 def _add(name: str, box: str) -> None:
-    """The box becomes a part of the group, in the address and in the list of its parts."""
+    """The shape becomes a part of the group, in the address and in the list of its parts."""
     parts = list(dict.fromkeys([*st.query_params.get_all(name), box]))
     st.query_params[name] = parts
     st.session_state[f"{name}-choices"] = parts
@@ -66,7 +69,7 @@ def groups(result: Result, table: pd.DataFrame, labels: list[str]) -> None:
     with right:
         b = _parts(table, labels, B, "Group B", placeholder="All other cells, or choose")
     if not a:
-        st.caption("Choose labels, or add a box from a map. Group B is all other cells unless you choose.")
+        st.caption("Choose labels, or add a box or lasso from a map. Group B is all other cells unless you choose.")
         return
     in_a, in_b, both = marking.parted(table, a, b)
     names = table["cell"].tolist()

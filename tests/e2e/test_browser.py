@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import h5py
 import numpy as np
@@ -135,6 +138,43 @@ def test_cells_marked_on_one_map_are_lit_on_both_and_compared_with_the_others(pa
     with page.expect_download() as saved:
         page.locator(".st-key-apart-out").get_by_role("button", name="CSV").click()
     assert saved.value.path().read_text(encoding="utf-8").startswith("gene,predicted A,predicted B,difference")
+
+
+def test_a_lasso_drawn_by_hand_lights_its_cells_on_both_maps(page: Page, example: str) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{example}&direction=atac-to-rna&tab=Cells&mark=Lasso")
+    grounds = {which: page.locator(f".st-key-map-{which} .nsewdrag") for which in ("truth", "prediction")}
+    for ground in grounds.values():
+        ground.wait_for(timeout=120_000)  # the first of Plotly brings its script
+    grounds["prediction"].scroll_into_view_if_needed()
+    box = grounds["prediction"].bounding_box()
+    assert box is not None
+    for n in range(41):  # around the lower left half, as a hand would
+        turn = 2 * math.pi * n / 40
+        across, up = 0.4 + 0.38 * math.cos(turn), 0.55 + 0.43 * math.sin(turn)
+        page.mouse.move(box["x"] + box["width"] * across, box["y"] + box["height"] * up)
+        if not n:
+            page.mouse.down()
+    page.mouse.up()
+    said = page.get_by_text("marked in the lasso on the predicted map").text_content() or ""
+    marked, of = (int(number) for number in re.findall(r"\d+", said)[:2])
+    assert 0 < marked < of
+    corners = parse_qs(urlsplit(page.url).query)["box"][0].removeprefix("prediction:").split(",")
+    assert 8 <= len(corners) <= 24
+    for which in grounds:
+        traces = page.locator(f".st-key-map-{which} .scatterlayer .trace")
+        for n, dots in enumerate((of - marked, marked)):  # the grey ones are drawn first
+            expect(traces.nth(n).locator(".point")).to_have_count(dots, timeout=SOON)
+        assert page.locator(f".st-key-map-{which} canvas").count() == 0  # no WebGL
+    with page.expect_download() as saved:
+        page.locator(".st-key-map-prediction").get_by_role("button", name="Save this chart as SVG").click()
+    text = saved.value.path().read_text(encoding="utf-8")
+    assert text.count('<path class="point ') == of
+    assert "Predicted expression" in text
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_text("Draw a line around cells").wait_for()
+    assert "box=" not in page.url
 
 
 def test_the_report_is_downloaded_whole(page: Page, example: str, stack: Stack) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
 import pytest
+from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1 import AppTest
 
 from jobs.bootstrap import running
@@ -117,6 +121,46 @@ def test_a_box_in_the_address_marks_its_cells_and_becomes_a_group(lab: Client, d
     assert held(page, "b") == "truth:-1000,1000,-1000,1000"
     assert "box" not in page.query_params
     assert "marked in the box" not in words(page)
+
+
+def test_a_lasso_drawn_on_a_map_lights_its_cells_on_both_and_becomes_a_group(lab: Client, done: JobView) -> None:
+    table = lab.table(done.id, TO_PEAKS, "cells")
+    across = np.sort(np.asarray(table["prediction_umap_1"]))
+    line = float(across[8:10].mean())  # nine cells lie left of it
+    page = at("job", id=done.id, tab="Cells", direction=TO_PEAKS.value, mark="Lasso")
+    assert "Draw a line around cells on either map" in words(page)
+    low, high = (float(f(table["prediction_umap_2"])) for f in (np.min, np.max))
+    hand = {
+        "x": [line, line, across[0] - 1, across[0] - 2, across[0] - 1],
+        "y": [low - 1, high + 1, high + 1, 0, low - 1],
+    }
+    drawn(page, "map-prediction-lasso-0", box=[], lasso=[{"xref": "x", "yref": "y", **hand}])
+    assert "**9 of 24 cells** marked in the lasso on the predicted map" in words(page)
+    for which, outlines in (("truth", 0), ("prediction", 1)):
+        spec = json.loads(figures(page)[which].spec)
+        assert [len(each["customdata"]) for each in spec["data"][:2]] == [15, 9]
+        assert len(spec["layout"].get("shapes", [])) == outlines
+    shape = held(page, "box")
+    page.button(key="add-a").click()
+    checked(page.run())
+    assert (held(page, "a"), "box" in page.query_params) == (shape, False)
+    assert "A: 9 cells · B: 15 cells" in words(page)
+    again = at("job", id=done.id, tab="Cells", direction=TO_PEAKS.value, box=shape)  # sent to who draws boxes
+    assert "**9 of 24 cells** marked in the lasso on the predicted map" in words(again)
+
+
+def figures(page: AppTest) -> dict[str, Any]:
+    """The maps on which a lasso can be drawn, by what they are of."""
+    return {str(each.key).split("-")[1]: each.proto for each in page.get("plotly_chart")}
+
+
+def drawn(page: AppTest, key: str, **shapes: Any) -> None:
+    """As the browser tells what was drawn on a map."""
+    (chart,) = (each for each in page.get("plotly_chart") if each.key == key)
+    states = page._tree.get_widget_states()
+    told = {"selection": {"points": [], "point_indices": [], **shapes}}
+    states.widgets.append(WidgetState(id=chart.proto.id, string_value=json.dumps(told)))
+    checked(page._run(states))
 
 
 def test_a_box_that_holds_nothing_breaks_nothing(lab: Client, done: JobView) -> None:
