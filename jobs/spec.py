@@ -215,7 +215,6 @@ class BenchmarkSpec(PairSpec):
         return self
 
 
-# EvaluateSpec joins this union when it exists
 AnySpec = TranslateSpec | TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec
 
 

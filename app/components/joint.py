@@ -152,11 +152,12 @@ def _ways_on(job: JobView) -> None:
             query_params={**pair, **seen_by},
         )  # fmt: skip
         st.page_link(
-            "views/train.py", label="Train a model on these cells", icon=":material/model_training:", query_params=pair
-        )
-        st.page_link(
-            "views/joint.py", label="Try another model", icon=":material/tune:", query_params=pair,
+            "views/new.py", label="Train a model on these cells", icon=":material/model_training:",
+            query_params={"kind": "train", **pair},
         )  # fmt: skip
+        st.page_link(
+            "views/new.py", label="Try another model", icon=":material/tune:", query_params={"kind": "joint", **pair}
+        )
 
 
 def overview(result: Seen, hit: FeatureHit | None) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, jointly, present, readings
+from app import charts_cells, jointly, present, readings
 from app.components.figure import figure
 from app.components.result import Result, has_map, on_map, one_feature
 from app.components.result_cells import colouring
@@ -82,7 +82,7 @@ def _map(
 ) -> None:  # fmt: skip
     data = on_map(table, view)[["cell", "x", "y", colour]]
     unit = unit or readings.column_words(colour)
-    chart = charts.umap(data, title=title, colour=colour, labels=labels, domain=domain, unit=unit, lit=lit)
+    chart = charts_cells.cell_map(data, title=title, colour=colour, labels=labels, domain=domain, unit=unit, lit=lit)
     said = f"Map of {present.plural(len(data), 'cell')}, {_words(view)}, coloured by {unit}. {title}"
     figure(chart, key=key or f"map-{view}", alt=said, table=data, file=f"{result.job.id[:12]}-{key or view}-map")
 

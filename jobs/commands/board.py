@@ -24,7 +24,7 @@ def add_board(jobs: Any, command: Command, client: Callable[[], Any]) -> None:
     listing.add_argument("--state", default="", metavar="A,B", help="queued, running, succeeded, failed …")
     listing.add_argument("--kind", default="", help="translate, joint, analysis, train or benchmark")
     listing.add_argument("--model", default="", metavar="ID")
-    listing.add_argument("--label", default="")
+    listing.add_argument("--label", default="", help="a label of jobs, as `jobs label` puts it")
     listing.add_argument("--starred", action="store_true")
     listing.add_argument("--bin", action="store_true", help="what lies in the bin instead")
     listing.add_argument("--search", default="", metavar="WORDS", help="each in the title, id, model or a label")
@@ -44,7 +44,7 @@ def add_board(jobs: Any, command: Command, client: Callable[[], Any]) -> None:
     batch = command(jobs, "batch", _with(client, _batch), "translate many files, each a job, under one label")
     batch.add_argument("files", nargs="+", metavar="INPUT", help="a path, s3://…, https://… or dataset:ID")
     batch.add_argument("--model", required=True, metavar="ID")
-    batch.add_argument("--label", default="", help="of all of them (default: one of the day)")
+    batch.add_argument("--label", default="", help="put on all these jobs (default: one of the day)")
     batch.add_argument("--seed", type=int, default=0)
 
 
