@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STAGES = ("prepare", "translate", "score", "map", "publish")
 STAGES_OF: Mapping[str, tuple[str, ...]] = {
-    "translate": STAGES,
+    "translate": ("prepare", "translate", "score", "map", "publish"),
     "train": ("prepare", "train", "score", "publish"),
     "benchmark": ("prepare", "measure", "publish"),
     "joint": ("prepare", "embed", "group", "score", "map", "publish"),

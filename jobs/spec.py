@@ -223,11 +223,6 @@ def model_digest(spec: AnySpec) -> str:
     return spec.bundle if isinstance(spec, TranslateSpec | JointSpec | AnalysisSpec) else ""
 
 
-def parse_spec(document: str) -> AnySpec:
-    """The spec a job row holds, from its JSON; without a kind it is a translation."""
-    return read_spec(json.loads(document))
-
-
 def read_spec(document: Mapping[str, Any]) -> AnySpec:
     """Raises pydantic.ValidationError naming the field."""
     return _SPECS.validate_python({"kind": "translate", **document})

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from app import present
 from app.components.result import report_of
 from app.paging import PAGE
 from jobs.bootstrap import current_client
@@ -69,7 +70,7 @@ class Analysed:
 
     def file(self, name: str) -> str:
         """What a download is called."""
-        return f"{self.job.id[:12]}-{name}"
+        return present.file(self.job, f"{name}")
 
 
 @st.cache_data(max_entries=96, ttl=3600, show_spinner="Reading the results …")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -98,12 +99,12 @@ def tables_of(result: Analysed) -> None:
         )  # fmt: skip
     with right:
         down = st.checkbox("Highest first", value=True, key=f"down-{name}", disabled=not sort)
-    asked = {"query": (query or "").strip(), "sort": sort or "", "descending": bool(sort) and down}
-    shown, total = result.page(name, 1, **asked)
+    read = partial(result.page, name, query=(query or "").strip(), sort=sort or "", descending=bool(sort) and down)
+    shown, total = read(1)
     pages = max(-(-total // PAGE), 1)
     number = int(st.number_input(f"Page of {pages:,}", 1, pages, 1, key=f"page-{name}", width=160)) if pages > 1 else 1
     if number > 1:
-        shown, total = result.page(name, number, **asked)
+        shown, total = read(number)
     if shown.empty:
         st.markdown(f"Nothing in this table matches **{present.plain(query or '')}**.")
         return

@@ -1,6 +1,6 @@
 """Views to words and tables: pure functions, no widget and no request."""
 
-from app.present.data import counts_lines, dataset_line, dataset_notes, import_step, model_line, ranked_models
+from app.present.data import counts_lines, dataset_line, dataset_notes, import_step, model_line
 from app.present.figures import ago, count, duration, duration_range, moment, number, percent, plural, size
 from app.present.jobs import (
     FILTERS,
@@ -8,8 +8,8 @@ from app.present.jobs import (
     Panel,
     batch_line,
     failure,
+    file,
     job_eta,
-    job_heading,
     job_record,
     job_step,
     job_timing,
@@ -71,12 +71,12 @@ __all__ = [
     "duration_range",
     "explained",
     "failure",
+    "file",
     "genome",
     "health_line",
     "import_step",
     "in_order",
     "job_eta",
-    "job_heading",
     "job_record",
     "job_step",
     "job_timing",
@@ -93,7 +93,6 @@ __all__ = [
     "plan_lines",
     "plan_notes",
     "plural",
-    "ranked_models",
     "row",
     "size",
     "slug",

@@ -269,7 +269,7 @@ def test_one_packed_folder_of_both_becomes_two_datasets(lab: Path, client: Clien
 
 def test_a_training_takes_one_file_of_both(lab: Path, client: Client) -> None:
     job = submission.submit_training(
-        client, model="ridge", pair=str(lab / "mtx.zip"), settings={}, say=lambda line: None
+        client, model="ridge", pair=str(lab / "mtx.zip"), settings={"filters": "none"}, say=lambda line: None
     )
     given = {which: client.dataset(str(job.spec[which])) for which in ("rna", "atac")}
     assert {which: (data.modality, data.cells) for which, data in given.items()} == {w: (w, 30) for w in given}

@@ -50,7 +50,7 @@ def test_events_are_numbered_without_gaps_and_end_once(finished: Ordered) -> Non
 
 def test_stages_come_in_their_order_and_progress_reaches_its_total(finished: Ordered) -> None:
     stages = [event for event in finished.events() if event["kind"] == "stage"]
-    places = [driver.STAGES.index(event["stage"]) for event in stages]
+    places = [driver.STAGES_OF["translate"].index(event["stage"]) for event in stages]
     assert places == sorted(places)
     assert all(0 <= event["done"] <= event["total"] for event in stages)
     assert {event["total"] for event in stages if event["stage"] == "translate"} == {2 * 48}
