@@ -70,7 +70,7 @@ class Analysed:
 
     def file(self, name: str) -> str:
         """What a download is called."""
-        return present.file(self.job, f"{name}")
+        return present.file(self.job, name)
 
 
 @st.cache_data(max_entries=96, ttl=3600, show_spinner="Reading the results …")

@@ -162,7 +162,8 @@ def _all_scores(job: JobView, document: Mapping[str, Any], part: Mapping[str, An
     )  # fmt: skip
     st.download_button(
         "Download everything (CSV)", lambda: to_csv(standings.every_score(document)),
-        present.file(job, "benchmark.csv"), "text/csv", on_click="ignore", icon=":material/download:", key="benchmark-csv",
+        present.file(job, "benchmark.csv"), "text/csv", on_click="ignore",
+        icon=":material/download:", key="benchmark-csv",
         help="Both directions, every score, every batch; the JSON and the report in words are under Download above.",
     )  # fmt: skip
 
@@ -279,4 +280,4 @@ def _recipes(job: JobView, document: Mapping[str, Any], which: Direction) -> Non
 
 
 def _file(job: JobView, what: str) -> str:
-    return present.file(job, f"{what}")
+    return present.file(job, what)

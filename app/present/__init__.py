@@ -30,7 +30,6 @@ from app.present.plans import (
 )
 from app.present.terms import (
     Colour,
-    Stage,
     Step,
     Tag,
     direction,
@@ -44,9 +43,9 @@ from app.present.terms import (
     row,
     slug,
     stage,
-    stages,
     tag,
 )
+from jobs.stages import Stage, stages
 
 __all__ = [
     "ENOUGH",

@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.present.figures import aware, count, duration, duration_range, moment, plural
-from app.present.terms import Step, directions, stage, stages, tag
+from app.present.terms import Step, directions, stage, tag
 from jobs.layout import download_name
+from jobs.stages import stages
 from jobs.state import ACTIVE, TERMINAL, JobState
 from jobs.views import Failure, JobView
 
