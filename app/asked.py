@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app import recipes
-from app.columns import looks_like_type
+from app.columns import MOST_LABELS, looks_like_type
 from app.kinds import BATCHES, CHANCE, NAMES, NO_LABEL
 from app.parting import batch_columns
 from app.present import in_order
@@ -15,7 +15,6 @@ from jobs.names import Direction, Modality
 from jobs.spec import AnySpec, BenchmarkSpec, Contender, HoldOut, JointSpec, TrainSpec, TranslateSpec
 from jobs.views import DatasetView, ModelView, RecipeView
 
-MOST_KINDS = 60  # values of a column that can still be kinds of cells  # ours
 MOST_SEEDS = 20
 SEED_END = 2**32 - 1
 FILTERS = ("published", "everything")
@@ -116,7 +115,7 @@ def translation(draft: Draft, model: ModelView, inputs: Inputs) -> TranslateSpec
 
 def label_choices(labels: Labels) -> list[str]:
     """Columns that can be kinds of cells, those that sound like it first; the choice of none among them."""
-    fit = [name for name, kinds in labels.items() if 1 < len(kinds) <= MOST_KINDS]
+    fit = [name for name, kinds in labels.items() if 1 < len(kinds) <= MOST_LABELS]
     fit.sort(key=lambda name: (not looks_like_type(name), name))
     if not fit:
         return []

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
-from app.charts import NULL, PURPLE, TEAL, WARNING, finish
+from app.charts import NULL, TEAL, WARNING, finish
 
 HEIGHT = 190
 ROOM = 0.04  # share of the time a stage needs for its name to be written over it  # ours
@@ -73,27 +72,3 @@ def _limit(limit: float, what: str, y: Any) -> Any:
 def processors(table: pd.DataFrame, *, title: str, stages: pd.DataFrame) -> Any:
     """Processors busy; columns as `over_time` has them."""
     return over_time(table, title=title, quantity="processors busy", stages=stages)
-
-
-def by_stage(rows: Sequence[dict[str, Any]], *, title: str) -> Any:
-    """Most memory of each stage, all processes together beside the largest one. rows: stage, what, value (MB)."""
-    table = pd.DataFrame(rows)
-    order = list(dict.fromkeys(table["stage"]))
-    kinds = ["all processes together", "the largest process"]
-    chart = (
-        alt.Chart(table)
-        .mark_bar(height={"band": 0.85})
-        .encode(
-            y=alt.Y("stage:N", sort=order, title=None),
-            yOffset=alt.YOffset("what:N", sort=kinds),
-            x=alt.X("value:Q", title="most memory (MB)"),
-            color=alt.Color(
-                "what:N",
-                title=None,
-                scale=alt.Scale(domain=kinds, range=[TEAL, PURPLE]),
-                legend=alt.Legend(orient="bottom", columns=1, labelLimit=0),
-            ),
-            tooltip=["stage:N", "what:N", alt.Tooltip("value:Q", format=",.0f", title="MB")],
-        )
-    )
-    return finish(chart, title=title, height=38 * len(order) + 60)

@@ -54,18 +54,6 @@ def points(view: TrainingView, stage: str, part: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["epoch", "what", "value"])
 
 
-def whole_table(view: TrainingView) -> pd.DataFrame:
-    """Everything that was reported, a row an epoch: the table behind the curve."""
-    return pd.DataFrame(
-        [
-            {"stage": e.stage, "epoch": e.number, "seconds": e.seconds}
-            | {f"train {k}": v for k, v in e.train.items()}
-            | {f"valid {k}": v for k, v in e.valid.items()}
-            for e in view.epochs
-        ]
-    )
-
-
 def best(view: TrainingView, stage: str) -> int | None:
     """The epoch whose weights are kept: the lowest loss on the cells held back."""
     scored = [e for e in of_stage(view, stage) if MAIN in e.valid]

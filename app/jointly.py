@@ -33,7 +33,6 @@ HEADLINES: Mapping[Modality, tuple[str, ...]] = {
     Modality.RNA: ("cell_pearson", "gene_pearson"),
     Modality.ATAC: ("cell_auroc", "peak_auroc_depth_adjusted"),
 }
-COLUMNS: Mapping[Modality, str] = {Modality.RNA: "rna_imputed_pearson", Modality.ATAC: "atac_imputed_auroc"}
 
 
 def verdict(report: Mapping[str, Any], label: str) -> Verdict:

@@ -28,8 +28,6 @@ st.navigation(
             else []
         ),
         st.Page("views/job.py", title="Job", icon=":material/fact_check:", url_path="job", visibility="hidden"),
-        st.Page("views/joint.py", title="Joint view", url_path="joint", visibility="hidden"),
-        st.Page("views/train.py", title="Train a model", url_path="train", visibility="hidden"),
     ],
     position="top",
 ).run()

@@ -50,7 +50,6 @@ KINDS: Mapping[str, Kind] = {
     ),
 }  # fmt: skip
 STEPS = ("Data", "Check", "Model", "Review")
-CARRIED = frozenset({"kind", "step", "cells", "other", "rna", "atac", "batch"})  # what another kind takes over
 
 
 def kind_of(text: str) -> str:

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from engine.types import Direction, Modality, Names
 from jobs import layout
 from jobs.export import BLOCK, write_dense, write_latent
+from jobs.parts import scratch
 from jobs.plan import ARROW
 from jobs.spreadsheet import harmless
-from jobs.work import Attempt, bundle_of, coverage_of, encoded_of, matched_truth, mends_of, scratch
+from jobs.work import Attempt, bundle_of, coverage_of, encoded_of, matched_truth, mends_of
 
 if TYPE_CHECKING:
     from engine.bundle import Bundle

@@ -96,17 +96,6 @@ def opened(settings: Settings, *, runner: Runner | None = None) -> Iterator[Clie
         service.close()
 
 
-def build_client(settings: Settings) -> Client:
-    """The client these settings ask for, not started: for one-off calls. `opened` is for everything that lasts."""
-    if settings.api_url is not None:
-        from jobs.client_http import HttpClient
-
-        return HttpClient(settings.api_url, settings.token)
-    from jobs.client_local import LocalClient
-
-    return LocalClient(build_service(settings))
-
-
 def build_service(settings: Settings, *, runner: Runner | None = None) -> JobService:
     """Opens the database and the store. Raises DatabaseLocked, UnsuitableStore and kin; then nothing stays open."""
     from jobs.catalog import load_catalog

@@ -27,14 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STAGES = ("prepare", "translate", "score", "map", "publish")
-STAGES_OF: Mapping[str, tuple[str, ...]] = {
-    "translate": STAGES,
-    "train": ("prepare", "train", "score", "publish"),
-    "benchmark": ("prepare", "measure", "publish"),
-    "joint": ("prepare", "embed", "group", "score", "map", "publish"),
-    "analysis": ("prepare", "analyse", "publish"),
-}
 HEARTBEAT_S = 1.5  # between two words of a working driver at most, with POLL_S added  # ours
 POLL_S = 0.5  # between two looks for a cancel mark or a newer attempt  # ours
 QUIET_S = 0.25  # between two reports of progress at least  # ours

@@ -215,18 +215,12 @@ class BenchmarkSpec(PairSpec):
         return self
 
 
-# EvaluateSpec joins this union when it exists
 AnySpec = TranslateSpec | TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec
 
 
 def model_digest(spec: AnySpec) -> str:
     """The digest of the model that the job reads; empty where it makes one, or needs none."""
     return spec.bundle if isinstance(spec, TranslateSpec | JointSpec | AnalysisSpec) else ""
-
-
-def parse_spec(document: str) -> AnySpec:
-    """The spec a job row holds, from its JSON; without a kind it is a translation."""
-    return read_spec(json.loads(document))
 
 
 def read_spec(document: Mapping[str, Any]) -> AnySpec:

@@ -170,7 +170,7 @@ class GlanceView(View):
 
 
 class Progress(View):
-    """Where a job stands. stage: a word from driver.STAGES; done and total count cells or blocks of that stage."""
+    """Where a job stands. stage: a part of `jobs.stages`; done and total count cells or blocks of that stage."""
 
     stage: str = ""
     done: int = 0

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import shutil
-import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from engine.errors import BadBundle
-from engine.types import Direction, Latent, Modality, as_names
+from engine.types import Direction, Modality
 from jobs import layout
 from jobs.failures import failure_of
+from jobs.parts import bundle_folder, part_bytes, read_part
 from jobs.plan import chunks
 from jobs.resources.meter import meter_of
 from jobs.runners.base import Receipt, Task
@@ -171,7 +167,7 @@ def bundle_of(store_uri: str, prefix: str, device: str) -> Bundle:
     """The model, loaded once by each worker and checked against its digest."""
     from engine.bundle import load_bundle
 
-    folder = bundle_folder(store_uri, prefix)
+    folder = bundle_folder(open_store(store_uri), prefix)
     bundle = load_bundle(folder, device=device)
     if layout.bundle(bundle.digest) != prefix:
         raise BadBundle(
@@ -179,36 +175,6 @@ def bundle_of(store_uri: str, prefix: str, device: str) -> Bundle:
             hint="Submit the job again: the model is then published anew.",
         )
     return bundle
-
-
-def bundle_folder(store_uri: str, prefix: str) -> Path:
-    """The model's folder itself in a local store; a copy kept on this machine otherwise."""
-    store = open_store(store_uri)
-    place = urlsplit(store.uri(prefix + "bundle.json"))
-    if place.scheme == "file":
-        return Path(unquote(place.path)).parent
-    final = _cache() / "bundles" / prefix.strip("/").replace("/", "-")
-    if final.is_dir():
-        return final
-    partial = final.with_name(f"{final.name}.{uuid.uuid4().hex}.partial")
-    partial.mkdir(parents=True)
-    try:
-        for key in store.list(prefix):
-            with store.open_local(key) as path:
-                shutil.copyfile(path, partial / key.rpartition("/")[2])
-        partial.rename(final)
-    except OSError:
-        if not final.is_dir():  # otherwise another worker of this machine was first
-            raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return final
-
-
-def _cache() -> Path:
-    from jobs.settings import Settings
-
-    return Settings.from_env().cache
 
 
 @lru_cache(maxsize=4)
@@ -230,31 +196,6 @@ def alignment_of(attempt: Attempt, modality: Modality) -> Alignment:
 
 
 # -- parts -----------------------------------------------------------------------------------------------------------
-
-
-def part_bytes(encoded: Encoded) -> bytes:
-    """The same cells give the same bytes: numpy's archives carry no time."""
-    stream = io.BytesIO()
-    np.savez(
-        stream,
-        latent=encoded.latent.values,
-        source_depth=encoded.source_depth_n,
-        barcodes=np.asarray(encoded.barcodes, dtype=np.str_),
-        source=np.array(sorted(m.value for m in encoded.latent.source), dtype=np.str_),
-    )
-    return stream.getvalue()
-
-
-def read_part(data: bytes) -> Encoded:
-    """Raises ValueError, KeyError, OSError or BadZipFile when it is not a whole part."""
-    from engine.translate import Encoded
-
-    with np.load(io.BytesIO(data), allow_pickle=False) as file:
-        latent = Latent(file["latent"], frozenset(Modality(m) for m in file["source"]))
-        encoded = Encoded(latent, file["source_depth"], as_names(file["barcodes"]))
-    if not len(latent) == len(encoded.source_depth_n) == len(encoded.barcodes):
-        raise ValueError("the arrays of this part differ in length")
-    return encoded
 
 
 def finished_part(attempt: Attempt, direction: Direction, start: int, stop: int) -> Encoded | None:
@@ -392,12 +333,3 @@ def _threads(count: int) -> Iterator[None]:
     torch.set_num_threads(count)
     with threadpool_limits(limits=count):
         yield
-
-
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """A folder of this task alone; what killed workers left beside it is removed."""
-    from storage.scratch import own_folder
-
-    with own_folder(_cache() / "scratch") as folder:
-        yield folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import json
@@ -11,7 +10,7 @@ import re
 import secrets
 import shutil
 import threading
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -31,7 +30,6 @@ from storage.files import (
 )
 
 _ID = re.compile(r"[0-9a-f]{32}")
-_ASYNC_BLOCK = 1 << 20  # bytes gathered before a thread is asked to write them; ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,23 +138,6 @@ class UploadArea:
         with self._slice(id, offset, sha256) as write:
             for chunk in chunks:
                 write(chunk)
-        return self.get(id).received
-
-    async def append_async(
-        self, id: str, offset: int, chunks: AsyncIterable[bytes], *, sha256: str | None = None
-    ) -> int:
-        """`append` for an event loop: disk and hashing happen in threads."""
-        with self._slice(id, offset, sha256) as write:
-            waiting = bytearray()
-            try:
-                async for chunk in chunks:
-                    waiting += chunk
-                    if len(waiting) >= _ASYNC_BLOCK:
-                        block, waiting = bytes(waiting), bytearray()
-                        await asyncio.to_thread(write, block)
-            finally:
-                if waiting:
-                    write(bytes(waiting))
         return self.get(id).received
 
     def finish(self, id: str, sha256: str | None = None) -> FinishedUpload:

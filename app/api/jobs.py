@@ -28,20 +28,23 @@ def kind_of(value: Any) -> str:
     return str(kind)
 
 
+Spec = Annotated[
+    Annotated[TranslateSpec, Tag("translate")]
+    | Annotated[TrainSpec, Tag("train")]
+    | Annotated[BenchmarkSpec, Tag("benchmark")]
+    | Annotated[JointSpec, Tag("joint")]
+    | Annotated[AnalysisSpec, Tag("analysis")],
+    Discriminator(kind_of),
+]
+
+
 class SubmitRequest(Document):
     """spec: without a kind it is a translation. fresh: run again even where the same job finished or is under way.
 
     priority: among this user's own jobs. time_limit_s: after which an attempt is stopped.
     """
 
-    spec: Annotated[
-        Annotated[TranslateSpec, Tag("translate")]
-        | Annotated[TrainSpec, Tag("train")]
-        | Annotated[BenchmarkSpec, Tag("benchmark")]
-        | Annotated[JointSpec, Tag("joint")]
-        | Annotated[AnalysisSpec, Tag("analysis")],
-        Discriminator(kind_of),
-    ]
+    spec: Spec
     title: str = ""
     fresh: bool = False
     priority: Priority = Priority.NORMAL

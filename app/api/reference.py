@@ -38,9 +38,7 @@ def operations(others: Sequence[Operation]) -> tuple[Operation, ...]:
         return told()
 
     def reference(call: Call) -> Response:
-        return HTMLResponse(
-            page(), headers={"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
-        )
+        return HTMLResponse(page(), headers={"content-security-policy": POLICY})
 
     ours = (
         Operation("GET", "/openapi.json", "This interface as OpenAPI 3.1", openapi, returns=dict[str, Any]),

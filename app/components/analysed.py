@@ -9,12 +9,14 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from app import present
 from app.components.result import report_of
+from app.paging import PAGE
 from jobs.bootstrap import current_client
 from jobs.spec import AnalysisSpec
 from jobs.views import GenomeView, JobView
 
-PAGE = 10_000  # rows asked for at once
+PART = 10_000  # rows asked for at once
 MOST = 100_000  # rows of a table a chart is drawn from
 
 
@@ -58,29 +60,30 @@ class Analysed:
         asked = tuple(sorted((where or {}).items()))
         return _table(self.job.id, self.job.attempt, name, asked, query, sort, descending, most)[0]
 
-    def found(self, name: str, *, query: str, sort: str, descending: bool, most: int) -> tuple[pd.DataFrame, int]:
-        """The same with how many rows answer in all."""
-        return _table(self.job.id, self.job.attempt, name, (), query, sort, descending, most)
+    def page(self, name: str, number: int, *, query: str, sort: str, descending: bool) -> tuple[pd.DataFrame, int]:
+        """The rows of a page, 1 the first, with how many answer in all."""
+        start = (number - 1) * PAGE
+        return _table(self.job.id, self.job.attempt, name, (), query, sort, descending, PAGE, start)
 
     def genome(self, place: str) -> GenomeView:
         return _genome(self.job.id, self.job.attempt, place)
 
     def file(self, name: str) -> str:
         """What a download is called."""
-        return f"{self.job.id[:12]}-{name}"
+        return present.file(self.job, name)
 
 
 @st.cache_data(max_entries=96, ttl=3600, show_spinner="Reading the results …")
 def _table(
     job: str, attempt: int, name: str, where: tuple[tuple[str, str], ...], query: str, sort: str, descending: bool,
-    most: int,
+    most: int, start: int = 0,
 ) -> tuple[pd.DataFrame, int]:  # fmt: skip
     parts: list[pd.DataFrame] = []
-    total, rows = 1, 0
-    while rows < min(total, most):
+    total, rows = start + 1, 0
+    while rows < min(total - start, most):
         page = current_client().analysis_table(
             job, name, where=dict(where), query=query, sort=sort, descending=descending,
-            limit=min(PAGE, most - rows), offset=rows,
+            limit=min(PART, most - rows), offset=start + rows,
         )  # fmt: skip
         total = page.total
         part = pd.DataFrame(page.columns)

@@ -20,14 +20,12 @@ from app.components.analysis_values import activity, imputation, markers
 from app.components.genome_track import genome, search
 from app.components.result_record import record
 from app.components.result_run import download
-from app.components.saving import to_parquet
 from app.components.tabs import tabs
+from app.paging import PAGE
 from jobs.bootstrap import current_client
-from jobs.client import Client
 from jobs.views import JobView
 
 LINKS = ("cre", "coaccess")
-SHOWN = 1_000  # rows of a table on the page; a search or another order brings the others
 _FIGURES: Mapping[str, Callable[[Analysed], None]] = {
     "cluster": cluster, "imputation": imputation, "mixing": mixing, "abnormal": abnormal, "de": markers,
     "cre": links, "coaccess": links, "trajectory": trajectory, "activity": activity,
@@ -71,8 +69,8 @@ def _ways_on(result: Analysed) -> None:
         )  # fmt: skip
         if spec.model:
             st.page_link(
-                "views/joint.py", label="Joint view of these cells", icon=":material/hub:",
-                query_params={**pair, **also},
+                "views/new.py", label="Joint view of these cells", icon=":material/hub:",
+                query_params={"kind": "joint", **pair, **also},
             )  # fmt: skip
 
 
@@ -101,9 +99,12 @@ def tables_of(result: Analysed) -> None:
         )  # fmt: skip
     with right:
         down = st.checkbox("Highest first", value=True, key=f"down-{name}", disabled=not sort)
-    shown, total = result.found(
-        name, query=(query or "").strip(), sort=sort or "", descending=bool(sort) and down, most=SHOWN
-    )
+    read = partial(result.page, name, query=(query or "").strip(), sort=sort or "", descending=bool(sort) and down)
+    shown, total = read(1)
+    pages = max(-(-total // PAGE), 1)
+    number = int(st.number_input(f"Page of {pages:,}", 1, pages, 1, key=f"page-{name}", width=160)) if pages > 1 else 1
+    if number > 1:
+        shown, total = read(number)
     if shown.empty:
         st.markdown(f"Nothing in this table matches **{present.plain(query or '')}**.")
         return
@@ -111,24 +112,15 @@ def tables_of(result: Analysed) -> None:
         shown, hide_index=True, height="content" if len(shown) <= 12 else 460, placeholder="–",
         alt=table_words(name), column_config=_columns(shown),
     )  # fmt: skip
-    some = f"{present.count(len(shown))} of " if total > len(shown) else ""
+    first = (number - 1) * PAGE + 1
+    some = f"Rows {present.count(first)}–{present.count(first + len(shown) - 1)} of " if pages > 1 else ""
     st.caption(f"{some}{present.plural(total, 'row')}{' that match' if query else ''}.")
     with failure.shown("The files cannot be listed"):
-        whole = next((a for a in current_client().artifacts(result.job.id) if a.name == f"{name}.csv"), None)
-        if whole is not None:
-            with st.container(horizontal=True):
-                download(
-                    result.job, whole, label="Download the whole table (CSV)", key=f"whole-{name}", width="content"
-                )
-                st.download_button(
-                    "Parquet", partial(_parquet, current_client(), result.job.id, whole.name), f"{name}.parquet",
-                    "application/vnd.apache.parquet", on_click="ignore", key=f"parquet-{name}",
-                    icon=":material/download:",
-                )  # fmt: skip
-
-
-def _parquet(client: Client, job: str, name: str) -> bytes:
-    return to_parquet(pd.read_csv(client.open_artifact(job, name), low_memory=False))
+        files = {each.name: each for each in current_client().artifacts(result.job.id)}
+        with st.container(horizontal=True):
+            for kind, words in (("csv", "Download the whole table (CSV)"), ("parquet", "The same as Parquet")):
+                if (whole := files.get(f"{name}.{kind}")) is not None:
+                    download(result.job, whole, label=words, key=f"{kind}-{name}", width="content")
 
 
 def _columns(table: pd.DataFrame) -> dict[str, Any]:

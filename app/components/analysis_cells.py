@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from app import analysis_rows, charts, charts_analysis, findings, present
+from app import analysis_rows, charts_analysis, charts_cells, findings, present
 from app.analyses import EMBEDDINGS, embedding
 from app.charts import NULL, PREDICTION
 from app.components.address import choice
@@ -97,7 +97,7 @@ def _map(result: Analysed, table: pd.DataFrame, column: str, name: str) -> None:
     else:
         title = f"Groups by {'Leiden' if column.endswith('leiden') else 'k-means'}"
     title = f"{title}, {present.plural(data['colour'].nunique(), 'kind' if column == LABEL else 'group')}"
-    chart = charts.umap(data, title=title, colour="colour", labels=_order(data["colour"]))
+    chart = charts_cells.cell_map(data, title=title, colour="colour", labels=_order(data["colour"]))
     said = f"Map of {present.plural(len(data), 'cell')}, {embedding(name)}. {title}"
     figure(chart, key=f"map-{present.slug(column)}", alt=said, table=data, file=result.file(f"map-{column}"))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from app import charts, charts_analysis, present
+from app import charts_analysis, charts_cells, present
 from app.analyses import PROFILES
 from app.components.address import choice
 from app.components.analysed import Analysed
@@ -36,7 +36,7 @@ def _map(result: Analysed, used: pd.DataFrame, colour: str, kinds: list[str]) ->
     number = colour == "pseudotime"
     title = "From the beginning (dark) to the end (light)" if number else f"The same cells by {result.label}"
     title = f"{title}, {present.plural(len(data), 'cell')}"
-    chart = charts.umap(
+    chart = charts_cells.cell_map(
         data, title=title, colour=colour, labels=None if number else kinds, unit=colour if number else "",
         domain=(0.0, _late(used)) if number else None,
     )  # fmt: skip

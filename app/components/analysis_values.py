@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from app import analysis_rows, charts, charts_analysis, findings, present
+from app import analysis_rows, charts, charts_analysis, charts_scores, findings, present
 from app.analyses import PROFILES
 from app.components.address import choice
 from app.components.analysed import Analysed
@@ -202,7 +202,7 @@ def activity(result: Analysed) -> None:
         mean, genes = present.number(float(own["pearson"].mean())), present.plural(len(own), "gene")
         title = f"{PROFILES[profile].capitalize()} peaks: mean correlation {mean} over {genes}"
         with place:
-            chart = charts.histogram(
+            chart = charts_scores.histogram(
                 own["pearson"].to_numpy(dtype=float), title=title, quantity="correlation over cells", unit="gene",
                 neutral=0.0,
             )  # fmt: skip

@@ -169,4 +169,4 @@ def _calibration(result: Result, table: pd.DataFrame, hit: FeatureHit) -> None:
 
 
 def _file(result: Result, hit: FeatureHit, what: str) -> str:
-    return f"{result.job.id[:8]}-{present.slug(hit.name)}-{what}"
+    return present.file(result.job, f"{present.slug(hit.name)}-{what}")

@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import present
 from app.components import failure
+from app.sides import FEWEST, MOST, SCORED
 from jobs.board.views import Act, BulkView
 from jobs.bootstrap import current_client
 from jobs.state import TERMINAL, JobState
@@ -114,8 +115,8 @@ def _marks(chosen: Sequence[JobView]) -> None:
 
 
 def _comparable(chosen: Sequence[JobView]) -> None:
-    fit = [job.id for job in chosen if job.state is JobState.SUCCEEDED and job.kind in ("translate", "train")]
-    if 2 <= len(fit) <= 6:
+    fit = [job.id for job in chosen if job.state is JobState.SUCCEEDED and job.kind in SCORED]
+    if FEWEST <= len(fit) <= MOST:
         st.page_link(
             "views/compare.py", label=f"Compare {len(fit)}", icon=":material/leaderboard:", query_params={"job": fit}
         )

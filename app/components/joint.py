@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import charts, jointly, present, readings
+from app import charts_scores, jointly, present, readings
 from app.components import failure
 from app.components.figure import figure
 from app.components.finder import finder
@@ -152,11 +152,12 @@ def _ways_on(job: JobView) -> None:
             query_params={**pair, **seen_by},
         )  # fmt: skip
         st.page_link(
-            "views/train.py", label="Train a model on these cells", icon=":material/model_training:", query_params=pair
-        )
-        st.page_link(
-            "views/joint.py", label="Try another model", icon=":material/tune:", query_params=pair,
+            "views/new.py", label="Train a model on these cells", icon=":material/model_training:",
+            query_params={"kind": "train", **pair},
         )  # fmt: skip
+        st.page_link(
+            "views/new.py", label="Try another model", icon=":material/tune:", query_params={"kind": "joint", **pair}
+        )
 
 
 def overview(result: Seen, hit: FeatureHit | None) -> None:
@@ -184,16 +185,16 @@ def _groups(result: Seen, report: Mapping[str, Any]) -> None:
         return
     label = str(result.job.spec.get("label"))
     title = jointly.best_words(report, label)
-    chart = charts.scores(
+    chart = charts_scores.scores(
         pd.DataFrame(rows), title=title, neutral=0.0, quantity="agreement with the labels, higher is better"
     )
     said = "; ".join(row["label"] for row in rows if row["what"] == jointly.VIEWS["joint"])
     table = pd.DataFrame(jointly.score_table(report))
-    figure(chart, key="groups-axis", alt=f"{title}. {said}.", table=table, file=f"{result.job.id[:12]}-groups")
+    figure(chart, key="groups-axis", alt=f"{title}. {said}.", table=table, file=present.file(result.job, "groups"))
     with st.expander("All scores of the groups", icon=":material/table:", key="groups-table"):
         shown_table(
             table, key="views", alt="Every score of every view", height="content",
-            file=f"{result.job.id[:12]}-groups-scores",
+            file=present.file(result.job, "groups-scores"),
         )  # fmt: skip
         st.caption(jointly.HELP)
 
@@ -212,6 +213,8 @@ def _imputation(result: Seen, report: Mapping[str, Any]) -> None:
         "Half of each cell's counts were shown to the model, the other half judges it. A dot right of every grey or "
         "blue mark means the model adds something."
     )
-    chart = charts.scores(rows, title=title, neutral=chosen[0].meaning.neutral, quantity=f"{family}, higher is better")
+    chart = charts_scores.scores(
+        rows, title=title, neutral=chosen[0].meaning.neutral, quantity=f"{family}, higher is better"
+    )
     said = "; ".join(reading.sentence for reading in chosen)
-    figure(chart, key="imputed-axis", alt=f"{title}. {said}.", table=rows, file=f"{result.job.id[:12]}-imputed")
+    figure(chart, key="imputed-axis", alt=f"{title}. {said}.", table=rows, file=present.file(result.job, "imputed"))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, jointly, present, readings
+from app import charts_cells, jointly, present, readings
 from app.components.figure import figure
 from app.components.result import Result, has_map, on_map, one_feature
 from app.components.result_cells import colouring
@@ -82,9 +82,9 @@ def _map(
 ) -> None:  # fmt: skip
     data = on_map(table, view)[["cell", "x", "y", colour]]
     unit = unit or readings.column_words(colour)
-    chart = charts.umap(data, title=title, colour=colour, labels=labels, domain=domain, unit=unit, lit=lit)
+    chart = charts_cells.cell_map(data, title=title, colour=colour, labels=labels, domain=domain, unit=unit, lit=lit)
     said = f"Map of {present.plural(len(data), 'cell')}, {_words(view)}, coloured by {unit}. {title}"
-    figure(chart, key=key or f"map-{view}", alt=said, table=data, file=f"{result.job.id[:12]}-{key or view}-map")
+    figure(chart, key=key or f"map-{view}", alt=said, table=data, file=present.file(result.job, f"{key or view}-map"))
 
 
 def _words(view: str) -> str:
@@ -115,6 +115,6 @@ def _table(result: Result, table: pd.DataFrame, labels: list[str]) -> None:
         )
     shown_table(
         table, key="cells-table", height=360, alt="Every cell with its groups and labels", columns=columns,
-        config=config, file=f"{result.job.id[:12]}-joint-cells", words=readings.column_words,
+        config=config, file=present.file(result.job, "joint-cells"), words=readings.column_words,
         search="Find a cell or a label",
     )  # fmt: skip

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app import present
-from app.components import failure
+from app.asked import Inputs, genome_of, labels_of, title_of
+from app.components import example, failure
 from app.components.cells import ADDRESS, UPLOAD, slot
 from app.components.upload import BOTH, upload
 from jobs.bootstrap import current_client
 from jobs.names import Modality
-from jobs.views import DatasetView, ModelView
+from jobs.views import DatasetView
 
 
 @dataclass(frozen=True)
@@ -23,27 +24,21 @@ class Pair:
     atac: DatasetView
 
     @property
-    def genome(self) -> str | None:
-        return self.rna.genome or self.atac.genome
+    def inputs(self) -> Inputs:
+        return {Modality.RNA: self.rna, Modality.ATAC: self.atac}
 
     @property
-    def cells(self) -> int:
-        """At most as many cells can be pairs."""
-        return min(self.rna.cells or 0, self.atac.cells or 0)
+    def genome(self) -> str | None:
+        return genome_of(self.inputs)
 
     @property
     def title(self) -> str:
-        return f"{self.rna.name} + {self.atac.name}"
+        return title_of(self.inputs)
 
     @property
     def labels(self) -> dict[str, dict[str, int]]:
-        """Label columns with the cells of each value; of both files, the RNA file's where both have one."""
-        return {**_labels(self.atac), **_labels(self.rna)}
-
-
-def _labels(data: DatasetView) -> dict[str, dict[str, int]]:
-    found = data.summary.get("labels") or {}
-    return {str(name): {str(k): int(n) for k, n in counts.items()} for name, counts in found.items() if len(counts) > 1}
+        """Label columns with the cells of each value."""
+        return labels_of(self.inputs)
 
 
 def by_modality(*given: DatasetView | None) -> dict[Modality, DatasetView] | None:
@@ -107,10 +102,7 @@ def _both(source: str, *, name: str = "") -> None:
 
 
 def _example() -> None:
-    """The way in for who has no files at hand: the cells that come with a model."""
-    model: ModelView | None = None
-    with failure.shown("The example cannot be offered"):
-        model = next((m for m in current_client().models() if m.example_cells), None)
+    model = example.offered()
     if model is None:
         return
     with (
@@ -118,8 +110,8 @@ def _example() -> None:
         st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"),
     ):
         st.markdown(
-            f"**No files at hand?** Try it with the example: {present.plural(model.example_cells or 0, 'cell')} "
-            "measured both ways. Too few for a good model, enough to see how it goes."
+            f"**No files at hand?** Try it with the example: {example.cells(model)} measured both ways. Too few "
+            "for a good model, enough to see how it goes."
         )
         if st.button("Use the example's cells", icon=":material/science:", key="example-cells"):
             with failure.shown("The example could not be brought in"):

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import charts, present, readings
+from app import charts_scores, present, readings
 from app.components import failure
 from app.components.figure import figure
 from app.components.finder import look_at
@@ -82,7 +82,7 @@ def _histogram(found: PredictabilityView, rows: pd.DataFrame, *, key: str, file:
         f"null; mean {present.number(float(gain.mean()), digits=3)}"
     )
     quantity = readings.column_words(f"{found.measure}_gain")
-    chart = charts.histogram(gain, title=title, quantity=quantity, unit=thing, neutral=0.0)
+    chart = charts_scores.histogram(gain, title=title, quantity=quantity, unit=thing, neutral=0.0)
     figure(chart, key=key, alt=f"Histogram. {title}", table=rows[["name", "gain"]], file=file)
     st.caption(
         "The best null is the better of two that need no model: the average training cell, and that times the depth of "

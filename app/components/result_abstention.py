@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import abstaining, charts, present, readings
+from app import abstaining, charts_scores, present, readings
 from app.abstaining import LeavingOut
 from app.components.figure import figure
 from app.components.result import Result
@@ -36,9 +36,11 @@ def curve(result: Result, found: LeavingOut) -> None:
     if table.empty:
         return
     share = found.gone / len(found.kept)
-    chart = charts.abstention(table, title=found.title, quantity=found.quantity, share=share)
+    chart = charts_scores.abstention(table, title=found.title, quantity=found.quantity, share=share)
     said = f"{found.quantity[0].upper()}{found.quantity[1:]} by the share of cells left out. {found.title}"
-    figure(chart, key="abstention", alt=said, table=table, file=f"{result.job.id[:8]}-{result.direction.value}-kept")
+    figure(
+        chart, key="abstention", alt=said, table=table, file=present.file(result.job, f"{result.direction.value}-kept")
+    )
     if found.measured and found.unscored:
         st.caption(f"{present.plural(found.unscored, 'cell')} without a score: not counted in any mean.")
     if not found.measured:

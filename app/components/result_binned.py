@@ -50,4 +50,6 @@ def _draw(view: BinnedView, job: JobView, modality: Modality) -> None:
     domain = (min(view.low, 0.0), view.high if view.high > min(view.low, 0.0) else min(view.low, 0.0) + 1.0)
     chart = charts_binned.squares(table, title=title, side=view.side, domain=domain, unit=unit)
     said = f"{title}: {present.plural(view.cells, 'cell')} in {present.plural(len(table), 'square')}"
-    figure(chart, key=f"squares-{view.map}", alt=said, table=table, file=f"{job.id[:8]}-{view.feature}-{view.map}")
+    figure(
+        chart, key=f"squares-{view.map}", alt=said, table=table, file=present.file(job, f"{view.feature}-{view.map}")
+    )

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 import streamlit as st
 
-from app import configured
+from app import configured, present
 from app.commands import commands
 from app.components.table import table
 from jobs.bootstrap import current_client
@@ -28,7 +28,7 @@ _SAME = {
 
 def configuration(job: JobView) -> None:
     asked = pd.DataFrame(configured.rows(job), columns=["setting", "value"])
-    table(asked, key="settings", alt="What this job was asked", file=f"{job.id}-settings", height="content")
+    table(asked, key="settings", alt="What this job was asked", file=present.file(job, "settings"), height="content")
     st.subheader("Get it again", anchor=False)
     names = {which: _input(job, which) for which in ("rna", "atac") if job.spec.get(which)}
     st.code("\n".join(commands(job, names)), language="bash", wrap_lines=True)

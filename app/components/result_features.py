@@ -57,8 +57,9 @@ def _table(result: Result, rows: pd.DataFrame, thing: str) -> None:
 
     table(
         ordered, key=f"{thing}s", alt=f"Scores of every {thing}", columns=columns,
-        file=f"{result.job.id[:8]}-{result.direction.value}-{thing}s", config=column_config(ordered[columns], main),
-        words=readings.column_words, search="Find in the table" if thing == "gene" else "Find a peak, region or gene",
+        file=present.file(result.job, f"{result.direction.value}-{thing}s"),
+        config=column_config(ordered[columns], main), words=readings.column_words,
+        search="Find in the table" if thing == "gene" else "Find a peak, region or gene",
         matching=lambda query: [found.name for found in result.search(query, limit=FOUND_MOST)], order=main or "",
         height=560, pick=pick,
     )  # fmt: skip

@@ -32,6 +32,12 @@ def files(job: JobView) -> None:
             }
         )
         shown = ("file", "what", "size", "opens in", "SHA-256")
-        table(listed, key="files", alt="Files of this job with their checksums", file=f"{job.id}-files", columns=shown)
+        table(
+            listed,
+            key="files",
+            alt="Files of this job with their checksums",
+            file=present.file(job, "files"),
+            columns=shown,
+        )
         st.subheader("Download", anchor=False)
         downloads(job, key="tab-")

@@ -63,7 +63,7 @@ def _track(result: Result, view: GenomeView, profile: str, place: str) -> None:
         title += f", {present.plural(len(links), 'link')} {WORDS[profile]}"
     chart = charts_genome.track(view, profile=profile, title=title, named=named, words=WORDS)
     rows = charts_genome.coverage_rows(view, WORDS)
-    file = f"{result.job.id[:8]}-{present.slug(place)}-genome"
+    file = present.file(result.job, f"{present.slug(place)}-genome")
     figure(chart, key="genome", alt=spoken(view, links, title), table=rows, file=file)
     st.caption(" ".join(_caption(result, view, profile, has_links=bool(links))))
 
@@ -105,7 +105,7 @@ def _tables(result: Result, view: GenomeView) -> None:
         for group, values in groups.items():
             peaks[f"{group}, {WORDS.get(profile, profile)}"] = values
     numbers = {name: st.column_config.NumberColumn(format="%.3f") for name in peaks.columns[1:]}
-    file = f"{result.job.id[:8]}-{view.chrom}-{view.start}"
+    file = present.file(result.job, f"{view.chrom}-{view.start}")
     st.markdown("**Every peak of this stretch in each group**")
     table(peaks, key="peaks-here", alt="How open each peak is in each group", file=f"{file}-peaks", config=numbers)
     if view.links:

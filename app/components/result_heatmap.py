@@ -101,7 +101,7 @@ def _draw(
                 drawn, title=title, unit="from lowest to highest" if each else f"mean {unit}", rows=list(rows),
                 columns=names, domain=(0.0, 1.0) if each else (min(float(drawn["value"].min()), 0.0), high or 1.0),
             )  # fmt: skip
-            file = f"{result.job.id[:8]}-{result.direction.value}-{what}-heatmap"
+            file = present.file(result.job, f"{result.direction.value}-{what}-heatmap")
             figure(chart, key=f"heat-{what}", alt=f"Heatmap. {title}", table=drawn, file=file)
     most = max(map(len, rows.values()))
     if most == heatmaps.A_GROUP:

@@ -146,4 +146,4 @@ def _draw(result: Result, frame: pd.DataFrame, words: str, *, how: str, cells: i
 
 
 def _file(result: Result) -> str:
-    return f"{result.job.id[:8]}-{result.direction.value}-profile"
+    return present.file(result.job, f"{result.direction.value}-profile")

@@ -106,7 +106,7 @@ def _capsule(client: Client, job: JobView, known: Capsule) -> None:
         "work again on another machine and says of each score and file whether it is the same."
     )
     st.download_button(
-        "Download the capsule", lambda: client.capsule(job.id), f"{job.id}-capsule.zip", "application/zip",
+        "Download the capsule", lambda: client.capsule(job.id), present.file(job, "capsule.zip"), "application/zip",
         key="capsule", icon=":material/inventory_2:", on_click="ignore",
     )  # fmt: skip
     inputs = " ".join(each.example or f"'{each.name}'" for _, each in sorted(known.inputs.items()))

@@ -25,7 +25,7 @@ def show(client: Client, job: JobView) -> None:
         st.markdown("Nothing was recorded yet: the first figures come a few seconds after a job has started.")
         return
     st.markdown(_in_words(job, found))
-    name, time = f"{job.id[:8]}-{found.attempt}", _time(found)
+    name, time = present.file(job, str(found.attempt)), _time(found)
     stages = pd.DataFrame(
         [{"stage": _name(s.stage, job), "start": s.start_s, "end": s.start_s + s.seconds}
          for s in _in_turn(found)]

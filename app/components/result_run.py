@@ -20,7 +20,7 @@ def log_button(job: JobView) -> None:
     """The whole log of all attempts as a file; read when the button is pressed."""
     client = current_client()  # of whoever looks now: the file is made later, outside of the page
     st.download_button(
-        "Download the log", lambda: client.logs(job.id, tail=100_000), f"{job.id}-log.txt", "text/plain",
+        "Download the log", lambda: client.logs(job.id, tail=100_000), present.file(job, "log.txt"), "text/plain",
         key=f"log-file-{job.id}", icon=":material/download:", type="tertiary", on_click="ignore",
     )  # fmt: skip
 
@@ -30,7 +30,12 @@ def history(job: JobView) -> None:
     st.subheader("What happened when", anchor=False)
     with failure.shown("The record of this job cannot be read"):
         rows = [_row(event) for event in current_client().events(job.id)]
-        table(pd.DataFrame(rows), key="events", alt="What happened to this job, and when", file=f"{job.id}-events")
+        table(
+            pd.DataFrame(rows),
+            key="events",
+            alt="What happened to this job, and when",
+            file=present.file(job, "events"),
+        )
 
 
 def _row(event: EventView) -> dict[str, object]:
@@ -65,7 +70,7 @@ def download(
     client = current_client()
     st.download_button(
         label, lambda: client.open_artifact(job.id, artifact.name).read_bytes(),
-        f"{job.id[:8]}-{artifact.name.replace('/', '-')}", artifact.media_type or "application/octet-stream",
+        present.file(job, artifact.name), artifact.media_type or "application/octet-stream",
         key=key or f"file-{artifact.name}", help=artifact.what or None, icon=":material/download:", width=width,
         on_click="ignore",
     )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app import calibration, charts, charts_features, judged, present, readings
+from app import calibration, charts_features, charts_scores, judged, present, readings
 from app.components.figure import figure
 from app.components.predictability import expected
 from app.components.result import Result
@@ -81,7 +81,11 @@ def _roc(result: Result) -> None:
     left, _ = st.columns(2)
     with left:
         figure(
-            charts.roc(data, title=title), key="roc", alt=f"ROC curve. {title}", table=data, file=_file(result, "roc")
+            charts_scores.roc(data, title=title),
+            key="roc",
+            alt=f"ROC curve. {title}",
+            table=data,
+            file=_file(result, "roc"),
         )
         st.caption("All cells and peaks in one list, as papers print it; it mostly measures the average profile.")
 
@@ -115,11 +119,11 @@ def _histogram(result: Result, column: str | None) -> None:
         f"{present.percent(above)} of {present.plural(len(finite), thing)} score above chance; "
         f"mean {present.number(float(finite.mean()) if len(finite) else None)}"
     )
-    chart = charts.histogram(values, title=title, quantity=meaning.label, unit=thing, neutral=meaning.neutral)
+    chart = charts_scores.histogram(values, title=title, quantity=meaning.label, unit=thing, neutral=meaning.neutral)
     data = rows[["name", column]]
     figure(chart, key="histogram", alt=f"Histogram. {title}", table=data, file=_file(result, column))
     st.caption(meaning.help)
 
 
 def _file(result: Result, what: str) -> str:
-    return f"{result.job.id[:8]}-{result.direction.value}-{what}"
+    return present.file(result.job, f"{result.direction.value}-{what}")

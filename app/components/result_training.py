@@ -72,8 +72,8 @@ def _next_steps(job: JobView, model: ModelView | None) -> None:
         if model.joint:
             its_cells = {which: str(job.spec[which]) for which in ("rna", "atac")}
             st.page_link(
-                "views/joint.py", label="Joint view of its cells", icon=":material/hub:",
-                query_params={**its_cells, "model": model.id},
+                "views/new.py", label="Joint view of its cells", icon=":material/hub:",
+                query_params={"kind": "joint", **its_cells, "model": model.id},
             )  # fmt: skip
     if model is not None:
         delete(model)

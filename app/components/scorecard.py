@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import charts, present, readings
+from app import charts_scores, present, readings
 from app.columns import Outside, outside
 from app.components.figure import figure
 from app.components.result import Result
@@ -45,7 +45,9 @@ def axis(report: Mapping[str, Any], which: Direction, *, key: str, of: str, what
     rows = pd.DataFrame(readings.marks(chosen, what=what))
     family = chosen[0].meaning.family
     title = f"{family[0].upper()}{family[1:]} on {present.plural(chosen[0].n, 'cell')}, with 95 % intervals"
-    chart = charts.scores(rows, title=title, neutral=chosen[0].meaning.neutral, quantity=f"{family}, higher is better")
+    chart = charts_scores.scores(
+        rows, title=title, neutral=chosen[0].meaning.neutral, quantity=f"{family}, higher is better"
+    )
     said = "; ".join(reading.sentence for reading in chosen)
     figure(chart, key=key, alt=f"Scores of {of}, with intervals and nulls. {said}.", table=rows)
 

@@ -12,8 +12,9 @@ from app import charts_benchmark as charts
 from app import present, readings, standings
 from app.components import failure
 from app.components.address import choice
-from app.components.figure import figure, to_csv
+from app.components.figure import figure
 from app.components.result_record import record
+from app.components.saving import to_csv
 from app.components.table import table as shown_table
 from app.components.tabs import tabs
 from jobs.bootstrap import current_client
@@ -160,8 +161,9 @@ def _all_scores(job: JobView, document: Mapping[str, Any], part: Mapping[str, An
         config={"model": st.column_config.TextColumn(pinned=True), **config},
     )  # fmt: skip
     st.download_button(
-        "Download everything (CSV)", lambda: to_csv(standings.every_score(document)), f"{job.id[:12]}-benchmark.csv",
-        "text/csv", on_click="ignore", icon=":material/download:", key="benchmark-csv",
+        "Download everything (CSV)", lambda: to_csv(standings.every_score(document)),
+        present.file(job, "benchmark.csv"), "text/csv", on_click="ignore",
+        icon=":material/download:", key="benchmark-csv",
         help="Both directions, every score, every batch; the JSON and the report in words are under Download above.",
     )  # fmt: skip
 
@@ -278,4 +280,4 @@ def _recipes(job: JobView, document: Mapping[str, Any], which: Direction) -> Non
 
 
 def _file(job: JobView, what: str) -> str:
-    return f"{job.id[:12]}-{what}"
+    return present.file(job, what)

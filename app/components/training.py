@@ -98,7 +98,7 @@ def _curve(job: JobView, training: TrainingView, stage: str, part: str, *, log: 
     figure(
         chart, key=f"curve-{curve.stages(training).index(stage)}", table=points,
         alt=f"Loss by epoch on training cells and on cells held back. {title}.{picked_up}",
-        file=f"{job.id[:12]}-{stage or 'loss'}",
+        file=present.file(job, stage or "loss"),
     )  # fmt: skip
     if resumed:
         st.caption(f":material/restart_alt: It was interrupted and went on after epoch {', '.join(map(str, resumed))}.")

@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import present
 from app.asked import Inputs
-from app.components import batch, failure
+from app.components import batch, example
 from app.components.cells import slot
 from app.components.pair import by_modality, pair
 from app.wizard import KINDS, turned
@@ -77,7 +77,7 @@ def source(kind: str, models: list[ModelView]) -> Given | None:
         st.subheader("1 · Cells measured both ways")
         st.caption("Two .h5ad files of the same cells, matched by their barcodes, or one multiome file.")
         both = pair()
-        return Given({Modality.RNA: both.rna, Modality.ATAC: both.atac}) if both else None
+        return Given(both.inputs) if both else None
     many = st.toggle(
         "Many files at once", value="batch" in st.query_params, key="many", on_change=_many,
         help="Each becomes a job of its own; all carry one label.",
@@ -132,19 +132,12 @@ def _second(first: DatasetView) -> DatasetView | None:
 
 
 def _example(models: list[ModelView]) -> None:
-    """The way in for who has no file at hand."""
-    model = next((m for m in models if m.example_cells), None)
+    model = example.of(models)
     if model is None:
         return
     with (
         st.container(border=True),
         st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"),
     ):
-        st.markdown(
-            f"**No file at hand?** {present.plural(model.example_cells or 0, 'cell')} that the model "
-            f"“{present.plain(model.title)}” never saw, translated both ways and judged against their own measurement."
-        )
-        if st.button("Try the example", icon=":material/play_arrow:", key="example"):
-            with failure.shown("The example could not be started"):
-                job = current_client().submit_example(model.id)
-                st.switch_page("views/job.py", query_params={"id": job.id})
+        st.markdown(f"**No file at hand?** {example.words(model)}")
+        example.button(model)

@@ -1,6 +1,6 @@
 """Views to words and tables: pure functions, no widget and no request."""
 
-from app.present.data import counts_lines, dataset_line, dataset_notes, import_step, model_line, ranked_models
+from app.present.data import counts_lines, dataset_line, dataset_notes, import_step, model_line
 from app.present.figures import ago, count, duration, duration_range, moment, number, percent, plural, size
 from app.present.jobs import (
     FILTERS,
@@ -8,9 +8,9 @@ from app.present.jobs import (
     Panel,
     batch_line,
     failure,
+    file,
     job_ended,
     job_eta,
-    job_heading,
     job_record,
     job_step,
     job_timing,
@@ -31,7 +31,6 @@ from app.present.plans import (
 )
 from app.present.terms import (
     Colour,
-    Stage,
     Step,
     Tag,
     direction,
@@ -45,9 +44,9 @@ from app.present.terms import (
     row,
     slug,
     stage,
-    stages,
     tag,
 )
+from jobs.stages import Stage, stages
 
 __all__ = [
     "ENOUGH",
@@ -72,13 +71,13 @@ __all__ = [
     "duration_range",
     "explained",
     "failure",
+    "file",
     "genome",
     "health_line",
     "import_step",
     "in_order",
     "job_ended",
     "job_eta",
-    "job_heading",
     "job_record",
     "job_step",
     "job_timing",
@@ -95,7 +94,6 @@ __all__ = [
     "plan_lines",
     "plan_notes",
     "plural",
-    "ranked_models",
     "row",
     "size",
     "slug",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from app.present.figures import count, plural, size
 from app.present.terms import Step, genome, row
 from jobs.names import Modality
@@ -67,8 +65,3 @@ def model_line(model: ModelView) -> str:
     """One line that tells models apart: what it knows, genome, how many genes and peaks."""
     spaces = [plural(n, row(Modality(which))) for which, n in sorted(model.spaces.items(), reverse=True)]
     return " · ".join([f"Knows: {model.tissue}", genome(model.genome), *spaces])
-
-
-def ranked_models(models: Sequence[ModelView], *, genome_name: str | None) -> list[ModelView]:
-    """Models of the cells' genome first; the rest after, since a wrong genome is refused with a reason."""
-    return sorted(models, key=lambda m: (genome_name is not None and m.genome != genome_name, m.title))

@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.present.figures import aware, count, duration, duration_range, moment, plural
-from app.present.terms import Step, directions, stage, stages, tag
+from app.present.terms import Step, directions, stage, tag
+from jobs.layout import download_name
+from jobs.stages import stages
 from jobs.state import ACTIVE, TERMINAL, JobState
 from jobs.views import Failure, JobView
 
@@ -18,10 +20,9 @@ def job_title(job: JobView) -> str:
     return job.title or " + ".join(job.input_names.values()) or f"Job {job.id[:8]}"
 
 
-def job_heading(job: JobView) -> str:
-    """RNA → ATAC · my_pbmc.h5ad · 8,412 cells."""
-    parts = [directions(job.directions), job_title(job)]
-    return " · ".join([*parts, plural(job.cells, "cell")] if job.cells else parts)
+def file(job: JobView, what: str) -> str:
+    """What a download from a job's page is called, as the same file over REST."""
+    return download_name(job.id, what)
 
 
 def job_ended(job: JobView) -> str:

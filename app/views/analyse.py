@@ -1,4 +1,4 @@
-"""New analysis: cells measured both ways, the question, model and labels; then what it will take."""
+"""Analyse: cells measured both ways, the question, model and labels; then what it will take."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import analyses, jointly, present
 from app.analyses import NO_LABEL, NO_MODEL, QUESTIONS, question
-from app.columns import looks_like_type
+from app.asked import label_choices
 from app.components import failure, preflight
 from app.components.address import choice
 from app.components.analysis_options import Asked, options
@@ -18,11 +18,10 @@ from jobs.spec import AnalysisSpec
 from jobs.views import Health, ModelView, PreflightView
 
 STAYS = ("rna", "atac", "model", "label")
-MOST_KINDS = 60  # values of a column that can still be kinds of cells  # ours
 
 
 def page() -> None:
-    st.title("New analysis")
+    st.title("Analyse")
     st.markdown(
         "Ask one question of cells that were measured both ways: of the cells as measured and, with a model, of the "
         "same cells with their gaps filled in."
@@ -94,7 +93,8 @@ def _model(cells: Pair, what: str) -> ModelView | None:
     with failure.shown("The models cannot be listed"):
         models = current_client().models()
     ids = (cells.rna.id, cells.atac.id)
-    ranked = jointly.ranked(models, genome=cells.genome, datasets=ids)
+    there = [m for m in models if not m.retired or m.id == st.query_params.get("model")]
+    ranked = jointly.ranked(there, genome=cells.genome, datasets=ids)
     by_id = {m.id: m for m in ranked}
     fits = bool(ranked) and (cells.genome is None or ranked[0].genome == cells.genome)
     names = [*by_id, NO_MODEL] if fits else [NO_MODEL, *by_id]
@@ -122,13 +122,12 @@ def _label(cells: Pair, what: str) -> str:
     its = question(what)
     if not its.label:
         return ""
-    fit = [name for name, kinds in cells.labels.items() if 1 < len(kinds) <= MOST_KINDS]
-    fit.sort(key=lambda name: (not looks_like_type(name), name))
-    if not fit:
+    names = label_choices(cells.labels)
+    if not names:
         st.caption(":material/info: These files carry no labels of cells.")
         return ""
-    usual = looks_like_type(fit[0]) or "label" in its.needs
-    names = fit if "label" in its.needs else [*fit, NO_LABEL] if usual else [NO_LABEL, *fit]
+    if "label" in its.needs:
+        names.remove(NO_LABEL)
     picked = choice(
         "Labels of the cells", names, param="label",
         words=lambda name: "No labels" if name == NO_LABEL else _kinds(cells, name), help=f"They are {its.label}.",

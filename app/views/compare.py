@@ -15,13 +15,10 @@ from jobs.names import Direction
 from jobs.state import JobState
 from jobs.views import JobView, ModelView
 
-ASKED_BEFORE = ("rna", "atac", "models", "split")  # an address of the page that compares by training
 LATEST = 200  # finished jobs to choose from; an older one by its address  # ours
 
 
 def page() -> None:
-    if any(name in st.query_params for name in ASKED_BEFORE):
-        st.switch_page("views/new.py", query_params={**address.here(), "kind": "benchmark"})
     st.title("Compare")
     st.markdown(
         "Put finished jobs or models beside each other: their scores with intervals on one axis, what they were asked, "
@@ -105,8 +102,9 @@ def _empty(n: int) -> None:
         st.markdown("**Choose two to six.**" if not n else "**Choose one more.**")
         st.markdown(
             "Jobs that were scored (translations with both measurements, trainings) and models by their own cards. "
-            "The example is such a job: start it on the home page, then compare it with the model's card."
+            "The example is such a job: *New job* offers it; then compare it with the model's card."
         )
+        st.page_link("views/new.py", label="New job", icon=":material/add_circle:")
 
 
 def _shootout() -> None:

@@ -105,8 +105,8 @@ def _actions(each: HoldingView) -> None:
     if data.state == "ready":
         st.page_link("views/new.py", label="Translate", icon=":material/swap_horiz:", query_params={"cells": data.id})
         st.page_link(
-            "views/train.py", label="Train", icon=":material/model_training:",
-            query_params={str(data.modality or "rna"): data.id},
+            "views/new.py", label="Train", icon=":material/model_training:",
+            query_params={"kind": "train", str(data.modality or "rna"): data.id},
         )  # fmt: skip
     if data.state == "importing":
         return

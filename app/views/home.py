@@ -7,7 +7,7 @@ from functools import partial
 import streamlit as st
 
 from app import kept, present
-from app.components import address, failure, progress
+from app.components import address, example, failure, progress
 from app.kinds import kind as kind_of_job
 from app.wizard import KINDS
 from jobs.board.views import JobsAsked
@@ -53,26 +53,20 @@ def _models() -> list[ModelView]:
 
 
 def _first(models: list[ModelView]) -> None:
-    model = next((m for m in models if m.example_cells), None)
+    model = example.of(models)
     with st.container(border=True, key="first"):
         st.markdown("**No jobs yet.**")
         if model is None:
             st.page_link("views/new.py", label="Start with your own cells", icon=":material/add_circle:")
             return
-        st.markdown(
-            f"Try the example: {present.plural(model.example_cells or 0, 'cell')} that the model "
-            f"“{present.plain(model.title)}” never saw, translated both ways and judged against their own measurement. "
-            "About 30 seconds on an idle machine."
-        )
-        if st.button("Try the example", type="primary", icon=":material/play_arrow:", key="example"):
-            with failure.shown("The example could not be started"):
-                _open(current_client().submit_example(model.id))
+        st.markdown(f"Try the example: {example.words(model)} About 30 seconds on an idle machine.")
+        example.button(model, type="primary")
         st.page_link("views/new.py", label="Or bring your own cells", icon=":material/add_circle:")
 
 
 def _files(models: list[ModelView]) -> None:
     """Files of the shape that is expected, to look at or to try things with."""
-    model = next((m for m in models if m.example_cells), None)
+    model = example.of(models)
     if model is None:
         return
     with st.container(horizontal=True, vertical_alignment="center", key="files"):
@@ -174,10 +168,6 @@ def _place() -> None:
         health = current_client().health()
     if health is not None:
         st.caption(present.health_line(health))
-
-
-def _open(job: JobView) -> None:
-    st.switch_page("views/job.py", query_params={"id": job.id})
 
 
 with failure.shown("This page cannot be shown"):

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from app import present
-from app.components import address, failure, jobs_bulk
+from app.components import address, example, failure, jobs_bulk
 from app.components.jobs_row import row
 from app.components.saving import save
 from app.kinds import KINDS
@@ -49,11 +49,9 @@ def page() -> None:
 def _empty() -> None:
     with st.container(border=True):
         st.markdown("**No jobs yet.**")
-        st.markdown("Try the example: 148 cells, both directions, a minute or two. Or bring your own cells.")
-        if st.button("Try the example", type="primary", icon=":material/play_arrow:"):
-            with failure.shown("The example could not be started"):
-                job = current_client().submit_example()
-                st.switch_page("views/job.py", query_params={"id": job.id})
+        if (model := example.offered()) is not None:
+            st.markdown(f"Try the example: {example.words(model)} Or bring your own cells.")
+            example.button(model, type="primary")
         st.page_link("views/new.py", label="New job", icon=":material/add_circle:")
         st.page_link(
             "views/new.py", label="Train a model on your own cells", icon=":material/model_training:",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.metrics.scores import plain
@@ -41,12 +40,3 @@ class Analysis:
             "cautions": list(self.cautions),
             "tables": {name: {"rows": len(t), "columns": list(map(str, t.columns))} for name, t in self.tables.items()},
         }
-
-    def write_parquet(self, into: Path) -> list[str]:
-        """One NAME.parquet a table; returns the file names."""
-        into.mkdir(parents=True, exist_ok=True)
-        names = []
-        for name, table in self.tables.items():
-            table.to_parquet(into / f"{name}.parquet", index=False)
-            names.append(f"{name}.parquet")
-        return names

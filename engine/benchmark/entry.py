@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,8 +61,6 @@ class EntryResult:
 
     document: dict[str, Any]
     pulls: Pulls = field(repr=False)
-
-    SUFFIXES: ClassVar[tuple[str, str]] = (".json", ".npz")
 
     def to_bytes(self) -> tuple[bytes, bytes]:
         """The document as JSON, the pulls as .npz; the same entry gives the same bytes."""

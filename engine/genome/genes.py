@@ -133,9 +133,3 @@ def chromosome_sizes(genome: str) -> Mapping[str, int]:
     sizes = [int(size) for size in _SIZES[genome].split()]
     names = [f"chr{name}" for name in (*range(1, len(sizes) - 1), "X", "Y")]
     return MappingProxyType(dict(zip(names, sizes, strict=True)))
-
-
-def sex_chromosomes(genome: str) -> frozenset[str]:
-    """The chromosomes that differ between the sexes. Raises BadSetting for an unknown genome."""
-    chromosome_sizes(genome)
-    return frozenset({"chrX", "chrY"})

@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import BadInput, NotHDF5, TooLarge
+from engine.intake.blocks import blocks
 from engine.intake.canonical import planner
 from engine.intake.child import judge, reading_process, tail, talk
-from engine.intake.counts import WINDOW, blocks
+from engine.intake.counts import WINDOW
 from engine.intake.limits import Limits, as_problem, human
 from engine.intake.look import look_at
 from engine.intake.names import clean

@@ -18,7 +18,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from engine.errors import BadSetting, CorruptMatrix, CrossViewError, NoCells, NotAnnData
-from engine.intake.counts import Matrix, blocks
+from engine.intake.blocks import blocks
+from engine.intake.counts import Matrix
 from engine.intake.limits import Limits, as_problem, tidy
 from engine.intake.look import Layout, look_at, require_honest_chunks
 from engine.intake.loom import plan_loom

@@ -106,7 +106,7 @@ class Spool:
                 _texts(table, name, texts)
 
     def _blocks(self, place: Ints, sizes: Ints, width: int) -> Iterator[sp.csr_matrix]:
-        from engine.intake.counts import lines_together
+        from engine.intake.blocks import lines_together
 
         ends = np.concatenate([[0], np.cumsum(sizes)])
         cut = list(lines_together(ends, self._block))

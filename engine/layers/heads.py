@@ -111,13 +111,6 @@ def bernoulli_head_loss(
     return out
 
 
-def squared_head_loss(h: Tensor, weight_fk: Tensor, bias_f: Tensor, target: SparseTarget, *, paths: int = 1) -> Tensor:
-    """Squared error of each path, mean over cells × features, shape (paths,)."""
-    plan = Plan(target, _squared, [(0, target.features)], paths)
-    out: Tensor = _Head.apply(h, plan, weight_fk, bias_f)  # type: ignore[no-untyped-call]
-    return out
-
-
 def nb_head_loss(
     h: Tensor,
     mean: tuple[Tensor, Tensor],
@@ -157,15 +150,6 @@ def _log_sum(x: Tensor) -> Tensor:
     out: Tensor = products.log_().sum(dim=1).double()
     out += x[:, whole:].log().sum(dim=1)
     return out
-
-
-def _squared(outputs: list[Tensor], where: Tensor, value: Tensor, wanted: bool) -> Tensor:
-    (out,) = outputs
-    out[:, where] -= value
-    loss_p: Tensor = torch.linalg.vector_norm(out, dim=1).square().double()
-    if wanted:
-        out.mul_(2.0)
-    return loss_p
 
 
 def _negative_binomial(outputs: list[Tensor], where: Tensor, x: Tensor, wanted: bool) -> Tensor:

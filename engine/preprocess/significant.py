@@ -44,29 +44,17 @@ class Significant:
     how: str
 
 
-@dataclass(frozen=True)
-class SignificantGenes:
-    """The step before it is fitted. count: genes wanted; velocity may find fewer."""
-
-    method: Method = Method.AUTO
-    count: int = 2000  # ours: CrossMP gives no number
-
-    def __post_init__(self) -> None:
-        if self.count < 1:
-            raise BadSetting(f"{self.count} significant genes were asked for; at least one is needed.")
-
-    def fit(self, train: Cells, rng: np.random.Generator) -> Significant:
-        return significant_genes(train, count=self.count, method=self.method, rng=rng)
-
-
 def significant_genes(
     cells: Cells, *, count: int, method: Method | str = Method.AUTO, rng: np.random.Generator
 ) -> Significant:
     """At most `count` genes of the training cells, and how they were chosen.
 
     rng: used by the velocity ranking alone; the same state gives the same genes.
-    Raises NoVelocity (a BadSetting) or MissingExtra when velocity was demanded and cannot be had.
+    Raises BadSetting when none are asked for; NoVelocity (one of them) or MissingExtra when velocity was demanded and
+    cannot be had.
     """
+    if count < 1:
+        raise BadSetting(f"{count} significant genes were asked for; at least one is needed.")
     method = Method.named(method)
     if method is Method.VARIABLE:
         return _variable(cells, count, "as asked")

@@ -3,7 +3,7 @@
 # The pair comes from scPECA 2.0; fitted on the split's training cells, test cells scored for the card.
 # crossview has its defaults; where CrossMP's settings come from: infra/decisions/0004.
 set -euo pipefail
-model=$1
+model=${1:?crossview or crossmp}
 shift
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d)

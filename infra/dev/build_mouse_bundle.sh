@@ -3,7 +3,7 @@
 # The pair: raw counts of GEO GSE126074's adult mouse cortex as scMoMaT distributes them (1,677 genes, 25,734 regions);
 # the split, by batch, lies in the bundle. crossview has its defaults; CrossMP's settings: infra/decisions/0007.
 set -euo pipefail
-model=$1 rna=$(realpath "$2") atac=$(realpath "$3")
+model=${1:?crossview or crossmp} rna=$(realpath "${2:?RNA.h5ad}") atac=$(realpath "${3:?ATAC.h5ad}")
 cd "$(dirname "$0")/../.."
 case $model in
   crossview) out=pretrained/mouse-cortex-snareseq settings=() ;;

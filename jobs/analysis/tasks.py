@@ -13,7 +13,8 @@ from jobs.analysis.asked import Asked
 from jobs.analysis.report import carry_out
 from jobs.analysis.sight import Say, Sight, held_out, paired
 from jobs.assemble import CSV, H5AD, JSON, put_file, put_output
-from jobs.work import Attempt, bundle_of, scratch
+from jobs.parts import scratch
+from jobs.work import Attempt, bundle_of
 
 if TYPE_CHECKING:
     from engine.bundle import Bundle

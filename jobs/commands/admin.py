@@ -7,10 +7,11 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobs.commands.moments import moment
 from jobs.commands.people import add_queue, add_users
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def add_admin(commands: Any, command: Command) -> None:
     add_queue(admin, command)
     command(admin, "quota", _quota, "what is kept, and how much is allowed")
     audit = command(admin, "audit", _audit, "who did what, the newest last")
-    audit.add_argument("--since", type=_moment, metavar="MOMENT", help="such as 2026-11-01 or 2026-11-01T08:00:00Z")
+    audit.add_argument("--since", type=moment, metavar="MOMENT", help="such as 2026-11-01 or 2026-11-01T08:00:00Z")
     audit.add_argument("--object", metavar="ID", help="of one dataset, job or model")
     audit.add_argument("--limit", type=int, default=200, help="entries at most, the newest (default 200)")
     audit.add_argument("--verify", action="store_true", help="check that no entry was changed, added or taken away")
@@ -170,14 +171,6 @@ def _said(view: Any, a: Arguments, line: str) -> int:
         for key in keys:
             print(f"crossview: {word} in the store: {key}", file=sys.stderr)
     return BAD_INPUT if view.missing or view.damaged else DONE
-
-
-def _moment(text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no moment: write 2026-11-01 or 2026-11-01T08:00:00Z") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _print(document: Any) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import BadSetting, CrossViewError
+from jobs.commands.moments import moment
 from jobs.state import JobState
 
 DONE, BAD_INPUT = 0, 2
@@ -24,7 +25,9 @@ def add_board(jobs: Any, command: Command, client: Callable[[], Any]) -> None:
     listing.add_argument("--state", default="", metavar="A,B", help="queued, running, succeeded, failed …")
     listing.add_argument("--kind", default="", help="translate, joint, analysis, train or benchmark")
     listing.add_argument("--model", default="", metavar="ID")
-    listing.add_argument("--label", default="")
+    listing.add_argument("--label", default="", help="a label of jobs, as `jobs label` puts it")
+    listing.add_argument("--since", type=moment, metavar="MOMENT", help="submitted then or later: 2026-11-01 …")
+    listing.add_argument("--before", type=moment, metavar="MOMENT", help="submitted earlier: 2026-11-01T08:00:00Z …")
     listing.add_argument("--starred", action="store_true")
     listing.add_argument("--bin", action="store_true", help="what lies in the bin instead")
     listing.add_argument("--search", default="", metavar="WORDS", help="each in the title, id, model or a label")
@@ -44,7 +47,7 @@ def add_board(jobs: Any, command: Command, client: Callable[[], Any]) -> None:
     batch = command(jobs, "batch", _with(client, _batch), "translate many files, each a job, under one label")
     batch.add_argument("files", nargs="+", metavar="INPUT", help="a path, s3://…, https://… or dataset:ID")
     batch.add_argument("--model", required=True, metavar="ID")
-    batch.add_argument("--label", default="", help="of all of them (default: one of the day)")
+    batch.add_argument("--label", default="", help="put on all these jobs (default: one of the day)")
     batch.add_argument("--seed", type=int, default=0)
 
 
@@ -94,7 +97,8 @@ def _list(client: Any, a: Arguments) -> int:
         page = client.board.find(
             JobsAsked(
                 states=_states(a.state), kind=a.kind, model=a.model, label=a.label, starred=a.starred,
-                binned=a.bin, words=a.search, limit=min(MOST, a.limit - len(found)), offset=len(found),
+                since=a.since, before=a.before, binned=a.bin, words=a.search,
+                limit=min(MOST, a.limit - len(found)), offset=len(found),
             )
         )  # fmt: skip
         found += page.jobs
@@ -114,7 +118,7 @@ def _line(job: Any) -> str:
 
 
 def _narrowed(a: Arguments) -> bool:
-    return bool(a.state or a.kind or a.model or a.label or a.starred or a.bin or a.search)
+    return bool(a.state or a.kind or a.model or a.label or a.since or a.before or a.starred or a.bin or a.search)
 
 
 def _states(text: str) -> tuple[JobState, ...]:

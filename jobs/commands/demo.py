@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from jobs import stages
 from jobs.client import Client
 from jobs.commands.scorecard import scorecard
 from jobs.commands.stack import Stack, answers, any_port, private_home
@@ -101,17 +102,8 @@ def words(job: JobView) -> str:
         took = (job.finished_at - job.submitted_at).total_seconds() if job.finished_at else 0.0
         return "Succeeded: this very job was done before." if job.from_cache else f"Succeeded in {took:.0f} s."
     if job.state is JobState.RUNNING and job.progress.stage:
-        stage = {
-            "prepare": "Reading the input",
-            "translate": "Translating cells",
-            "embed": "Embedding cells",
-            "group": "Grouping cells",
-            "score": "Scoring",
-            "map": "Drawing maps",
-            "publish": "Writing files",
-        }.get(job.progress.stage, job.progress.stage)
         count = f": {job.progress.done:,} of {job.progress.total:,}" if job.progress.total else ""
-        return f"{stage}{count}"
+        return f"{stages.words(job.progress.stage, job.kind)}{count}"
     return job.state.value.capitalize() + (f", number {job.position} in the queue" if job.position else "")
 
 

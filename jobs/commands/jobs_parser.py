@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def _add_joint(submit: Any) -> None:
     joint = submit.add_argument_group("with --joint")
     joint.add_argument("--joint", action="store_true", help="see --rna and --atac in one view")
     joint.add_argument("--pair", metavar="FILE", help="instead of --rna and --atac: 10x multiome .h5 or .h5mu")
-    joint.add_argument("--label", default="", metavar="COLUMN", help="a label of the cells to compare groups with")
+    joint.add_argument("--label", default="", metavar="COLUMN", help="a column of the cells to compare groups with")
     joint.add_argument("--clusters", type=int, default=0, metavar="K", help="of k-means (default: as many as labels)")
 
 
@@ -74,7 +74,7 @@ def _add_analysis(submit: Any) -> None:
 
 
 def _add_training(submit: Any) -> None:
-    training = submit.add_argument_group("with --train")
+    training = submit.add_argument_group("with --train (and --pair)")
     training.add_argument("--train", action="store_true", help="train a model on --rna and --atac")
     held = training.add_mutually_exclusive_group()
     held.add_argument("--split", type=Path, help='{"train": […], "valid": […], "test": […]} of cell names')
@@ -117,8 +117,9 @@ def _jobs_submit(a: Arguments) -> int:
             )  # fmt: skip
         elif a.train:
             job = submission.submit_training(
-                client, model=a.model, rna=a.rna, atac=a.atac, settings=settings, split=a.split, hold_out=a.hold_out,
-                split_by=a.split_by, genome=a.genome, device=a.device, seed=a.seed, name=a.name, title=a.title, how=how,
+                client, model=a.model, rna=a.rna, atac=a.atac, pair=a.pair, settings=settings, split=a.split,
+                hold_out=a.hold_out, split_by=a.split_by, genome=a.genome, device=a.device, seed=a.seed, name=a.name,
+                title=a.title, how=how,
             )  # fmt: skip
         elif a.joint:
             _refuse_unused(a)
@@ -139,14 +140,19 @@ def _jobs_submit(a: Arguments) -> int:
 
 def _refuse_unused(a: Arguments) -> None:
     """Raises BadSetting for an option that would be passed over in silence."""
+    of_training = {"--split": a.split, "--hold-out": a.hold_out, "--split-by": a.split_by, "--name": a.name}
+    _refuse(of_training, "a training", "--train")
+    _refuse({"--set": a.set, "--genome": a.genome}, "a training or an analysis", "--train or --analyse")
+
+
+def _refuse(given: Mapping[str, Any], whose: str, add: str) -> None:
+    """Raises BadSetting for those options that have a value. add: what would make use of them."""
     from engine.errors import BadSetting
 
-    given = {
-        "--split": a.split, "--hold-out": a.hold_out, "--split-by": a.split_by, "--set": a.set, "--name": a.name,
-        "--genome": a.genome,
-    }  # fmt: skip
     if unused := [name for name, value in given.items() if value]:
-        raise BadSetting(f"{', '.join(unused)} belongs to a training.", hint="Add --train, or leave it out.")
+        belong = "belongs" if len(unused) == 1 else "belong"
+        it = "it" if len(unused) == 1 else "them"
+        raise BadSetting(f"{', '.join(unused)} {belong} to {whose}.", hint=f"Add {add}, or leave {it} out.")
 
 
 def _refuse_mixed(a: Arguments) -> None:
@@ -162,9 +168,11 @@ def _refuse_mixed(a: Arguments) -> None:
         raise BadSetting("--train and --joint are two jobs.", hint="Train first; the joint view takes the new model.")
     if a.joint and a.direction:
         raise BadSetting("A joint view has no direction.", hint="Leave --direction out.")
-    of_joint = {"--pair": a.pair, "--label": a.label, "--clusters": a.clusters}
-    if not a.joint and (unused := [name for name, value in of_joint.items() if value]):
-        raise BadSetting(f"{', '.join(unused)} belongs to a joint view.", hint="Add --joint, or leave it out.")
+    if not a.joint:
+        _refuse({"--label": a.label}, "a joint view or an analysis", "--joint or --analyse")
+        _refuse({"--clusters": a.clusters}, "a joint view", "--joint")
+    if not (a.joint or a.train):
+        _refuse({"--pair": a.pair}, "a joint view, an analysis or a training", "--joint, --analyse or --train")
 
 
 def _refuse_beside_analysis(a: Arguments) -> None:

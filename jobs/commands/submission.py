@@ -116,8 +116,9 @@ def submit_training(
     client: Client,
     *,
     model: str,
-    rna: str | None,
-    atac: str | None,
+    rna: str | None = None,
+    atac: str | None = None,
+    pair: str | None = None,
     settings: Mapping[str, str],
     split: Path | None = None,
     hold_out: str | None = None,
@@ -130,14 +131,10 @@ def submit_training(
     how: Mapping[str, Any] = NO_MORE,
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
 ) -> JobView:
-    """Bring both files in and submit a training. Raises BadInput, BadSetting and kin."""
-    if not rna or not atac:
-        raise BadInput("Training needs both files of the same cells.", hint="Give --rna FILE and --atac FILE.")
+    """Bring both files, or the one that holds both, in and submit a training. Raises BadInput, BadSetting and kin."""
     held = hold_out_of(split, hold_out, split_by)
     filters, own = parted_settings(settings)
-    ids = {
-        m.value: bring_in(client, given, modality=m, say=say).id for m, given in zip(Modality, (rna, atac), strict=True)
-    }
+    ids = _both(client, rna, atac, pair, say, what="A training")
     spec = TrainSpec.model_validate(
         {
             **ids, "model": model, "settings": own, "filters": filters, "split": held, "genome": genome,

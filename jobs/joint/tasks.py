@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from engine.types import Cells, Modality, Names, PairedCells
 from jobs import layout
+from jobs.parts import scratch
 from jobs.plan import chunks
-from jobs.work import Attempt, alignment_of, attempt_of, bundle_of, mends_of, scratch, whole
+from jobs.work import Attempt, alignment_of, attempt_of, bundle_of, mends_of, whole
 
 if TYPE_CHECKING:
     from engine.joint.encode import Embedded

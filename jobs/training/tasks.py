@@ -17,13 +17,14 @@ from engine.errors import CrossViewError
 from engine.types import Direction
 from jobs import layout
 from jobs.driver import SUPERSEDED
+from jobs.parts import bundle_folder, scratch
 from jobs.settings import Settings
 from jobs.training.benchmark import is_labelled, make_entry, publish_benchmark, split_text
 from jobs.training.checkpoints import StoreCheckpoints, read_or_none
 from jobs.training.curve import Curve, how_it_went, read_curve
 from jobs.training.pairs import prepared
 from jobs.version import code_version
-from jobs.work import Attempt, bundle_folder, scratch
+from jobs.work import Attempt
 from storage.zips import member
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ def _trained(attempt: Attempt, name: str = "") -> str:
 def _bundle(attempt: Attempt) -> Bundle:
     from engine.bundle import load_bundle
 
-    return load_bundle(bundle_folder(attempt.store_uri, _trained(attempt)))
+    return load_bundle(bundle_folder(attempt.store, _trained(attempt)))
 
 
 def _key(attempt: Attempt, direction: Direction, name: str) -> str:

@@ -110,13 +110,6 @@ def find(
     return rows.select(conn, JobRow, tail, [*values, limit])
 
 
-def find_finished(conn: DuckDBPyConnection, *, cache_key: str, owner: str, state: str = "SUCCEEDED") -> JobRow | None:
-    """The newest job of this owner that already answered the same question."""
-    tail = "where cache_key = ? and owner = ? and state = ? order by finished_at desc limit 1"
-    found = rows.select(conn, JobRow, tail, [cache_key, owner, state])
-    return found[0] if found else None
-
-
 def move(
     conn: DuckDBPyConnection,
     *,

@@ -21,14 +21,14 @@ class Write:
 
     def __call__(self) -> int:
         from storage.database import Database
-        from storage.tables import uploads
+        from storage.tables import datasets
 
         with tempfile.TemporaryDirectory() as folder:
             database = Database.open(Path(folder) / "bench.duckdb")
 
             def insert(i: int) -> Any:
-                row = uploads.UploadRow(id=f"up-{i}", name="cells.h5ad", size=1, received=0, state="open")
-                return lambda conn: uploads.insert(conn, row)
+                row = datasets.DatasetRow(id=f"ds-{i}", name="cells.h5ad", state="importing")
+                return lambda conn: datasets.insert(conn, row)
 
             waiting = []
             for i in range(EVENTS):

@@ -13,8 +13,8 @@ import pytest
 from engine.errors import CrossViewError
 from engine.types import Modality, PairedCells, as_names
 from jobs.client import Client
-from jobs.driver import STAGES_OF
 from jobs.spec import AnalysisSpec, JointSpec
+from jobs.stages import STAGES
 from jobs.state import JobState
 from jobs.views import JobView
 from tests.builders import write_h5ad
@@ -88,7 +88,7 @@ class TestClient:
         assert (job.kind, job.state, job.cells, job.model) == ("analysis", "SUCCEEDED", CELLS, MODEL)
         assert (job.bundle, job.title) == (client.model(MODEL).digest, "Clusters by tiny · tiny example, RNA")
         stages = [each.detail["stage"] for each in client.events(job.id) if each.kind == "stage"]
-        assert stages == [name for name in STAGES_OF["analysis"] if name in stages]
+        assert stages == [name for name in STAGES["analysis"] if name in stages]
         again = client.submit(specs["cluster"])
         assert (again.id, again.from_cache) == (job.id, True)
 

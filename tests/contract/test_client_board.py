@@ -296,6 +296,8 @@ def test_the_command_line_lists_labels_and_asks_again(
     (job,) = said("label", done.id, "--add", "mine")["jobs"]
     assert job["labels"] == ["mine"]
     assert [each["id"] for each in said("list", "--label", "mine", "--state", "succeeded")["jobs"]] == [done.id]
+    assert said("list", "--before", "2026-01-01")["jobs"] == []
+    assert [each["id"] for each in said("list", "--label", "mine", "--since", "2026-01-01")["jobs"]] == [done.id]
     again = said("submit", "--from", done.id, "--set", "seed=21", "--title", "By hand")
     assert (again["spec"]["seed"], again["labels"], again["title"]) == (21, ["mine"], "By hand")
     batch = said("batch", f"dataset:{rna}", "dataset:none", "--model", MODEL, "--label", "two", code=2)

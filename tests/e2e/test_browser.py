@@ -195,7 +195,7 @@ def test_every_page_fits_a_phone(browser: Browser, example: str, stack: Stack) -
     for address in (
         stack.url,
         f"{stack.url}/new",
-        f"{stack.url}/train",
+        f"{stack.url}/new?kind=train",
         f"{stack.url}/compare",
         f"{stack.url}/jobs",
         f"{stack.url}/data",
@@ -214,7 +214,7 @@ def test_every_page_fits_a_phone(browser: Browser, example: str, stack: Stack) -
 
 
 def test_a_model_is_trained_from_the_page_and_its_curve_and_card_are_seen(page: Page, stack: Stack) -> None:
-    page.goto(f"{stack.url}/train?model=crossmp&crossmp.epochs=3&crossmp.batch=64&name=Lines+again")
+    page.goto(f"{stack.url}/new?kind=train&model=crossmp&crossmp.epochs=3&crossmp.batch=64&name=Lines+again")
     page.get_by_role("button", name="Use the example's cells").click()
     page.get_by_role("button", name="Next: check").click(timeout=120_000)  # both files are brought in before
     page.get_by_role("button", name="Next: model").click(timeout=LATER)

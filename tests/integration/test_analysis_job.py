@@ -17,6 +17,7 @@ from jobs.analysis.tasks import told_key
 from jobs.driver import run_attempt
 from jobs.runners.local import SerialExecutor
 from jobs.spec import AnalysisSpec
+from jobs.stages import STAGES
 from jobs.version import code_version
 from jobs.work import attempt_of
 from storage.artifacts import LocalStore
@@ -62,7 +63,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Ordered:
 
 
 def test_stages_come_in_their_order_and_the_worker_says_what_it_does(finished: Ordered) -> None:
-    order_of = driver.STAGES_OF["analysis"]
+    order_of = list(STAGES["analysis"])
     places = [order_of.index(event["stage"]) for event in finished.events() if event["kind"] == "stage"]
     assert places == sorted(places)
     assert {order_of[place] for place in places} >= {"analyse", "publish"}  # the first may be over before it is told

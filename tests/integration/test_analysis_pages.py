@@ -146,3 +146,30 @@ def test_a_table_is_searched_among_all_its_rows(lab: Client, done: dict[str, Job
     page.text_input(key="find-lasso.links").set_value(gene)
     checked(page.run())
     assert set(page.dataframe[0].value["gene"]) == {gene}
+    offered = {button.label.split(" · ")[0] for button in page.get("download_button")}
+    assert {"Download the whole table (CSV)", "The same as Parquet"} <= offered
+
+
+def test_the_pages_of_a_long_table_hold_all_its_rows(
+    lab: Client, done: dict[str, JobView], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = lab.analysis_table(done["cre"].id, "lasso.links", limit=10_000)
+    for module in ("analysis", "analysed"):
+        monkeypatch.setattr(f"app.components.{module}.PAGE", whole.total - 1)
+    page = at("job", id=done["cre"].id, tab="Tables")
+    shown = page.dataframe[0].value["peak"].tolist()
+    page.number_input(key="page-lasso.links").set_value(2)
+    shown += checked(page.run()).dataframe[0].value["peak"].tolist()
+    assert shown == whole.columns["peak"]
+    assert f"{whole.total} rows." in words(page)
+
+
+def test_a_retired_model_is_offered_to_who_asks_for_it_by_name(lab: Client, pair: dict[str, str]) -> None:
+    lab.board.retire(MODEL)
+    try:
+        page = at("analyse", **pair, what="mixing")
+        assert page.selectbox(key="model-choice").options == ["No model: cells as measured"]
+        page = at("analyse", **pair, what="mixing", model=MODEL)
+        assert page.selectbox(key="model-choice").value == MODEL
+    finally:
+        lab.board.retire(MODEL, retired=False)

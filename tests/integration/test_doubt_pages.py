@@ -159,7 +159,7 @@ def test_without_truth_the_expected_score_of_the_kept_is_shown(lab: Client, unsc
 
 
 def test_the_download_says_which_cells_are_kept(lab: Client, done: JobView) -> None:
-    from app.components.figure import to_csv
+    from app.components.saving import to_csv
 
     cells = Result(lab.job(done.id), Direction.ATAC_TO_RNA)
     found = abstaining.leaving_out(table(lab, done), cells.direction, percent=20, scored=True)

@@ -137,10 +137,12 @@ def test_a_hostile_file_of_both_is_refused(lab: Path, tmp_path: Path, capsys: py
 def test_options_of_another_kind_of_job_are_refused(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     submit = ["jobs", "submit", "--model", "tiny", *two(lab), "--json"]
     for extra, word in (
-        (["--label", "cell_type"], "--label belongs to a joint view"),
+        (["--label", "cell_type"], "--label belongs to a joint view or an analysis"),
+        (["--train", "--clusters", "3"], "--clusters belongs to a joint view"),
+        (["--pair", "both.h5mu"], "--pair belongs to a joint view, an analysis or a training"),
         (["--joint", "--train"], "two jobs"),
         (["--joint", "--direction", "rna-to-atac"], "no direction"),
-        (["--joint", "--set", "epochs=3"], "--set belongs to a training"),
+        (["--joint", "--set", "epochs=3"], "--set belongs to a training or an analysis"),
     ):
         assert main([*submit, *extra]) == 2
         assert word in json.loads(capsys.readouterr().out)["error"]["message"]

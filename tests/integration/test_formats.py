@@ -267,6 +267,15 @@ def test_one_packed_folder_of_both_becomes_two_datasets(lab: Path, client: Clien
     assert [(view.state, view.cells, view.features) for view in (rna, atac)] == [("ready", 30, 60), ("ready", 30, 90)]
 
 
+def test_a_training_takes_one_file_of_both(lab: Path, client: Client) -> None:
+    job = submission.submit_training(
+        client, model="ridge", pair=str(lab / "mtx.zip"), settings={"filters": "none"}, say=lambda line: None
+    )
+    given = {which: client.dataset(str(job.spec[which])) for which in ("rna", "atac")}
+    assert {which: (data.modality, data.cells) for which, data in given.items()} == {w: (w, 30) for w in given}
+    client.cancel(job.id)
+
+
 def test_fragments_are_imported_for_a_model_and_the_result_says_so(lab: Path, client: Client) -> None:
     rna = submission.bring_in(client, str(lab / "mtx"), modality=Modality.RNA, say=lambda line: None)
     assert (rna.name, rna.cells, rna.features) == ("mtx.tar", 30, 60)  # the command packs a folder to send it

@@ -22,6 +22,7 @@ from jobs.driver import run_attempt
 from jobs.joint.tasks import embedded_of
 from jobs.runners.base import Receipt, Task
 from jobs.runners.local import LocalRunner, SerialExecutor
+from jobs.stages import STAGES
 from jobs.work import attempt_of
 from tests.h5files import unlike_cellxgene, wrong
 from tests.running import JOINT, Ordered, built_cells, fit_tiny_model, order_joint
@@ -57,7 +58,7 @@ def test_stages_come_in_their_order_and_every_cell_is_counted(finished: Ordered)
     events = finished.events()
     assert [event["n"] for event in events] == list(range(1, len(events) + 1))
     stages = [event for event in events if event["kind"] == "stage"]
-    places = [driver.STAGES_OF["joint"].index(event["stage"]) for event in stages]
+    places = [list(STAGES["joint"]).index(event["stage"]) for event in stages]
     assert places == sorted(places)
     assert {event["total"] for event in stages if event["stage"] == "embed"} == {160}
     assert events[-1]["kind"] == "succeeded"

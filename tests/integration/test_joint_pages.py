@@ -135,7 +135,7 @@ def test_a_finished_view_says_what_it_adds(lab: Client, seen: JobView) -> None:
     assert "160 cells" in said
 
 
-@pytest.mark.parametrize("tab", ["Overview", "Genes", "Peaks", "Cells", "Profiles", "Run"])
+@pytest.mark.parametrize("tab", ["Overview", "Genes", "Peaks", "Cells", "Profiles", "Logs", "Files"])
 @pytest.mark.parametrize("of", ["rna", "atac"])
 def test_every_tab_of_both_modalities_can_be_opened_by_its_address(
     lab: Client, seen: JobView, tab: str, of: str

@@ -16,9 +16,9 @@ import psutil
 import pytest
 
 from jobs import driver, layout
+from jobs.parts import read_part
 from jobs.runners.base import RunnerState, RunnerUnreachable
 from jobs.runners.local import LocalRunner
-from jobs.work import read_part
 from tests.running import Ordered, order
 
 if TYPE_CHECKING:

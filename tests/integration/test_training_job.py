@@ -18,6 +18,7 @@ from engine.types import Direction
 from jobs import driver, layout
 from jobs.driver import run_attempt
 from jobs.runners.local import LocalRunner, SerialExecutor
+from jobs.stages import STAGES
 from jobs.training.curve import read_curve
 from jobs.views import TrainingView
 from tests.running import Ordered, order_training
@@ -60,7 +61,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Ordered:
 def test_it_goes_through_its_stages_and_tells_the_epochs(undisturbed: Ordered) -> None:
     events = undisturbed.events()
     assert [event["n"] for event in events] == list(range(1, len(events) + 1))
-    places = [driver.STAGES_OF["train"].index(event["stage"]) for event in events if event["kind"] == "stage"]
+    places = [list(STAGES["train"]).index(event["stage"]) for event in events if event["kind"] == "stage"]
     assert places == sorted(places)
     assert {1, 2, 3} <= set(places)  # a preparation that takes no time is not told
     assert events[-1]["kind"] == "succeeded"

@@ -134,7 +134,7 @@ def test_a_finished_training_says_whether_to_trust_its_model(lab: Client, traine
     assert "Training · method crossmp" in said
 
 
-@pytest.mark.parametrize("tab", ["Curve", "Card", "Run"])
+@pytest.mark.parametrize("tab", ["Scorecard", "Curve", "Card", "Resources"])
 def test_every_tab_of_a_training_can_be_opened_by_its_address(lab: Client, trained: JobView, tab: str) -> None:
     page = at("job", id=trained.id, tab=tab)
     assert ":material/error:" not in words(page)
@@ -186,7 +186,7 @@ def test_cells_measured_one_way_are_told_what_to_expect_gene_by_gene(
     spec = TranslateSpec(model=trained.made, atac=cells["atac"].id, directions=(Direction.ATAC_TO_RNA,), umap=False)
     job = ended(lab, lab.submit(spec))
     assert job.state is JobState.SUCCEEDED, job.failure
-    page = at("job", id=job.id, tab="Scores")
+    page = at("job", id=job.id, tab="Scorecard")
     said = words(page)
     assert "nothing to score the prediction against" in said
     assert "What to expect, gene by gene" in said
@@ -212,7 +212,7 @@ def test_models_are_chosen_and_compared_from_the_page(lab: Client, cells: dict[s
     assert not page.button(key="submit").disabled
 
 
-@pytest.mark.parametrize("tab", ["Standings", "Pairs", "Batches", "Costs", "Recipes", "Run"])
+@pytest.mark.parametrize("tab", ["Standings", "Pairs", "Batches", "Costs", "Recipes", "Configuration"])
 def test_every_tab_of_a_comparison_can_be_opened_by_its_address(lab: Client, compared: JobView, tab: str) -> None:
     said = words(at("job", id=compared.id, tab=tab))
     assert "Which model is best?" in said

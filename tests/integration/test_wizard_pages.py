@@ -230,12 +230,3 @@ def test_a_retired_model_is_not_offered_and_its_links_go_on_working(lab: Client,
 
 def test_a_model_says_whether_it_is_what_it_was(lab: Client) -> None:
     assert "Whole (digest " in words(click(at("models"), f"verify-{MODEL}"))
-
-
-@pytest.mark.parametrize(("page", "kind"), [("train", "Train"), ("joint", "Joint view"), ("compare", "Compare models")])
-def test_former_addresses_lead_to_the_same_cells_in_the_wizard(
-    lab: Client, cells: dict[str, DatasetView], page: str, kind: str
-) -> None:
-    said = words(at(page, rna=cells["rna"].id, atac=cells["atac"].id, step="2"))
-    assert f"{kind}: " in said
-    assert "24 cells × 60 genes" in said

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from app import abstaining, charts, columns
+from app import abstaining, charts, charts_scores, columns
 from app.kinds import facts
 from jobs.names import Direction
 from tests.unit.test_charts import drawn
@@ -99,7 +99,7 @@ def test_the_chart_holds_the_curve_and_the_sliders_place() -> None:
     assert len(curves) <= 2 * (abstaining.POINTS + 1) + 2
     here = curves[(curves["what"] == abstaining.CERTAIN) & (curves["share"] == found.gone / n)]
     assert here["mean"].iloc[0] == pytest.approx(table["pearson"][found.kept].mean())
-    spec = drawn(charts.abstention(curves, title=found.title, quantity=found.quantity, share=found.gone / n))
+    spec = drawn(charts_scores.abstention(curves, title=found.title, quantity=found.quantity, share=found.gone / n))
     assert [layer["mark"]["type"] for layer in spec["layer"]] == ["line", "rule", "point"]
     assert spec["layer"][0]["encoding"]["color"]["scale"]["range"][0] == charts.UNCERTAIN
 

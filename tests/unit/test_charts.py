@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from app import charts, readings
+from app import charts, charts_scores, readings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,7 +43,9 @@ def cells(n: int, rng: np.random.Generator) -> pd.DataFrame:
 
 def test_scores_stand_on_one_axis_with_nulls_and_ceiling() -> None:
     reading = readings.Reading("gene_pearson", 0.07, 0.06, 0.08, 148, {"mean": 0.0, "depth": 0.03}, 0.3)
-    spec = drawn(charts.scores(pd.DataFrame(readings.marks([reading])), title="t", neutral=0.0, quantity="correlation"))
+    spec = drawn(
+        charts_scores.scores(pd.DataFrame(readings.marks([reading])), title="t", neutral=0.0, quantity="correlation")
+    )
     dots = next(layer for layer in spec["layer"] if layer["mark"]["type"] == "point")
     assert dots["encoding"]["color"]["scale"] == {
         "domain": ["this translation", "average profile", "depth alone", "noise ceiling"],
@@ -56,19 +58,19 @@ def test_scores_stand_on_one_axis_with_nulls_and_ceiling() -> None:
 
 def test_a_score_without_interval_is_still_drawn() -> None:
     reading = readings.Reading("gene_pearson", 0.07, None, None, 148, {})
-    drawn(charts.scores(pd.DataFrame(readings.marks([reading])), title="t", neutral=0.0, quantity="correlation"))
+    drawn(charts_scores.scores(pd.DataFrame(readings.marks([reading])), title="t", neutral=0.0, quantity="correlation"))
 
 
 def test_a_histogram_counts_every_finite_value_once(rng: np.random.Generator) -> None:
     values = np.append(rng.normal(0.1, 0.1, 500), [np.nan, np.nan])
-    spec = drawn(charts.histogram(values, title="t", quantity="r", unit="gene", neutral=0.0))
+    spec = drawn(charts_scores.histogram(values, title="t", quantity="r", unit="gene", neutral=0.0))
     data = spec["datasets"][spec["layer"][0]["data"]["name"]]
     assert sum(row["count"] for row in data) == 500
     assert len(data) == 40
 
 
 def test_a_histogram_of_nothing_is_empty_not_broken() -> None:
-    drawn(charts.histogram([float("nan")], title="t", quantity="r", unit="gene", neutral=0.5))
+    drawn(charts_scores.histogram([float("nan")], title="t", quantity="r", unit="gene", neutral=0.5))
 
 
 def test_a_label_keeps_its_colour_whatever_is_lit(rng: np.random.Generator) -> None:
@@ -115,13 +117,13 @@ def test_agreement_groups_roc_and_strips_are_valid(rng: np.random.Generator) -> 
     drawn(charts.agreement(few, title="t", labels=["A", "B"]))
     drawn(charts.groups(few, title="t", quantity="expression", order=["A", "B"]))
     curve = pd.DataFrame({"false_positive": [0.0, 1.0], "true_positive": [0.0, 1.0], "what": "this translation"})
-    drawn(charts.roc(curve, title="t"))
+    drawn(charts_scores.roc(curve, title="t"))
     strips = pd.DataFrame({"state": ["measured open", "measured closed"] * 5, "predicted": rng.random(10)})
     drawn(charts.strips(strips, title="t", quantity="probability"))
 
 
 def test_a_long_title_is_broken_for_a_phone() -> None:
-    chart = charts.histogram([0.1], title="word " * 40, quantity="r", unit="gene", neutral=0.0)
+    chart = charts_scores.histogram([0.1], title="word " * 40, quantity="r", unit="gene", neutral=0.0)
     assert all(len(line) <= 50 for line in chart.title.text)
 
 

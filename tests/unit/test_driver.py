@@ -21,6 +21,7 @@ from jobs.driver import run_attempt
 from jobs.resources.points import Record
 from jobs.runners.base import Receipt, RunnerState, Task
 from jobs.runners.local import LocalRunner, PoolExecutor, SerialExecutor
+from jobs.stages import STAGES
 from jobs.work import attempt_of, encoded_of, run_task
 from storage.errors import CorruptObject
 from tests.running import BOTH, Ordered, order
@@ -50,7 +51,7 @@ def test_events_are_numbered_without_gaps_and_end_once(finished: Ordered) -> Non
 
 def test_stages_come_in_their_order_and_progress_reaches_its_total(finished: Ordered) -> None:
     stages = [event for event in finished.events() if event["kind"] == "stage"]
-    places = [driver.STAGES.index(event["stage"]) for event in stages]
+    places = [list(STAGES["translate"]).index(event["stage"]) for event in stages]
     assert places == sorted(places)
     assert all(0 <= event["done"] <= event["total"] for event in stages)
     assert {event["total"] for event in stages if event["stage"] == "translate"} == {2 * 48}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from engine.errors import BadSetting
-from engine.genome.genes import GENOMES, TABLES, GeneModels, chromosome_sizes, sex_chromosomes
+from engine.genome.genes import GENOMES, TABLES, GeneModels, chromosome_sizes
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("CROSSVIEW_SHARED", ROOT.parent / "shared"))
@@ -98,4 +98,3 @@ def test_chromosomes_are_those_of_the_organism():
     }
     assert chromosome_sizes("hg19")["chr1"] == 249_250_621
     assert chromosome_sizes("mm9")["chrX"] == 166_650_296
-    assert sex_chromosomes("mm10") == {"chrX", "chrY"}

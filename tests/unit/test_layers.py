@@ -12,7 +12,7 @@ from scipy.stats import nbinom
 from torch.nn import functional
 
 import engine.layers.heads as heads
-from engine.layers.heads import bernoulli_head_loss, nb_head_loss, squared_head_loss
+from engine.layers.heads import bernoulli_head_loss, nb_head_loss
 from engine.layers.sparse import Bags, SparseLinear, SparseTarget
 
 CPU = torch.device("cpu")
@@ -68,13 +68,6 @@ def test_huge_logits_neither_overflow_nor_vanish() -> None:
     wanted = functional.binary_cross_entropy_with_logits(h @ w.T + b - 200.0, dense)
     assert float(found) == pytest.approx(float(wanted), rel=1e-5)
     assert torch.isfinite(bernoulli_head_loss(h, w, b + 200.0, sparse)).all()
-
-
-def test_the_squared_head_is_the_mean_squared_error() -> None:
-    sparse, dense = target(np.random.default_rng(3), ones=False)
-    h, w, b = leaves = parameters((PATHS * CELLS, HIDDEN), (FEATURES, HIDDEN), (FEATURES,))
-    wanted = ((h @ w.T + b).view(PATHS, CELLS, FEATURES) - dense).square().mean(dim=(1, 2))
-    assert_same_gradients(squared_head_loss(h, w, b, sparse, paths=PATHS), wanted, leaves)
 
 
 def test_the_negative_binomial_head_has_the_gradients_of_its_plain_form() -> None:

@@ -110,8 +110,7 @@ def test_every_state_has_a_word_and_only_active_states_are_live() -> None:
     }
 
 
-def test_a_heading_says_direction_file_and_cells() -> None:
-    assert present.job_heading(a_job()) == "RNA → ATAC · my_pbmc.h5ad · 8,412 cells"
+def test_both_directions_are_said_with_one_arrow() -> None:
     assert present.directions(BOTH) == "RNA ⇄ ATAC"
 
 
@@ -188,12 +187,6 @@ def test_a_download_is_counted_in_bytes_and_a_copy_in_cells() -> None:
     copying = fetching.model_copy(update={"stage": "copying", "done": 5000, "total": 10000})
     assert present.import_step(fetching).detail == "5.0 MB of 10 MB"
     assert present.import_step(copying).detail == "5,000 of 10,000"
-
-
-def test_models_of_the_cells_genome_come_first() -> None:
-    human, mouse = a_model(), a_model(id="mouse", title="A mouse", genome="mm10")
-    assert [m.id for m in present.ranked_models([mouse, human], genome_name="hg38")] == ["lines", "mouse"]
-    assert [m.id for m in present.ranked_models([human, mouse], genome_name=None)] == ["mouse", "lines"]
 
 
 def test_the_plan_says_what_runs_how_long_and_where_the_data_go() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from engine.errors import BadSetting, MissingExtra
-from engine.preprocess.significant import Method, SignificantGenes, highly_variable, significant_genes
+from engine.preprocess.significant import Method, highly_variable, significant_genes
 from engine.preprocess.steps import DepthScale
 from engine.preprocess.velocity import NoVelocity, _fit_velocity, _prepared, scvelo_version, velocity_genes
 from engine.types import Cells
@@ -60,12 +60,12 @@ def test_a_method_or_count_that_means_nothing_is_refused(cells: Cells) -> None:
     with pytest.raises(BadSetting, match="auto, velocity, variable"):
         significant_genes(cells, count=20, method="speed", rng=RNG(0))
     with pytest.raises(BadSetting, match="at least one"):
-        SignificantGenes(count=0)
+        significant_genes(cells, count=0, rng=RNG(0))
 
 
 def test_variable_genes_draw_no_random_numbers(cells: Cells) -> None:
     rng = RNG(5)
-    SignificantGenes(Method.VARIABLE, count=5).fit(cells, rng)
+    significant_genes(cells, count=5, method=Method.VARIABLE, rng=rng)
     assert rng.random() == RNG(5).random()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from app.components.figure import to_csv
+from app.components.saving import to_csv
 from app.present import plain
 from engine.intake import CanonicalCells, canonicalise
 from engine.intake.corpus import CORPUS

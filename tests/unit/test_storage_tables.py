@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 
 from jobs.paging import newest_first
 from storage.database import Database
-from storage.tables import artifacts, datasets, jobs, rows, uploads
+from storage.tables import artifacts, datasets, jobs, rows
 from storage.tables.artifacts import ArtifactRow
 from storage.tables.datasets import DatasetRow
 from storage.tables.jobs import JobRow
-from storage.tables.uploads import UploadRow
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -37,7 +36,7 @@ def database(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(autouse=True)
 def _empty(database: Database):
     def clear(conn: Any) -> None:
-        for table in ("jobs", "job_events", "datasets", "artifacts", "uploads"):
+        for table in ("jobs", "job_events", "datasets", "artifacts"):
             conn.execute(f"delete from {table}")
 
     yield
@@ -180,15 +179,6 @@ def test_jobs_are_listed_newest_first_and_page_by_page(database: Database):
     assert read(database, jobs.find, states=[]) == []
 
 
-def test_a_finished_job_is_found_by_its_question_within_one_owner(database: Database):
-    done = {"state": "SUCCEEDED", "cache_key": "k", "owner": "ana"}
-    write(database, jobs.insert, job("old", finished_at=NOON, **done))
-    write(database, jobs.insert, job("new", finished_at=NOON + timedelta(hours=1), **done))
-    write(database, jobs.insert, job("failed", **{**done, "state": "FAILED"}))
-    assert read(database, jobs.find_finished, cache_key="k", owner="ana").id == "new"
-    assert read(database, jobs.find_finished, cache_key="k", owner="ben") is None
-
-
 def test_a_deleted_job_takes_its_events_and_artifacts_along(database: Database):
     write(database, jobs.insert, job())
     artifact = ArtifactRow(job="j1", attempt=1, name="report.json", uri="file:///r", bytes=3, sha256="aa")
@@ -222,12 +212,3 @@ def test_a_deleted_dataset_is_not_listed_but_can_still_be_named(database: Databa
     assert write(database, datasets.mark_deleted, "d1") is False
     assert read(database, datasets.find) == []
     assert read(database, datasets.get, "d1").deleted_at == NOON
-
-
-def test_an_upload_row_can_be_changed_and_removed(database: Database):
-    write(database, uploads.insert, UploadRow(id="u1", name="a.h5ad", size=10, state="open"))
-    assert write(database, uploads.change, "u1", received=10, state="finished", sha256="aa")
-    assert read(database, uploads.get, "u1").received == 10
-    assert len(read(database, uploads.find, owner="local")) == 1
-    assert write(database, uploads.delete, "u1")
-    assert read(database, uploads.find) == []

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -202,35 +201,3 @@ def test_the_old_are_swept_and_the_young_are_not(area: UploadArea):
     assert [upload.id for upload in area.list()] == [young]
     assert area.discard(young)
     assert left_over(area) == []
-
-
-def test_an_event_loop_can_send_slices(area: UploadArea):
-    async def chunks() -> AsyncIterator[bytes]:
-        for start in range(0, len(DATA), 100):
-            yield DATA[start : start + 100]
-
-    id = area.create("x", len(DATA))
-    assert asyncio.run(area.append_async(id, 0, chunks(), sha256=DIGEST)) == len(DATA)
-    assert area.finish(id, DIGEST).sha256 == DIGEST
-
-
-def test_a_cancelled_request_leaves_an_upload_that_can_go_on(tmp_path: Path):
-    area = UploadArea(tmp_path, keep_free=0)
-    big = DATA * 300
-
-    async def endless() -> AsyncIterator[bytes]:
-        yield big
-        await asyncio.sleep(60)
-
-    async def cancelled(id: str) -> None:
-        task = asyncio.create_task(area.append_async(id, 0, endless()))
-        await asyncio.sleep(0.05)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    id = area.create("x")
-    asyncio.run(cancelled(id))
-    received = area.get(id).received
-    area.append(id, received, [big[received:]])
-    assert area.finish(id).sha256 == hashlib.sha256(big).hexdigest()
