@@ -103,6 +103,14 @@ def free_port() -> int:
 
 
 @contextmanager
+def nobody() -> Iterator[str]:
+    """`host:port` at which nobody listens, held so that nobody begins to."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{held.getsockname()[1]}"
+
+
+@contextmanager
 def served(app: ASGIApp) -> Iterator[str]:
     """The app behind a real HTTP server of this process; its address."""
     port = free_port()

@@ -24,7 +24,7 @@ from jobs.spec import TranslateSpec
 from jobs.state import JobState
 from jobs.views import JobView
 from tests import doubting
-from tests.integration.test_pages import at, checked, words
+from tests.pages import at, checked, words
 from tests.labs import MODEL, build_catalog, ended, imported, lab_settings
 
 pytestmark = pytest.mark.slow

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from jobs.bootstrap import running
 from jobs.client import Client
 from jobs.names import Direction, Modality
 from jobs.spec import TranslateSpec
-from jobs.state import JobState
 from jobs.views import JobView
-from tests.integration.test_pages import at, checked, words
-from tests.labs import MODEL, build_catalog, ended, imported, lab_settings
+from tests.finished import example_lab, example_of
+from tests.labs import MODEL, ended, imported
+from tests.pages import at, checked, shown, words
 
 pytestmark = pytest.mark.slow
 TO_PEAKS = Direction.RNA_TO_ATAC
@@ -22,19 +21,14 @@ TO_PEAKS = Direction.RNA_TO_ATAC
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    catalog = build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CROSSVIEW_PRETRAINED", str(catalog))
-        with running(lab_settings(tmp_path_factory.mktemp("home"), catalog)) as client:
-            yield client
+    with shown(example_lab(tmp_path_factory)) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
 def done(lab: Client) -> JobView:
     """The example, finished and scored both ways."""
-    job = ended(lab, lab.submit_example())
-    assert job.state is JobState.SUCCEEDED, job.failure
-    return job
+    return example_of(lab)
 
 
 def labels(page: AppTest, kind: str) -> list[str]:

@@ -16,7 +16,7 @@ from jobs.spec import JointSpec, TrainSpec
 from jobs.state import JobState
 from jobs.views import DatasetView, JobView
 from tests.builders import paired
-from tests.integration.test_pages import at, checked, words
+from tests.pages import at, checked, words
 from tests.labs import MODEL, build_catalog, ended, imported, lab_settings, until
 from tests.multiome import write_h5mu
 from tests.running import JOINT

@@ -12,7 +12,7 @@ from jobs.bootstrap import running
 from jobs.client import Client
 from jobs.queue.order import Priority
 from jobs.spec import TranslateSpec
-from tests.integration.test_pages import at, checked, words
+from tests.pages import at, checked, words
 from tests.labs import MODEL, build_catalog, free_port, imported, lab_settings
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from jobs.names import Direction
 from jobs.spec import BenchmarkSpec, Contender, TrainSpec, TranslateSpec
 from jobs.state import JobState
 from jobs.views import DatasetView, JobView
-from tests.integration.test_pages import at, checked, words
+from tests.pages import at, checked, words
 from tests.labs import MODEL, build_catalog, ended, imported, lab_settings
 
 pytestmark = pytest.mark.slow
