@@ -1,4 +1,4 @@
-"""Labs whose jobs have ended: worked for once by whichever test process comes first, copied by whoever looks at them."""
+"""Labs whose jobs have ended: worked for by whichever test process comes first, copied by whoever looks at them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 
-from engine.translators.base import Recipe
+from engine.translators.registry import recipe
 from jobs.bootstrap import opened
 from jobs.client import Client
 from jobs.runners.local import LocalRunner
@@ -20,6 +21,7 @@ from jobs.spec import TrainSpec
 from jobs.state import JobState
 from jobs.views import DatasetView, JobView
 from tests.labs import MODEL, build_catalog, ended, imported, lab_settings
+from tests.running import JOINT
 
 LEARNING = MappingProxyType({"epochs": "4", "batch": "16", "significant_genes": "20"})  # of a CrossMP, in a moment
 
@@ -46,7 +48,7 @@ def example_lab(factory: pytest.TempPathFactory) -> Settings:
 
 
 def training_lab(factory: pytest.TempPathFactory) -> Settings:
-    """A lab of one's own with 160 example cells, on which a small CrossMP was trained. Its catalog is shared."""
+    """The same with a small CrossMP as its model, and another trained on its 160 example cells."""
     return _copied(factory, once(factory, "training-lab", _training))
 
 
@@ -89,15 +91,15 @@ def _example(folder: Path) -> None:
     _worked(folder, work)
 
 
-def _training(folder: Path, recipe: Recipe | None = None) -> None:
+def _training(folder: Path) -> None:
     def work(client: Client) -> None:
         _succeeded(client, client.submit(mine(pair_in(client)), title="Mine"))
 
-    _worked(folder, work, example_of=160, recipe=recipe)
+    _worked(folder, work, example_of=160, recipe=recipe("crossmp", JOINT))
 
 
-def _worked(folder: Path, work: Callable[[Client], None], *, example_of: int = 24, recipe: Recipe | None = None) -> None:
-    catalog = build_catalog(folder / "pretrained", example_of=example_of, recipe=recipe)
+def _worked(folder: Path, work: Callable[[Client], None], **built: Any) -> None:
+    catalog = build_catalog(folder / "pretrained", **built)
     settings = lab_settings(folder / "home", catalog)
     with opened(settings, runner=LocalRunner(settings.home / "runner", workers=1)) as client:
         work(client)

@@ -13,7 +13,6 @@ from typing import Any
 import h5py
 import pytest
 
-from engine.errors import CrossViewError
 from engine.types import Direction, Modality
 from jobs.board.views import Act, JobsAsked
 from jobs.bootstrap import running
@@ -30,7 +29,7 @@ from storage.tables import jobs as job_table
 from storage.tables import marks
 from storage.tables.jobs import JobRow
 from storage.tables.rows import utcnow
-from tests.labs import MODEL, build_catalog, free_port, imported, lab_settings
+from tests.labs import MODEL, build_catalog, free_port, imported, lab_settings, refused
 
 TO_ATAC, TO_RNA = Direction.RNA_TO_ATAC, Direction.ATAC_TO_RNA
 
@@ -66,10 +65,6 @@ def done(in_process: Client, rna: str) -> JobView:
 
 def spec_of(rna: str, **more: Any) -> TranslateSpec:
     return TranslateSpec(model=MODEL, rna=rna, directions=(TO_ATAC,), umap=False, **more)
-
-
-def refused(code: str) -> pytest.RaisesContext[CrossViewError]:  # type: ignore[name-defined]
-    return pytest.raises(CrossViewError, check=lambda error: error.code == code and bool(error.message))
 
 
 def failed(client: Client, rna: str, *, id: str, **said: Any) -> str:

@@ -12,8 +12,8 @@ from jobs.bootstrap import running
 from jobs.client import Client
 from jobs.queue.order import Priority
 from jobs.spec import TranslateSpec
-from tests.pages import at, checked, words
 from tests.labs import MODEL, build_catalog, free_port, imported, lab_settings
+from tests.pages import at, checked, words
 
 pytestmark = pytest.mark.slow
 

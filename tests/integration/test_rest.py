@@ -42,7 +42,8 @@ from storage.tables import keyed as keyed_table
 from storage.tables.jobs import JobRow
 from storage.tables.rows import utcnow
 from tests.chaos.api import fuzz
-from tests.labs import MODEL, build_catalog, ended, lab_settings, served
+from tests.finished import example_lab, example_of
+from tests.labs import MODEL, ended, served
 
 API = "/api/v1"
 LONG_AGO = {"model": MODEL, "directions": ["rna-to-atac"], "rna": "ds-0"}
@@ -50,9 +51,7 @@ LONG_AGO = {"model": MODEL, "directions": ["rna-to-atac"], "rna": "ds-0"}
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobService]:
-    folder = tmp_path_factory.mktemp("lab")
-    settings = lab_settings(folder / "home", build_catalog(folder / "pretrained"))
-    settings = replace(settings, fetch=WebRules(on=False))
+    settings = replace(example_lab(tmp_path_factory), fetch=WebRules(on=False))
     service = build_service(settings, runner=LocalRunner(settings.home / "runner", workers=1))
     service.start()
     yield service
@@ -78,7 +77,7 @@ def http(address: str) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def finished(client: LocalClient) -> JobView:
-    return ended(client, client.submit_example())
+    return example_of(client)
 
 
 def add_jobs(service: JobService, count: int, *, name: str, at: int = 0) -> None:

@@ -23,8 +23,8 @@ from jobs.views import DatasetView
 from storage.tables import jobs as job_table
 from storage.tables.jobs import JobRow
 from storage.tables.rows import utcnow
-from tests.pages import at, checked, words
 from tests.labs import MODEL, build_catalog, free_port, imported, lab_settings, until
+from tests.pages import at, checked, words
 
 pytestmark = pytest.mark.slow
 
