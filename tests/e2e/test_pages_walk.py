@@ -20,7 +20,7 @@ from tests.walking import SEEN, STATES, THEMES, WIDTHS, Lab, State, faults, lab,
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(480)]
 
 FULL = os.environ.get("CROSSVIEW_WALK") == "full"
 PICTURES = os.environ.get("CROSSVIEW_WALK_PICTURES")

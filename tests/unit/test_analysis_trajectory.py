@@ -119,7 +119,7 @@ def test_intervals_of_trends_hold_the_truth_as_often_as_they_say() -> None:
     curve = found.tables["curve"]
     mean_g = dict(zip(flat.names, flat.rows(0, 300).mean(axis=0), strict=True))
     true = curve["gene"].map(mean_g).astype(float)
-    assert 0.85 < float(((curve["low"] <= true) & (true <= curve["high"])).mean()) <= 1.0
+    assert float(((curve["low"] <= true) & (true <= curve["high"])).mean()) > 0.85
     assert (found.tables["summary"]["q"] > 0.01).all()
 
 

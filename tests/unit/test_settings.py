@@ -115,4 +115,4 @@ def test_what_cannot_work_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(BadSetting) as caught:
         Settings.from_env({name: value})
     assert caught.value.hint
-    assert name in str(caught.value) or value in str(caught.value)
+    assert name in str(caught.value)
