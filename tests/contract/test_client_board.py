@@ -29,7 +29,7 @@ from storage.tables import jobs as job_table
 from storage.tables import marks
 from storage.tables.jobs import JobRow
 from storage.tables.rows import utcnow
-from tests.labs import MODEL, build_catalog, free_port, imported, lab_settings, refused
+from tests.labs import MODEL, build_catalog, imported, lab_settings, nobody, refused
 
 TO_ATAC, TO_RNA = Direction.RNA_TO_ATAC, Direction.ATAC_TO_RNA
 
@@ -43,7 +43,7 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def in_process(catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """A lab whose Ray does not answer: what is asked waits, and costs nothing."""
     settings = lab_settings(tmp_path_factory.mktemp("home"), catalog)
-    with running(replace(settings, runner="ray", ray_address=f"http://127.0.0.1:{free_port()}")) as client:
+    with nobody() as address, running(replace(settings, runner="ray", ray_address=f"http://{address}")) as client:
         yield client
 
 

@@ -21,7 +21,7 @@ from jobs.runners.ray.runner import RayRunner
 from jobs.service import JobService
 from jobs.spec import TranslateSpec
 from jobs.state import JobState
-from tests.labs import MODEL, build_catalog, free_port, imported, lab_settings, served
+from tests.labs import MODEL, build_catalog, imported, lab_settings, nobody, served
 
 LIMIT = 4
 
@@ -30,11 +30,12 @@ LIMIT = 4
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobService]:
     folder = tmp_path_factory.mktemp("queue")
     settings = replace(lab_settings(folder / "home", build_catalog(folder / "pretrained")), user_queued=LIMIT)
-    made = build_service(settings, runner=RayRunner(f"http://127.0.0.1:{free_port()}"))
-    made.importer.resume()  # no reconciler: what is queued stays as it is
-    yield made
-    made.importer.close()
-    made.database.close()
+    with nobody() as address:
+        made = build_service(settings, runner=RayRunner(f"http://{address}"))
+        made.importer.resume()  # no reconciler: what is queued stays as it is
+        yield made
+        made.importer.close()
+        made.database.close()
 
 
 @pytest.fixture(scope="module")
