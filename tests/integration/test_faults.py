@@ -18,7 +18,7 @@ def test_every_promise_is_kept_whatever_dies() -> None:
     need_weed()
     said: list[str] = []
     figures = run(
-        Plan(jobs=4, seed=3, at_once=2, jobs_at_once=2, specs=1, gap_s=1.5, hours=0.2, faults=FAULTS, ways=WAYS),
+        Plan(jobs=4, seed=3, at_once=4, jobs_at_once=2, specs=1, gap_s=1.5, hours=0.2, faults=FAULTS, ways=WAYS),
         say=said.append,
     )
     assert not figures.problems, "\n".join([*said, figures.markdown()])
