@@ -169,8 +169,9 @@ def test_the_address_of_what_is_seen_is_there_to_copy(lab: Client, done: JobView
 
 
 def test_a_job_without_truth_says_what_can_be_said_in_every_tab(lab: Client) -> None:
+    """Its maps are drawn in test_doubt_pages."""
     rna = imported(lab, f"example:{MODEL}/rna")
-    job = ended(lab, lab.submit(TranslateSpec(model=MODEL, rna=rna.id, directions=(TO_PEAKS,))))
+    job = ended(lab, lab.submit(TranslateSpec(model=MODEL, rna=rna.id, directions=(TO_PEAKS,), umap=False)))
     name = lab.table(job.id, TO_PEAKS, "features")["name"][0]
     page = at("job", id=job.id, gene=name, a="label:cell_type=type 1")
     for tab in ("Overview", "Scorecard", "Peaks", "Cells", "Profiles", "Genome"):
