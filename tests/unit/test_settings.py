@@ -118,6 +118,6 @@ def test_what_cannot_work_is_refused_by_name(name: str, value: str) -> None:
 
 
 def test_ray_elsewhere_needs_a_store_that_it_can_reach() -> None:
-    with pytest.raises(BadSetting, match="http://head.cluster:8265 is another machine") as caught:
+    with pytest.raises(BadSetting, match=r"head\.cluster:8265 is another machine") as caught:
         Settings.from_env({"CROSSVIEW_RAY_ADDRESS": "http://head.cluster:8265"})
     assert "CROSSVIEW_STORE" in caught.value.hint
