@@ -300,9 +300,7 @@ def test_an_analysis_writes_the_same_files(runner: RayRunner, tmp_path: Path) ->
 
 def test_a_joint_view_gives_the_same_numbers(runner: RayRunner, tmp_path: Path) -> None:
     model = fit_tiny_model(tmp_path / "m", "crossmp", JOINT)
-    here, there = (
-        order_joint(tmp_path / name, model, label="cell_type", umap=False, export=True) for name in ("alone", "ray")
-    )
+    here, there = (order_joint(tmp_path / name, model, label="cell_type", export=True) for name in ("alone", "ray"))
     job = submit(runner, there, f"joint-{os.getpid()}")
     locally_too(here)
     job.finish()
