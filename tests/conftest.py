@@ -34,6 +34,27 @@ def _private_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield home
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_process_a_job() -> Iterator[None]:
+    """Services of this process run each job in one: on a few cells, several only import everything several times.
+
+    Several are used in test_driver, and by servers that run in a process of their own.
+    """
+    from jobs import bootstrap
+    from jobs.runners.base import Runner
+    from jobs.runners.local import LocalRunner
+    from jobs.settings import Settings
+
+    usual = bootstrap.build_runner
+
+    def frugal(settings: Settings) -> Runner:
+        return LocalRunner(settings.home / "runner", workers=1) if settings.runner == "local" else usual(settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bootstrap, "build_runner", frugal)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fitted model of built cells, as a bundle's folder."""

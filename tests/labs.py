@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import pytest
 import uvicorn
 from starlette.types import ASGIApp
 
 from engine.bundle import make_manifest, save_bundle
+from engine.errors import CrossViewError
 from engine.nulls import Nulls
 from engine.translators.base import Hooks, Recipe
 from engine.translators.baselines.ridge import RidgeRecipe
@@ -96,10 +98,23 @@ def ended(client: Client, job: JobView, *, seconds: float = 240.0) -> JobView:
     return until(lambda: client.job(job.id), lambda view: view.state in TERMINAL, seconds=seconds)
 
 
+def refused(code: str) -> pytest.RaisesContext[CrossViewError]:  # type: ignore[name-defined]
+    """Expects the error of this code, with a message."""
+    return pytest.raises(CrossViewError, check=lambda error: error.code == code and bool(error.message))
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@contextmanager
+def nobody() -> Iterator[str]:
+    """`host:port` at which nobody listens, held so that nobody begins to."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{held.getsockname()[1]}"
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.types import Direction, Modality, PairedCells
 from jobs import layout
-from jobs.spec import AnySpec, JointSpec, TrainSpec, TranslateSpec
+from jobs.spec import AnalysisSpec, AnySpec, JointSpec, TrainSpec, TranslateSpec
 from jobs.version import code_version
 from storage.artifacts import LocalStore
 from tests.builders import paired, split_of, write_h5ad
@@ -143,6 +143,14 @@ def order_training(folder: Path, *, model: str, job: str = "job1", **options: An
     return _ordered(store, job, spec, datasets, "", None)
 
 
+def order_analysis(folder: Path, *, job: str = "job1", **fields: Any) -> Ordered:
+    """An analysis of the built cells without a model. fields: of AnalysisSpec."""
+    store = LocalStore(folder / "store")
+    datasets = _bring_in(store, folder, slice(0, 160), (Modality.RNA, Modality.ATAC))
+    asked = {"on": ("raw",), "embedding": "rna", "rna": "rna", "atac": "atac", **fields}
+    return _ordered(store, job, AnalysisSpec.model_validate(asked), datasets, "", None)
+
+
 def _ordered(
     store: LocalStore, job: str, spec: AnySpec, datasets: dict[str, Any], prefix: str, version: str | None
 ) -> Ordered:
@@ -163,6 +171,7 @@ def _bring_in(store: LocalStore, folder: Path, cells: slice, given: tuple[Modali
     from engine.intake.canonical import canonicalise
 
     datasets = {}
+    folder.mkdir(parents=True, exist_ok=True)
     for modality in given:
         raw = write_h5ad(built_cells().of(modality).rows(cells), folder / f"{modality.value}.h5ad")
         clean = folder / f"{modality.value}.clean.h5ad"
@@ -171,3 +180,14 @@ def _bring_in(store: LocalStore, folder: Path, cells: slice, given: tuple[Modali
         store.put_file(key, clean)
         datasets[modality.value] = {"key": key, "name": raw.name, "id": modality.value}
     return datasets
+
+
+def assert_same_joint(one: Ordered, other: Ordered, *, attempt: int = 1) -> None:
+    """All but the provenance of the attempt: numbers and tables to the last bit."""
+    for name in ("cells.json", "rna/features.json", "atac/scores.csv"):
+        assert one.output(name) == other.output(name, attempt), name
+    reports = [json.loads(o.output("report.json", a)) for o, a in ((one, 1), (other, attempt))]
+    for report in reports:
+        for name in ("job", "inputs"):
+            report.pop(name)
+    assert reports[0] == reports[1]

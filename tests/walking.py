@@ -15,10 +15,12 @@ from jobs.bootstrap import opened
 from jobs.client_http import HttpClient
 from jobs.client_local import LocalClient
 from jobs.runners.local import LocalRunner
+from jobs.settings import Settings
 from jobs.spec import TranslateSpec
 from storage.tables import jobs as job_table
 from storage.tables.jobs import JobRow
-from tests.labs import MODEL, build_catalog, control_plane, ended, free_port, imported, lab_settings, ready
+from tests.finished import example_of
+from tests.labs import MODEL, control_plane, free_port, imported, nobody, ready
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -70,6 +72,7 @@ STATES = (
     State("job-provenance", "/job?id={done}&tab=Provenance", "Can I trust it?"),
     State("job-files", "/job?id={done}&tab=Files", "Can I trust it?"),
     *(State(f"new-{kind}", f"/new?kind={kind}") for kind in ("train", "joint", "benchmark")),
+    State("job-a-place", "/job?id={done}&tab=Genome&direction=rna-to-atac&place=chr2:0-25,000", "Can I trust it?"),
     State("job-a-gene", "/job?id={done}&direction=atac-to-rna&gene=GENE00003", "GENE00003"),
     State("job-odd-address", "/job?id={done}&tab=Nothing&direction=sideways&gene=NOPE", "Can I trust it?"),
     State("job-unknown", "/job?id=job-000000000000", "There is no job"),
@@ -97,29 +100,29 @@ class Lab:
 
 
 @contextmanager
-def lab(folder: Path) -> Iterator[Lab]:
-    catalog = build_catalog(folder / "pretrained")
-    ids = _fill(folder / "home", catalog)
-    (folder / "bare").mkdir()
+def lab(settings: Settings, empty: Path) -> Iterator[Lab]:
+    """settings: of a lab with the finished example. empty: the home of the server with nothing."""
+    ids, catalog = _fill(settings), settings.pretrained
     ports = free_port(), free_port()
-    away = {"CROSSVIEW_RUNNER": "ray", "CROSSVIEW_RAY_ADDRESS": f"http://127.0.0.1:{free_port()}"}
     with (
-        control_plane(folder / "home", catalog, ports[0]) as full,
-        control_plane(folder / "bare", catalog, ports[1], **away) as bare,
+        nobody() as address,
+        control_plane(settings.home, catalog, ports[0]) as full,
+        control_plane(
+            empty, catalog, ports[1], CROSSVIEW_RUNNER="ray", CROSSVIEW_RAY_ADDRESS=f"http://{address}"
+        ) as bare,
     ):
-        for port, process, home in ((ports[0], full, "home"), (ports[1], bare, "bare")):
+        for port, process, home in ((ports[0], full, settings.home), (ports[1], bare, empty)):
             with HttpClient(f"http://127.0.0.1:{port}") as client:
-                ready(client, process, folder / home, alone=home == "bare")
+                ready(client, process, home, alone=home == empty)
         yield Lab(f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}", ids)
 
 
-def _fill(home: Path, catalog: Path) -> dict[str, str]:
-    """A finished job, one that failed, a dataset that was deleted, an import that failed."""
-    settings = lab_settings(home, catalog)
-    with opened(settings, runner=LocalRunner(home / "runner", workers=1)) as client:
+def _fill(settings: Settings) -> dict[str, str]:
+    """Beside the finished job: one that failed, a dataset that was deleted, an import that failed."""
+    with opened(settings, runner=LocalRunner(settings.home / "runner", workers=1)) as client:
         assert isinstance(client, LocalClient)
-        done = ended(client, client.submit_example())
-        gone = imported(client, str(catalog / MODEL / "example" / "rna.h5ad"))
+        done = example_of(client)
+        gone = imported(client, str(settings.pretrained / MODEL / "example" / "rna.h5ad"))
         client.delete_dataset(gone.id)
         upload = client.create_upload(name="notes.h5ad")
         client.append_upload(upload.id, offset=0, chunks=[b"not a matrix" * 100])
@@ -169,10 +172,7 @@ def faults(page: Page) -> list[str]:
     heads = page.locator("h1:visible").count()
     if heads != 1:
         found.append(f"{heads} headings of the first level")
-    for what in ("document.documentElement", "document.querySelector('[data-testid=stMain]')"):
-        over = page.evaluate(f"(() => {{ const e = {what}; return e.scrollWidth - e.clientWidth }})()")
-        if over > 0:
-            found.append(f"{what} scrolls sideways by {over} px")
+    found += sideways(page)
     options = {"resultTypes": ["violations"]}
     for fault in AXE.run(page, options=options).response["violations"]:
         if fault["impact"] not in GRAVE:
@@ -181,6 +181,16 @@ def faults(page: Page) -> list[str]:
             where = " ".join(str(part) for part in node["target"])
             if not _not_ours(fault["id"], where + node["html"]):
                 found.append(f"{fault['id']} ({fault['impact']}): {where} {node['html'][:200]}")
+    return found
+
+
+def sideways(page: Page) -> list[str]:
+    """What is wider than the page, a line each."""
+    found = []
+    for what in ("document.documentElement", "document.querySelector('[data-testid=stMain]')"):
+        over = page.evaluate(f"(() => {{ const e = {what}; return e.scrollWidth - e.clientWidth }})()")
+        if over > 0:
+            found.append(f"{what} scrolls sideways by {over} px")
     return found
 
 

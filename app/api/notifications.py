@@ -50,7 +50,7 @@ def listing(call: Call) -> Page:
         limit=limit + 1, unread_only=call.flag("unread"), after=call.query.get("after", "")
     )
     told = found.notifications[:limit]
-    following = cursor((-microseconds(told[-1].moment), told[-1].id)) if len(found.notifications) > limit else ""
+    following = cursor((microseconds(told[-1].moment), told[-1].id)) if len(found.notifications) > limit else ""
     return Page(found.model_copy(update={"notifications": told}), following)
 
 

@@ -14,7 +14,6 @@ import h5py
 import httpx
 import pytest
 
-from engine.errors import CrossViewError
 from engine.types import Direction, Modality
 from jobs import once
 from jobs.board.views import Act, JobsAsked
@@ -32,7 +31,7 @@ from storage.tables import jobs as job_table
 from storage.tables import marks
 from storage.tables.jobs import JobRow
 from storage.tables.rows import utcnow
-from tests.labs import MODEL, build_catalog, free_port, imported, lab_settings
+from tests.labs import MODEL, build_catalog, imported, lab_settings, nobody, refused
 
 TO_ATAC, TO_RNA = Direction.RNA_TO_ATAC, Direction.ATAC_TO_RNA
 
@@ -46,7 +45,7 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def in_process(catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """A lab whose Ray does not answer: what is asked waits, and costs nothing."""
     settings = lab_settings(tmp_path_factory.mktemp("home"), catalog)
-    with running(replace(settings, runner="ray", ray_address=f"http://127.0.0.1:{free_port()}")) as client:
+    with nobody() as address, running(replace(settings, runner="ray", ray_address=f"http://{address}")) as client:
         yield client
 
 
@@ -68,10 +67,6 @@ def done(in_process: Client, rna: str) -> JobView:
 
 def spec_of(rna: str, **more: Any) -> TranslateSpec:
     return TranslateSpec(model=MODEL, rna=rna, directions=(TO_ATAC,), umap=False, **more)
-
-
-def refused(code: str) -> pytest.RaisesContext[CrossViewError]:  # type: ignore[name-defined]
-    return pytest.raises(CrossViewError, check=lambda error: error.code == code and bool(error.message))
 
 
 def failed(client: Client, rna: str, *, id: str, **said: Any) -> str:

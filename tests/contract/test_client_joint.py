@@ -14,12 +14,12 @@ from engine.errors import CrossViewError
 from engine.translators.registry import recipe
 from engine.types import Direction, Modality
 from jobs.client import Client
-from jobs.spec import JointSpec, TrainSpec, TranslateSpec
+from jobs.spec import JointSpec, TrainSpec
 from jobs.state import JobState
 from jobs.views import DatasetView, JobView
 from tests.builders import paired
 from tests.hostile import HOSTILE
-from tests.labs import MODEL, build_catalog, ended, imported, until
+from tests.labs import MODEL, build_catalog, ended, imported, refused, until
 from tests.multiome import write_h5mu
 from tests.running import JOINT
 from tests.tenx import write_tenx
@@ -52,8 +52,13 @@ def seen(in_process: Client, ids: Ids) -> JobView:
     return job
 
 
-def refused(code: str) -> pytest.RaisesContext[CrossViewError]:  # type: ignore[name-defined]
-    return pytest.raises(CrossViewError, check=lambda error: error.code == code and bool(error.message))
+@pytest.fixture(scope="module")
+def near(in_process: Client, ids: Ids) -> JobView:
+    """A training of a model that reads one modality at a time."""
+    spec = TrainSpec(model="knn", filters={"filters": "none"}, name="Near", genome="hg38", **ids)
+    job = ended(in_process, in_process.submit(spec))
+    assert job.state is JobState.SUCCEEDED, job.failure
+    return job
 
 
 def both(client: Client, source: str) -> tuple[DatasetView, DatasetView]:
@@ -178,14 +183,12 @@ class TestClient:
         assert found.uns["crossview"]["job"] == seen.id
 
     def test_what_is_asked_of_the_wrong_kind_of_job_is_refused(
-        self, client: Client, in_process: Client, seen: JobView, ids: Ids
+        self, client: Client, seen: JobView, near: JobView
     ) -> None:
         with refused("wrong-direction"):
             client.table(seen.id, Direction.RNA_TO_ATAC, "cells")
-        spec = TranslateSpec(model=MODEL, rna=ids["rna"], directions=(Direction.RNA_TO_ATAC,), umap=False)
-        other = ended(in_process, in_process.submit(spec))
         with refused("conflict"):
-            client.joint_table(other.id, "cells")
+            client.joint_table(near.id, "cells")
         with refused("not-found"):
             client.joint_values("job-0", Modality.RNA, features=["GENE00001"])
 
@@ -210,40 +213,38 @@ class TestClient:
         with refused("wrong-modality"):
             client.submit(JointSpec(model=MODEL, rna=ids["rna"], atac=ids["rna"]))
 
-    def test_a_view_can_be_cancelled_tried_again_and_deleted(self, client: Client, ids: Ids) -> None:
-        job = client.submit(JointSpec(model=MODEL, umap=False, chunk_cells=1, **ids), fresh=True)
-        with refused("conflict"):
-            client.delete_dataset(ids["rna"])
-        client.cancel(job.id)
-        assert ended(client, job).state is JobState.CANCELLED
-        again = client.retry(job.id)
-        client.cancel(again.id)
-        assert ended(client, again).state is JobState.CANCELLED
-        client.delete_job(job.id)
-        with refused("not-found"):
-            client.job(job.id)
-
     def test_a_model_of_one_modality_at_a_time_says_so_before_and_after(
-        self, client: Client, in_process: Client, ids: Ids
+        self, client: Client, near: JobView, ids: Ids
     ) -> None:
-        spec = TrainSpec(model="knn", filters={"filters": "none"}, name="Near", genome="hg38", **ids)
-        made = ended(in_process, in_process.submit(spec)).made
-        assert not client.model(made).joint
-        asked = JointSpec(model=made, umap=False, **ids)
+        assert not client.model(near.made).joint
+        asked = JointSpec(model=near.made, umap=False, **ids)
         assert "one-modality" in {issue.code for issue in client.pair_preflight(asked).issues}
         job = ended(client, client.submit(asked))
         assert job.state is JobState.SUCCEEDED, job.failure
         assert any("one modality at a time" in note for note in client.report(job.id)["notes"])
 
-    def test_a_model_in_use_by_a_view_is_kept(self, client: Client, in_process: Client, ids: Ids) -> None:
-        spec = TrainSpec(model="ridge", filters={"filters": "none"}, name="Kept", genome="hg38", **ids)
-        made = ended(in_process, in_process.submit(spec, fresh=True)).made
-        job = client.submit(JointSpec(model=made, umap=False, chunk_cells=1, **ids), fresh=True)
+
+def test_a_view_is_cancelled_tried_again_and_deleted_and_keeps_its_model(
+    in_process: Client, over_http: Client, near: JobView, ids: Ids
+) -> None:
+    job = over_http.submit(JointSpec(model=near.made, umap=False, chunk_cells=1, **ids), fresh=True)
+    for client in (in_process, over_http):
         with refused("conflict"):
-            client.delete_model(made)
-        client.cancel(job.id)
-        ended(client, job)
-        client.delete_model(made)
+            client.delete_dataset(ids["rna"])
+        with refused("conflict"):
+            client.delete_model(near.made)
+    over_http.cancel(job.id)
+    assert ended(over_http, job).state is JobState.CANCELLED
+    again = over_http.retry(job.id)
+    over_http.cancel(again.id)
+    assert ended(over_http, again).state is JobState.CANCELLED
+    over_http.delete_job(job.id)
+    for client in (in_process, over_http):
+        with refused("not-found"):
+            client.job(job.id)
+    over_http.delete_model(near.made)
+    with refused("unknown-model"):
+        in_process.model(near.made)
 
 
 def test_the_openapi_document_knows_joint_views(over_http: Client) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.errors import CrossViewError
 from engine.types import Direction, Modality
 from jobs.client import Client
 from jobs.client_http import HttpClient
@@ -15,7 +14,7 @@ from jobs.spec import BenchmarkSpec, Contender, HoldOut, TrainSpec, TranslateSpe
 from jobs.state import JobState
 from jobs.views import JobView
 from tests.builders import paired, write_h5ad
-from tests.labs import MODEL, build_catalog, ended, imported
+from tests.labs import MODEL, build_catalog, ended, imported, refused
 
 KEEP_ALL = {"filters": "none"}
 Ids = dict[str, str]
@@ -46,10 +45,6 @@ def trained(in_process: Client, ids: Ids) -> JobView:
     job = ended(in_process, in_process.submit(training(ids)))
     assert job.state is JobState.SUCCEEDED, job.failure
     return job
-
-
-def refused(code: str) -> pytest.RaisesContext[CrossViewError]:  # type: ignore[name-defined]
-    return pytest.raises(CrossViewError, check=lambda error: error.code == code and bool(error.message))
 
 
 class TestClient:
@@ -175,16 +170,18 @@ class TestClient:
         with refused("not-found"):
             client.delete_model("nothing")
 
-    def test_a_model_can_be_deleted_and_trained_again(self, client: Client, ids: Ids) -> None:
-        spec = training(ids, model="ridge", name=f"Passing {type(client).__name__}")
-        job = ended(client, client.submit(spec))
-        client.delete_model(job.made)
-        with refused("unknown-model"):
-            client.model(job.made)
-        again = client.submit(spec)
+    def test_a_model_can_be_deleted_and_trained_again(self, in_process: Client, over_http: Client, ids: Ids) -> None:
+        """Deleting over HTTP has its test among joint views."""
+        spec = training(ids, model="ridge", name="Passing")
+        job = ended(in_process, in_process.submit(spec))
+        in_process.delete_model(job.made)
+        for client in (in_process, over_http):
+            with refused("unknown-model"):
+                client.model(job.made)
+        again = over_http.submit(spec)
         assert (again.from_cache, again.id != job.id) == (False, True)
-        client.cancel(again.id)
-        ended(client, again)
+        over_http.cancel(again.id)
+        ended(over_http, again)
 
     def test_a_curve_is_of_trainings_alone(self, client: Client, trained: JobView) -> None:
         with refused("not-found"):

@@ -1,7 +1,7 @@
 """A walk over every page and its main states in Chromium: reachable, readable, fitting, and said to who cannot see.
 
-By default each state is seen at one width and in one theme, which rotate; CROSSVIEW_WALK=full (`make walk`) sees all of
-them. CROSSVIEW_WALK_PICTURES names a folder for screenshots.
+By default each state is seen at one width and in one theme, which rotate, and must fit a phone; CROSSVIEW_WALK=full
+(`make walk`) sees all of them. CROSSVIEW_WALK_PICTURES names a folder for screenshots.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.walking import SEEN, STATES, THEMES, WIDTHS, Lab, State, faults, lab, pages, settle, whole
+from tests.finished import example_lab
+from tests.walking import SEEN, STATES, THEMES, WIDTHS, Lab, State, faults, lab, pages, settle, sideways, whole
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(480)]
 
 FULL = os.environ.get("CROSSVIEW_WALK") == "full"
 PICTURES = os.environ.get("CROSSVIEW_WALK_PICTURES")
+PHONE = min(WIDTHS)
 VIEWS = list(product(WIDTHS, THEMES))
 
 
@@ -37,7 +39,7 @@ def visits() -> list[tuple[State, int, str]]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with lab(tmp_path_factory.mktemp("walk")) as site:
+    with lab(example_lab(tmp_path_factory), tmp_path_factory.mktemp("bare")) as site:
         yield site
 
 
@@ -83,6 +85,10 @@ def test_a_page_is_whole(seen: dict[tuple[int, str], Page], site: Lab, state: St
         folder.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=str(folder / f"{state.name}.png"), full_page=True)
     found = faults(page)
+    if width != PHONE:
+        page.set_viewport_size({"width": PHONE, "height": SEEN})
+        settle(page)
+        found += [f"on a phone: {each}" for each in sideways(page)]
     assert not found, "\n".join(found)
 
 

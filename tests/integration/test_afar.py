@@ -25,9 +25,9 @@ from storage.errors import SourceChanged, Unreachable
 from storage.guard import WebRules
 from tests.builders import gene_names, paired, write_h5ad
 from tests.hostile import HOSTILE
-from tests.integration.test_pages import at, checked, words
 from tests.labs import MODEL, build_catalog, lab_settings
 from tests.multiome import write_h5mu
+from tests.pages import at, checked, words
 from tests.splicing import switching, write_loom
 from tests.tenx import write_tenx
 from tests.webserver import File, Site, site

@@ -17,8 +17,8 @@ from jobs.spec import AnalysisSpec
 from jobs.state import JobState
 from jobs.views import JobView
 from tests.builders import write_h5ad
-from tests.integration.test_pages import at, checked, words
 from tests.labs import CATALOG, MODEL, ended, imported, lab_settings
+from tests.pages import at, checked, words
 from tests.planted import Planted, joint_bundle, with_links
 
 pytestmark = pytest.mark.slow

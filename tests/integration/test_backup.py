@@ -83,7 +83,7 @@ def test_a_backup_made_while_others_write_is_one_moment_of_it_all(
     thread = threading.Thread(target=write)
     thread.start()
     try:
-        written.wait(30)
+        assert written.wait(30)
         stream = service.keeping.backup()
         with (tmp_path / "all.tar").open("wb") as file:
             file.write(next(stream))
@@ -113,6 +113,7 @@ def test_a_backup_made_while_others_write_is_one_moment_of_it_all(
         before, after = service.database, restored.database
         with before.read() as conn, after.read() as other:
             lines = [event.detail for event in job_table.events(other, "job-1")]
+            assert lines
             assert lines == [event.detail for event in job_table.events(conn, "job-1")][: len(lines)]
         assert "admin.restore" in [each.act for each in theirs.keeping.audit(limit=5)]
     finally:

@@ -19,8 +19,8 @@ from jobs.spec import TranslateSpec
 from jobs.state import JobState
 from jobs.views import JobView
 from tests.labs import MODEL, build_catalog, ended, imported, lab_settings
+from tests.pages import at
 
-MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
 BOTH = (Direction.RNA_TO_ATAC, Direction.ATAC_TO_RNA)
 
 
@@ -125,23 +125,12 @@ def test_another_model_is_not_taken_for_it(
     assert "the capsule was made with" in capsys.readouterr().err
 
 
-def tab(job: JobView, name: str) -> AppTest:
-    """The job's page at one tab, run once."""
-    page = AppTest.from_file(str(MAIN), default_timeout=150)
-    page.run()
-    page.switch_page("views/job.py")
-    page.query_params["id"], page.query_params["tab"] = job.id, name
-    page.run()
-    assert not page.exception, [each.value for each in page.exception]
-    return page
-
-
 def words(page: AppTest) -> str:
     return "\n".join(str(each.value) for kind in (page.markdown, page.caption, page.code) for each in kind)
 
 
 def test_the_page_tells_the_chain_and_offers_the_capsule(lab: Client, job: JobView) -> None:
-    page = tab(job, "Provenance")
+    page = at("job", id=job.id, tab="Provenance")
     said = words(page)
     for part in ("Cells", "Preparation", "Model", "Code", "Result"):
         assert f"**{part}**" in said
@@ -151,7 +140,7 @@ def test_the_page_tells_the_chain_and_offers_the_capsule(lab: Client, job: JobVi
 
 
 def test_the_page_shows_what_the_job_took(job: JobView) -> None:
-    page = tab(job, "Resources")
+    page = at("job", id=job.id, tab="Resources")
     said = words(page)
     for part in ("of processor time", "the largest process had", "as estimated", "No GPU was used.", "Measuring took"):
         assert part in said

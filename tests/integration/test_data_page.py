@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -17,8 +16,7 @@ from storage.tables import models as model_table
 from storage.tables.models import ModelRow
 from tests.kept import cells, job, opened
 from tests.labs import build_catalog
-
-PAGE = Path(__file__).resolve().parents[2] / "app" / "main.py"
+from tests.pages import at, checked, words
 
 
 @pytest.fixture
@@ -31,18 +29,7 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobServ
 
 
 def data_page() -> AppTest:
-    test = AppTest.from_file(str(PAGE), default_timeout=150).run()
-    return checked(test.switch_page("views/data.py").run())
-
-
-def checked(test: AppTest) -> AppTest:
-    assert not test.exception, [e.value for e in test.exception]
-    return test
-
-
-def words(test: AppTest) -> str:
-    kinds: tuple[Any, ...] = (test.title, test.markdown, test.caption, test.text)
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
+    return at("data")
 
 
 def test_cells_are_listed_kept_longer_and_deleted_with_a_receipt(service: JobService) -> None:

@@ -24,8 +24,8 @@ from jobs.spec import TranslateSpec
 from jobs.state import JobState
 from jobs.views import JobView
 from tests import doubting
-from tests.integration.test_pages import at, checked, words
 from tests.labs import MODEL, build_catalog, ended, imported, lab_settings
+from tests.pages import at, checked, words
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ import pytest
 from tests.chaos.run import Plan, run
 from tests.s3server import need_weed
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(480)]
 
 FAULTS = ("worker killed", "control plane killed", "driver killed", "S3 killed", "worker frozen")
 

@@ -11,14 +11,13 @@ import pytest
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1 import AppTest
 
-from jobs.bootstrap import running
 from jobs.client import Client
 from jobs.names import Direction, Modality
 from jobs.spec import TranslateSpec
-from jobs.state import JobState
 from jobs.views import JobView
-from tests.integration.test_pages import at, checked, words
-from tests.labs import MODEL, build_catalog, ended, imported, lab_settings
+from tests.finished import example_lab, example_of
+from tests.labs import MODEL, ended, imported
+from tests.pages import at, checked, shown, words
 
 pytestmark = pytest.mark.slow
 TO_PEAKS = Direction.RNA_TO_ATAC
@@ -26,19 +25,14 @@ TO_PEAKS = Direction.RNA_TO_ATAC
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    catalog = build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CROSSVIEW_PRETRAINED", str(catalog))
-        with running(lab_settings(tmp_path_factory.mktemp("home"), catalog)) as client:
-            yield client
+    with shown(example_lab(tmp_path_factory)) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
 def done(lab: Client) -> JobView:
     """The example, finished and scored both ways."""
-    job = ended(lab, lab.submit_example())
-    assert job.state is JobState.SUCCEEDED, job.failure
-    return job
+    return example_of(lab)
 
 
 def labels(page: AppTest, kind: str) -> list[str]:
@@ -219,8 +213,9 @@ def test_the_address_of_what_is_seen_is_there_to_copy(lab: Client, done: JobView
 
 
 def test_a_job_without_truth_says_what_can_be_said_in_every_tab(lab: Client) -> None:
+    """Its maps are drawn in test_doubt_pages."""
     rna = imported(lab, f"example:{MODEL}/rna")
-    job = ended(lab, lab.submit(TranslateSpec(model=MODEL, rna=rna.id, directions=(TO_PEAKS,))))
+    job = ended(lab, lab.submit(TranslateSpec(model=MODEL, rna=rna.id, directions=(TO_PEAKS,), umap=False)))
     name = lab.table(job.id, TO_PEAKS, "features")["name"][0]
     page = at("job", id=job.id, gene=name, a="label:cell_type=type 1")
     for tab in ("Overview", "Scorecard", "Peaks", "Cells", "Profiles", "Genome"):

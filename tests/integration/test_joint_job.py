@@ -1,14 +1,12 @@
-"""A joint view as a job on this machine: its files and scores, taken up again, cancelled, and on Ray the same bytes."""
+"""A joint view as a job on this machine: its files and scores, taken up again, cancelled."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anndata as ad
 import h5py
@@ -25,10 +23,8 @@ from jobs.runners.local import LocalRunner, SerialExecutor
 from jobs.stages import STAGES
 from jobs.work import attempt_of
 from tests.h5files import unlike_cellxgene, wrong
-from tests.running import JOINT, Ordered, built_cells, fit_tiny_model, order_joint
-
-if TYPE_CHECKING:
-    from jobs.runners.ray.cluster import LocalRay
+from tests.labs import until
+from tests.running import JOINT, Ordered, assert_same_joint, built_cells, fit_tiny_model, order_joint
 
 pytestmark = pytest.mark.slow
 
@@ -198,36 +194,18 @@ def test_finished_parts_are_not_embedded_again(finished: Ordered, model: Path, t
     reused = [r.result["reused"] for r in seen if r.task.kind == "embed"]
     assert reused == [True, True, *reused[2:]]
     assert all(ordered.store.get_bytes(key) == data for key, data in parts.items())
-    assert_same_result(finished, ordered, attempt=2)
-
-
-def assert_same_result(one: Ordered, other: Ordered, *, attempt: int = 1) -> None:
-    """All but the provenance of the attempt: numbers and tables to the last bit."""
-    for name in ("cells.json", "rna/features.json", "atac/scores.csv"):
-        assert one.output(name) == other.output(name, attempt), name
-    reports = [json.loads(o.output("report.json", a)) for o, a in ((one, 1), (other, attempt))]
-    for report in reports:
-        for name in ("job", "inputs"):
-            report.pop(name)
-    assert reports[0] == reports[1]
+    assert_same_joint(finished, ordered, attempt=2)
 
 
 def test_a_cancel_mark_ends_it_as_cancelled(model: Path, tmp_path: Path) -> None:
     ordered = order_joint(tmp_path, model, chunk_cells=1, umap=False)
     local = LocalRunner(tmp_path / "runner", workers=1)
     local.submit(submission="job1-1", job="job1", attempt=1, store=ordered.uri)
-    wait_for(lambda: any(event["kind"] == "stage" for event in ordered.events()))
+    until(lambda: any(event["kind"] == "stage" for event in ordered.events()), bool, seconds=150)
     ordered.store.put_once(layout.cancel_mark(ordered.job, 1), b"")
-    wait_for(lambda: ordered.events()[-1]["kind"] in driver.TERMINAL)
+    until(lambda: ordered.events()[-1]["kind"], driver.TERMINAL.__contains__, seconds=150)
     assert ordered.events()[-1]["kind"] == "cancelled"
     local.close()
-
-
-def wait_for(condition: Callable[[], object], *, seconds: float = 150) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
@@ -262,18 +240,3 @@ def _rename_genes(ordered: Ordered, folder: Path) -> None:
     canonicalise(write_h5ad(other, folder / "named.h5ad"), folder / "named.clean.h5ad")
     key = json.loads(ordered.store.get_bytes(layout.order(ordered.job, 1)))["datasets"]["rna"]["key"]
     ordered.store.put_file(key, folder / "named.clean.h5ad")
-
-
-@pytest.mark.cluster
-def test_on_ray_it_gives_the_same_numbers(local_ray: LocalRay, finished: Ordered, model: Path, tmp_path: Path) -> None:
-    from jobs.runners.base import RunnerState
-    from jobs.runners.ray.runner import RayRunner
-
-    ordered = order_joint(tmp_path, model, label="cell_type", export=True)
-    runner = RayRunner(local_ray.address, token_path=local_ray.token_path)
-    name = f"joint-{os.getpid()}"
-    runner.submit(submission=name, job=ordered.job, attempt=1, store=ordered.uri)
-    wait_for(lambda: runner.status(name).state not in {RunnerState.PENDING, RunnerState.RUNNING}, seconds=240)
-    assert ordered.events()[-1]["kind"] == "succeeded", (ordered.events()[-1], runner.logs(name))
-    assert_same_result(finished, ordered)
-    runner.close()

@@ -3,44 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from app import present
-from engine.translators.registry import recipe
-from jobs.bootstrap import running
 from jobs.client import Client
-from jobs.spec import JointSpec, TrainSpec
+from jobs.spec import JointSpec
 from jobs.state import JobState
 from jobs.views import DatasetView, JobView
 from tests.builders import paired
-from tests.integration.test_pages import at, checked, words
-from tests.labs import MODEL, build_catalog, ended, imported, lab_settings, until
+from tests.finished import pair_in, trained_in, training_lab
+from tests.labs import MODEL, ended, until
 from tests.multiome import write_h5mu
-from tests.running import JOINT
+from tests.pages import at, checked, shown, words
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A client in this process, as pages find it; its model is a small CrossMP, its example 160 cells."""
-    folder = tmp_path_factory.mktemp("catalog") / "pretrained"
-    catalog = build_catalog(folder, example_of=160, recipe=recipe("crossmp", JOINT))
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a file of both, and one that holds half."""
+    folder = tmp_path_factory.mktemp("files")
     pair = paired(cells=60, genes=60, peaks=90, rng=np.random.default_rng(3))
-    write_h5mu(pair, catalog / "both.h5mu")
-    write_h5mu(pair, catalog / "rna-only.h5mu", called={"rna": "rna"})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CROSSVIEW_PRETRAINED", str(catalog))
-        with running(lab_settings(tmp_path_factory.mktemp("home"), catalog)) as client:
-            yield client
+    write_h5mu(pair, folder / "both.h5mu")
+    write_h5mu(pair, folder / "rna-only.h5mu", called={"rna": "rna"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lab(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client in this process, as pages find it; its model is a small CrossMP, its example 160 cells."""
+    with shown(replace(training_lab(tmp_path_factory), import_roots=(files.resolve(),))) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
 def cells(lab: Client) -> dict[str, DatasetView]:
-    return {which: imported(lab, f"example:{MODEL}/{which}") for which in ("rna", "atac")}
+    return pair_in(lab)
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +58,6 @@ def pair_of(cells: dict[str, DatasetView]) -> dict[str, str]:
     return {which: data.id for which, data in cells.items()}
 
 
-def catalog_of(lab: Client) -> Path:
-    import os
-
-    return Path(os.environ["CROSSVIEW_PRETRAINED"])
-
-
 def test_the_page_begins_with_two_files_one_file_or_the_example(lab: Client) -> None:
     page = at("new", kind="joint")
     said = words(page)
@@ -73,14 +69,14 @@ def test_the_page_begins_with_two_files_one_file_or_the_example(lab: Client) -> 
     assert {"rna", "atac"} <= set(page.query_params)
 
 
-def test_one_file_of_both_becomes_both_sides(lab: Client) -> None:
+def test_one_file_of_both_becomes_both_sides(lab: Client, files: Path) -> None:
     page = at("new", kind="joint")
     page.segmented_control(key="both-way").set_value("Link, S3 or a path")
     checked(page.run())
     field = next(
         each for each in page.text_input if each.label.startswith("Link, S3 address, or path on the server, of the f")
     )
-    field.set_value(str(catalog_of(lab) / "both.h5mu"))
+    field.set_value(str(files / "both.h5mu"))
     next(b for b in page.button if b.label == "Bring it in").click()
     checked(page.run())
     rna, atac = (str(page.query_params[which]) for which in ("rna", "atac"))
@@ -91,8 +87,8 @@ def test_one_file_of_both_becomes_both_sides(lab: Client) -> None:
     assert "60 cells × 90 peaks" in said
 
 
-def test_a_file_that_holds_one_of_them_says_what_is_missing(lab: Client) -> None:
-    rna, atac = lab.import_pair(str(catalog_of(lab) / "rna-only.h5mu"))
+def test_a_file_that_holds_one_of_them_says_what_is_missing(lab: Client, files: Path) -> None:
+    rna, atac = lab.import_pair(str(files / "rna-only.h5mu"))
     until(lambda: lab.dataset(atac.id), lambda view: view.state == "failed")
     until(lambda: lab.dataset(rna.id), lambda view: view.state == "ready")
     said = words(at("new", kind="joint", rna=rna.id, atac=atac.id))
@@ -162,10 +158,7 @@ def test_the_list_and_the_way_back_know_the_kind(lab: Client, cells: dict[str, D
 
 
 def test_a_trained_model_leads_to_a_joint_view_of_its_cells(lab: Client, cells: dict[str, DatasetView]) -> None:
-    settings = {"epochs": "4", "batch": "16", "significant_genes": "20"}
-    spec = TrainSpec(**pair_of(cells), model="crossmp", settings=settings, filters={"filters": "none"}, name="Mine")
-    job = ended(lab, lab.submit(spec, title="Mine"))
-    assert job.state is JobState.SUCCEEDED, job.failure
+    job = trained_in(lab)
     assert lab.model(job.made).joint
     said = words(at("new", kind="joint", **pair_of(cells), model=job.made, step="3"))
     assert "was trained on these very cells" in said

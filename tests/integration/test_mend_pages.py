@@ -8,16 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from jobs.bootstrap import running
 from jobs.client import Client
 from tests.builders import peak_names
 from tests.fragments import fragments_on, write_fragments
 from tests.labs import MODEL, build_catalog, lab_settings, until
+from tests.pages import at
 
 pytestmark = pytest.mark.slow
-MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
 
 
 @pytest.fixture
@@ -31,8 +30,7 @@ def lab(tmp_path: Path) -> Iterator[Client]:
 
 
 def test_fragments_are_brought_in_for_the_chosen_model(lab: Client, tmp_path: Path) -> None:
-    page = AppTest.from_file(str(MAIN), default_timeout=150).run()
-    page.switch_page("views/new.py").run()
+    page = at("new")
     page.segmented_control(key="cells-way").set_value("Link, S3 or a path")
     page.selectbox(key="cells-mend-model").set_value(MODEL)
     page.number_input(key="cells-mend-fewest").set_value(50)

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
-from jobs.bootstrap import running
 from jobs.client import Client
 from jobs.client_local import LocalClient
 from jobs.names import Direction
@@ -18,21 +14,17 @@ from jobs.state import TERMINAL, JobState
 from jobs.views import DatasetView, JobView
 from storage.tables import notifications
 from storage.tables.notifications import NotificationRow
-from tests.labs import MODEL, build_catalog, ended, imported, lab_settings, until
+from tests.finished import example_lab, example_of
+from tests.labs import MODEL, ended, imported, until
+from tests.pages import at, checked, shown, words
 
 pytestmark = pytest.mark.slow
-MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A client in this process, as pages find it."""
-    catalog = build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
-    settings = replace(lab_settings(tmp_path_factory.mktemp("home"), catalog))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CROSSVIEW_PRETRAINED", str(catalog))
-        with running(settings) as client:
-            yield client
+    with shown(example_lab(tmp_path_factory)) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
@@ -43,31 +35,7 @@ def cells(lab: Client) -> dict[str, DatasetView]:
 @pytest.fixture(scope="module")
 def done(lab: Client) -> JobView:
     """The example, finished and scored both ways."""
-    job = ended(lab, lab.submit_example())
-    assert job.state is JobState.SUCCEEDED, job.failure
-    return job
-
-
-def at(page: str, **query: str) -> AppTest:
-    """The page, run once; fails when it raised."""
-    test = AppTest.from_file(str(MAIN), default_timeout=150)
-    test.run()
-    if page != "home":
-        test.switch_page(f"views/{page}.py")
-    for name, value in query.items():
-        test.query_params[name] = value
-    return checked(test.run())
-
-
-def checked(test: AppTest) -> AppTest:
-    assert not test.exception, [e.value for e in test.exception]
-    return test
-
-
-def words(test: AppTest) -> str:
-    """Everything the page says."""
-    kinds: tuple[Any, ...] = (test.title, test.subheader, test.markdown, test.caption, test.text)
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
+    return example_of(lab)
 
 
 def test_the_first_page_offers_the_example_and_what_can_be_done(lab: Client, done: JobView) -> None:

@@ -18,9 +18,8 @@ from jobs.state import JobState
 from jobs.views import JobView
 from tests.kept import cells, job
 from tests.labs import build_catalog
+from tests.pages import checked, unrun
 from tests.people import PASSWORD, Lab, lab
-
-PAGE = Path(__file__).resolve().parents[2] / "app" / "main.py"
 
 
 @pytest.fixture(scope="module")
@@ -41,17 +40,12 @@ def look(here: Lab, monkeypatch: pytest.MonkeyPatch) -> Any:
         role = Role.OPERATOR if name == "boss" else Role.USER
         found = Principal(f"user-{name}", role) if name else None
         monkeypatch.setattr(who, "principal", lambda: found)
-        test = AppTest.from_file(str(PAGE), default_timeout=150)
+        test = unrun()
         test.query_params.update(query)
         test.run()
         return checked(test.switch_page(f"views/{page}.py").run() if page else test)
 
     return shown
-
-
-def checked(test: AppTest) -> AppTest:
-    assert not test.exception, [each.value for each in test.exception]
-    return test
 
 
 def words(test: AppTest) -> str:
@@ -198,6 +192,6 @@ def test_a_job_is_shared_on_its_page_and_seen_by_whom_it_is_shared_with(here: La
 
 def test_single_user_mode_says_what_it_means(tmp_path: Path) -> None:
     with lab(tmp_path / "home", build_catalog(tmp_path / "pretrained"), auth=AuthSettings()):
-        test = AppTest.from_file(str(PAGE), default_timeout=150).run()
+        test = unrun().run()
         assert "one user" in words(checked(test.switch_page("views/account.py").run()))
         assert "Admin" in words(checked(test.switch_page("views/admin.py").run()))

@@ -21,7 +21,7 @@ from jobs.runners.ray.runner import RayRunner
 from jobs.service import JobService
 from jobs.spec import TranslateSpec
 from jobs.state import JobState
-from tests.labs import MODEL, build_catalog, free_port, imported, lab_settings, served
+from tests.labs import MODEL, build_catalog, imported, lab_settings, nobody, served
 
 LIMIT = 4
 
@@ -30,11 +30,12 @@ LIMIT = 4
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobService]:
     folder = tmp_path_factory.mktemp("queue")
     settings = replace(lab_settings(folder / "home", build_catalog(folder / "pretrained")), user_queued=LIMIT)
-    made = build_service(settings, runner=RayRunner(f"http://127.0.0.1:{free_port()}"))
-    made.importer.resume()  # no reconciler: what is queued stays as it is
-    yield made
-    made.importer.close()
-    made.database.close()
+    with nobody() as address:
+        made = build_service(settings, runner=RayRunner(f"http://{address}"))
+        made.importer.resume()  # no reconciler: what is queued stays as it is
+        yield made
+        made.importer.close()
+        made.database.close()
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,7 @@ def test_a_full_queue_is_refused_with_429_and_the_mend(client: HttpClient, rna: 
     with pytest.raises(QueueFull, match=f"{LIMIT} of your jobs wait already"):
         client.submit(spec(rna, seed=399))
     asked = {"spec": spec(rna, seed=399).model_dump(mode="json")}
-    answer = httpx.post(f"{client._http.base_url}jobs", json=asked)
+    answer = httpx.post(f"{client._http.base_url}jobs", json=asked, timeout=60)
     assert (answer.status_code, answer.json()["code"]) == (429, "queue-full")
     assert "CROSSVIEW_USER_QUEUED" in answer.json()["hint"]
 
@@ -106,6 +107,6 @@ def test_the_place_shown_is_the_order_used_and_the_estimate_grows_along_it(clien
 
 def test_the_log_is_a_download(client: HttpClient, rna: str) -> None:
     job = client.submit(spec(rna, seed=500))
-    answer = httpx.get(f"{client._http.base_url}jobs/{job.id}/logs", params={"download": "true"})
+    answer = httpx.get(f"{client._http.base_url}jobs/{job.id}/logs", params={"download": "true"}, timeout=60)
     assert answer.headers["content-disposition"] == f'attachment; filename="{job.id}-log.txt"'
     assert answer.headers["content-type"].startswith("text/plain")

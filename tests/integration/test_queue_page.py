@@ -12,8 +12,8 @@ from jobs.bootstrap import running
 from jobs.client import Client
 from jobs.queue.order import Priority
 from jobs.spec import TranslateSpec
-from tests.integration.test_pages import at, checked, words
-from tests.labs import MODEL, build_catalog, free_port, imported, lab_settings
+from tests.labs import MODEL, build_catalog, imported, lab_settings, nobody
+from tests.pages import at, checked, words
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,7 @@ def away(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """A lab whose Ray does not answer: what is asked waits."""
     catalog = build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
     settings = lab_settings(tmp_path_factory.mktemp("home"), catalog)
-    with running(replace(settings, runner="ray", ray_address=f"http://127.0.0.1:{free_port()}")) as client:
+    with nobody() as address, running(replace(settings, runner="ray", ray_address=f"http://{address}")) as client:
         yield client
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +14,23 @@ import psutil
 import pytest
 
 from jobs import driver, layout
+from jobs.driver import run_attempt
 from jobs.parts import read_part
 from jobs.runners.base import RunnerState, RunnerUnreachable
-from jobs.runners.local import LocalRunner
-from tests.running import Ordered, order
+from jobs.runners.local import LocalRunner, SerialExecutor
+from jobs.training.curve import read_curve
+from jobs.views import TrainingView
+from tests.labs import nobody, until
+from tests.running import (
+    JOINT,
+    Ordered,
+    assert_same_joint,
+    fit_tiny_model,
+    order,
+    order_analysis,
+    order_joint,
+    order_training,
+)
 
 if TYPE_CHECKING:
     from jobs.runners.ray.cluster import LocalRay
@@ -28,13 +39,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.cluster
 
 SLOW_MACHINE_S = 150
+SVD_MLP = {
+    "epochs": "40", "patience": "40", "batch": "16", "components": "8", "target_components": "8", "hidden": "64",
+}  # fmt: skip
 
 
-def wait_for(condition: Callable[[], object], *, seconds: float = SLOW_MACHINE_S, what: str = "it") -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"{what} never came"
-        time.sleep(0.05)
+def wait_for(condition: Callable[[], object], *, seconds: float = SLOW_MACHINE_S) -> None:
+    until(condition, bool, seconds=seconds)
 
 
 @pytest.fixture
@@ -56,7 +67,7 @@ class OnRay:
         return self.runner.status(self.submission).state not in {RunnerState.PENDING, RunnerState.RUNNING}
 
     def finish(self) -> None:
-        wait_for(self.ended, what="the end of the job")
+        wait_for(self.ended)
         kind = self.ordered.events()[-1]["kind"] if self.ordered.events() else "nothing"
         assert kind == "succeeded", (self.ordered.events()[-1:], self.runner.logs(self.submission))
 
@@ -135,7 +146,7 @@ def test_killing_a_worker_in_mid_job_changes_nothing(
             killed.append(worker.pid)
         return bool(killed) or job.ended()
 
-    wait_for(kill_one, what="a busy worker")
+    wait_for(kill_one)
     job.finish()
     assert killed
     assert_same_result(locally, ordered)
@@ -145,21 +156,24 @@ def busy_workers(ray: LocalRay) -> list[psutil.Process]:
     """Workers that run one of our tasks: Ray names their processes after it."""
     found = []
     for process in ray.members():
-        try:
-            title = " ".join(process.cmdline())
-        except psutil.Error:
-            continue
-        if title.startswith(("ray::translate", "ray::score")):
+        if named(process).startswith(("ray::translate", "ray::score")):
             found.append(process)
     return found
+
+
+def named(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
 
 
 def test_a_cancel_mark_ends_a_ray_job_as_cancelled(runner: RayRunner, tiny_model: Path, tmp_path: Path) -> None:
     ordered = order(tmp_path, tiny_model, chunk_cells=1, umap=False)
     job = submit(runner, ordered, f"cancel-{os.getpid()}")
-    wait_for(lambda: any(event["kind"] == "stage" for event in ordered.events()), what="the first stage")
+    wait_for(lambda: any(event["kind"] == "stage" for event in ordered.events()))
     ordered.store.put_once(layout.cancel_mark(ordered.job, 1), b"")
-    wait_for(lambda: ordered.events()[-1]["kind"] in driver.TERMINAL, seconds=20, what="the cancelled event")
+    wait_for(lambda: ordered.events()[-1]["kind"] in driver.TERMINAL, seconds=20)
     assert ordered.events()[-1]["kind"] == "cancelled"
     wait_for(job.ended)
 
@@ -167,28 +181,11 @@ def test_a_cancel_mark_ends_a_ray_job_as_cancelled(runner: RayRunner, tiny_model
 def test_a_job_stopped_by_ray_leaves_no_last_word(runner: RayRunner, tiny_model: Path, tmp_path: Path) -> None:
     ordered = order(tmp_path, tiny_model, chunk_cells=1, umap=False)
     job = submit(runner, ordered, f"stop-{os.getpid()}")
-    wait_for(lambda: any(event["kind"] == "stage" for event in ordered.events()), what="the first stage")
+    wait_for(lambda: any(event["kind"] == "stage" for event in ordered.events()))
     runner.stop(job.submission)
     wait_for(job.ended)
     assert not {event["kind"] for event in ordered.events()} & driver.TERMINAL
     assert runner.status(job.submission).state in {RunnerState.STOPPED, RunnerState.FAILED}
-
-
-def test_a_ray_that_goes_in_mid_job_leaves_no_last_word(tiny_model: Path, tmp_path: Path) -> None:
-    from jobs.runners.ray.cluster import LocalRay as Ray
-    from jobs.runners.ray.runner import RayRunner
-
-    ordered = order(tmp_path, tiny_model, chunk_cells=1, umap=False)
-    ray = Ray.start(tmp_path, cpus=1)
-    try:
-        runner = RayRunner(ray.address, token_path=ray.token_path)
-        submit(runner, ordered, "goes-1")
-        wait_for(lambda: busy_workers(ray), what="a busy worker")
-    finally:
-        ray.stop()
-    kinds = [event["kind"] for event in ordered.events()]
-    assert kinds[0] == "started"
-    assert not set(kinds) & driver.TERMINAL
 
 
 def test_the_runner_tells_what_the_cluster_has(runner: RayRunner) -> None:
@@ -228,16 +225,25 @@ def test_ray_listens_on_this_machine_only(local_ray: LocalRay) -> None:
     assert heard <= {"127.0.0.1", "::1"}
 
 
-def test_a_second_ray_runs_beside_the_first_and_leaves_nothing_behind(local_ray: LocalRay, tmp_path: Path) -> None:
+def test_a_second_ray_goes_in_mid_job_and_leaves_neither_a_last_word_nor_anything_else(
+    local_ray: LocalRay, tiny_model: Path, tmp_path: Path
+) -> None:
     from jobs.runners.ray.cluster import LocalRay as Ray
     from jobs.runners.ray.runner import RayRunner
 
+    ordered = order(tmp_path, tiny_model, chunk_cells=1, umap=False)
     second = Ray.start(tmp_path, cpus=1)
-    members = second.members()
-    assert len(members) > 5
-    began = time.monotonic()
-    second.stop()
-    assert time.monotonic() - began < 12
+    try:
+        runner = RayRunner(second.address, token_path=second.token_path)
+        submit(runner, ordered, "goes-1")
+        wait_for(lambda: busy_workers(second))
+        members = second.members()
+        assert len(members) > 5
+    finally:
+        second.stop()
+    kinds = [event["kind"] for event in ordered.events()]
+    assert kinds[0] == "started"
+    assert not set(kinds) & driver.TERMINAL
     assert not [process for process in members if process.is_running()]
     assert not second.members()
     assert not second.folder.exists()
@@ -245,13 +251,57 @@ def test_a_second_ray_runs_beside_the_first_and_leaves_nothing_behind(local_ray:
     assert RayRunner(local_ray.address, token_path=local_ray.token_path).capacity().nodes == 1
 
 
-def test_a_dead_ray_is_unreachable_and_nothing_more(tmp_path: Path) -> None:
-    from jobs.runners.ray.cluster import free_ports
+def test_a_dead_ray_is_unreachable_and_nothing_more() -> None:
     from jobs.runners.ray.runner import RayRunner
 
-    runner = RayRunner(f"http://127.0.0.1:{free_ports(1)[0]}")
-    with pytest.raises(RunnerUnreachable):
-        runner.status("x")
-    with pytest.raises(RunnerUnreachable):
-        runner.capacity()
-    shutil.rmtree(tmp_path)
+    with nobody() as address:
+        runner = RayRunner(f"http://{address}")
+        with pytest.raises(RunnerUnreachable):
+            runner.status("x")
+        with pytest.raises(RunnerUnreachable):
+            runner.capacity()
+
+
+# -- other kinds of jobs ---------------------------------------------------------------------------------------------
+
+
+def locally_too(one: Ordered) -> Ordered:
+    assert run_attempt(one.store, one.job, 1, SerialExecutor(one.uri)) == 0, one.events()[-1]
+    return one
+
+
+def test_a_killed_trainer_changes_nothing(local_ray: LocalRay, runner: RayRunner, tmp_path: Path) -> None:
+    alone, ordered = (order_training(tmp_path / name, model="svd-mlp", settings=SVD_MLP) for name in ("alone", "ray"))
+    job = submit(runner, ordered, f"train-{os.getpid()}")
+    wait_for(lambda: len(curve(ordered).epochs) >= 3)
+    trainer = next(each for each in local_ray.members() if named(each).startswith("ray::train"))
+    trainer.kill()
+    locally_too(alone)
+    job.finish()
+    assert ordered.events()[-1]["summary"]["bundle"] == alone.events()[-1]["summary"]["bundle"]
+    view = curve(ordered)
+    assert len(view.resumed) == 1
+    assert [epoch.number for epoch in view.epochs] == 2 * list(range(1, 41))
+
+
+def curve(ordered: Ordered) -> TrainingView:
+    key = layout.training(ordered.job, ordered.spec.digest, "curve.json")
+    return read_curve(ordered.store.get_bytes(key) if ordered.store.exists(key) else None)
+
+
+def test_an_analysis_writes_the_same_files(runner: RayRunner, tmp_path: Path) -> None:
+    here, there = (order_analysis(tmp_path / name, what="mixing", batch="cell_type") for name in ("alone", "ray"))
+    job = submit(runner, there, f"analysis-{os.getpid()}")
+    locally_too(here)
+    job.finish()
+    mine, theirs = (json.loads(each.output("report.json"))["files"] for each in (here, there))
+    assert mine == theirs
+
+
+def test_a_joint_view_gives_the_same_numbers(runner: RayRunner, tmp_path: Path) -> None:
+    model = fit_tiny_model(tmp_path / "m", "crossmp", JOINT)
+    here, there = (order_joint(tmp_path / name, model, label="cell_type", export=True) for name in ("alone", "ray"))
+    job = submit(runner, there, f"joint-{os.getpid()}")
+    locally_too(here)
+    job.finish()
+    assert_same_joint(here, there)

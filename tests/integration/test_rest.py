@@ -39,10 +39,14 @@ from storage.database import Database
 from storage.guard import WebRules
 from storage.tables import jobs as job_table
 from storage.tables import keyed as keyed_table
+from storage.tables import notifications
 from storage.tables.jobs import JobRow
+from storage.tables.notifications import NotificationRow
 from storage.tables.rows import utcnow
 from tests.chaos.api import fuzz
-from tests.labs import MODEL, build_catalog, ended, lab_settings, served
+from tests.finished import example_lab, example_of
+from tests.kept import cells
+from tests.labs import MODEL, ended, served
 
 API = "/api/v1"
 LONG_AGO = {"model": MODEL, "directions": ["rna-to-atac"], "rna": "ds-0"}
@@ -50,9 +54,7 @@ LONG_AGO = {"model": MODEL, "directions": ["rna-to-atac"], "rna": "ds-0"}
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobService]:
-    folder = tmp_path_factory.mktemp("lab")
-    settings = lab_settings(folder / "home", build_catalog(folder / "pretrained"))
-    settings = replace(settings, fetch=WebRules(on=False))
+    settings = replace(example_lab(tmp_path_factory), fetch=WebRules(on=False))
     service = build_service(settings, runner=LocalRunner(settings.home / "runner", workers=1))
     service.start()
     yield service
@@ -78,7 +80,7 @@ def http(address: str) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def finished(client: LocalClient) -> JobView:
-    return ended(client, client.submit_example())
+    return example_of(client)
 
 
 def add_jobs(service: JobService, count: int, *, name: str, at: int = 0) -> None:
@@ -121,13 +123,31 @@ def test_pages_of_jobs_hold_each_once_though_new_ones_come_in(service: JobServic
     assert set(found) == before
 
 
+@pytest.fixture(scope="module")
+def full(service: JobService, finished: JobView) -> JobView:
+    """At least three rows in every list that can have them: the catalog has one model."""
+    for n in range(3):
+        told = NotificationRow(id=f"msg_{n}", event="job.succeeded", subject=finished.id, kind="translate", title="x")
+        service.database.write_now(lambda conn, told=told: notifications.insert(conn, told))
+        cells(service, f"ds-kept{n}", f"kept {n}".encode())
+        cells(service, f"ds-gone{n}", f"gone {n}".encode())
+        service.delete_dataset(f"ds-gone{n}")
+    return finished
+
+
 @pytest.mark.parametrize(
-    "path", ["datasets", "holdings", "receipts", "audit", "models", "notifications", "jobs/{id}/events"]
+    ("path", "fewest"),
+    [
+        *((path, 3) for path in ("datasets", "holdings", "receipts", "audit", "jobs/{id}/events")),
+        ("notifications", 3),
+        ("models", 1),
+    ],
 )
-def test_every_list_is_read_in_pages_of_one(http: httpx.Client, finished: JobView, path: str) -> None:
-    path = path.format(id=finished.id)
+def test_every_list_is_read_in_pages_of_one(http: httpx.Client, full: JobView, path: str, fewest: int) -> None:
+    path = path.format(id=full.id)
     rows = lambda answer: answer.json()["notifications"] if path == "notifications" else answer.json()  # noqa: E731
     whole, one = rows(http.get(path)), []
+    assert len(whole) >= fewest
     answer = http.get(path, params={"limit": 1})
     while True:
         one += rows(answer)

@@ -42,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def get(server: Server, path: str, **headers: str) -> httpx.Response:
-    return httpx.get(server.address + path, headers=headers, trust_env=False)
+    return httpx.get(server.address + path, headers=headers, trust_env=False, timeout=60)
 
 
 def test_pages_and_routes_come_from_one_process(server: Server) -> None:
@@ -69,7 +69,7 @@ def test_a_name_that_is_not_this_machine_is_refused(server: Server, path: str) -
 def test_another_site_cannot_send_a_form(server: Server) -> None:
     for origin in ("https://evil.example", "null", "http://127.0.0.1:1", f"http://evil.example:{server.port}"):
         answer = httpx.post(
-            f"{server.address}/api/v1/jobs/example", json={}, headers={"origin": origin}, trust_env=False
+            f"{server.address}/api/v1/jobs/example", json={}, headers={"origin": origin}, trust_env=False, timeout=60
         )
         assert (answer.status_code, answer.json()["code"]) == (403, "wrong-host")
     assert get(server, "/api/v1/jobs", origin=server.address).status_code == 200

@@ -18,7 +18,7 @@ from jobs.service import JobService
 from jobs.spec import TranslateSpec
 from jobs.state import JobState
 from storage.artifacts import LocalStore
-from tests.labs import MODEL, build_catalog, free_port, imported, lab_settings, until
+from tests.labs import MODEL, build_catalog, imported, lab_settings, nobody, until
 
 
 class InterruptedStore(LocalStore):
@@ -37,10 +37,11 @@ class InterruptedStore(LocalStore):
 def service(tmp_path: Path) -> Iterator[JobService]:
     """A running service whose Ray is not there."""
     settings = lab_settings(tmp_path / "home", build_catalog(tmp_path / "pretrained"))
-    made = build_service(settings, runner=RayRunner(f"http://127.0.0.1:{free_port()}"))
-    made.start()
-    yield made
-    made.close()
+    with nobody() as address:
+        made = build_service(settings, runner=RayRunner(f"http://{address}"))
+        made.start()
+        yield made
+        made.close()
 
 
 def queued(service: JobService) -> str:

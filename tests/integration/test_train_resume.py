@@ -43,7 +43,7 @@ def train(files: dict[str, str], out: Path, *, stop_at: str = "", **changes: Any
     return found, lines
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(480)
 def test_a_killed_training_goes_on_and_ends_at_the_same_model(files: dict[str, str], tmp_path: Path) -> None:
     out, beside = tmp_path / "killed", tmp_path / "killed.training"
     with pytest.raises(Killed):
@@ -67,7 +67,7 @@ def test_a_killed_training_goes_on_and_ends_at_the_same_model(files: dict[str, s
         assert one["train"] == pytest.approx(other["train"], abs=1e-6)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(480)
 def test_what_is_left_of_another_question_is_not_gone_on_from(files: dict[str, str], tmp_path: Path) -> None:
     out = tmp_path / "model"
     with pytest.raises(Killed):

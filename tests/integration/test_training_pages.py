@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from jobs.bootstrap import running
 from jobs.capsule.verify import verify
 from jobs.client import Client
 from jobs.names import Direction
-from jobs.spec import BenchmarkSpec, Contender, TrainSpec, TranslateSpec
+from jobs.spec import BenchmarkSpec, Contender, TranslateSpec
 from jobs.state import JobState
 from jobs.views import DatasetView, JobView
-from tests.integration.test_pages import at, checked, words
-from tests.labs import MODEL, build_catalog, ended, imported, lab_settings
+from tests.finished import pair_in, trained_in, training_lab
+from tests.labs import MODEL, ended
+from tests.pages import at, checked, shown, words
 
 pytestmark = pytest.mark.slow
 EVERYTHING = {"filters": "none"}
@@ -26,28 +26,19 @@ QUICK = {"components": "4", "target_components": "4"}
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """A client in this process, as pages find it; its example has 160 cells, enough to part."""
-    catalog = build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained", example_of=160)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CROSSVIEW_PRETRAINED", str(catalog))
-        with running(lab_settings(tmp_path_factory.mktemp("home"), catalog)) as client:
-            yield client
+    with shown(training_lab(tmp_path_factory)) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
 def cells(lab: Client) -> dict[str, DatasetView]:
-    return {which: imported(lab, f"example:{MODEL}/{which}") for which in ("rna", "atac")}
+    return pair_in(lab)
 
 
 @pytest.fixture(scope="module")
-def trained(lab: Client, cells: dict[str, DatasetView]) -> JobView:
+def trained(lab: Client) -> JobView:
     """A small CrossMP, trained for a few epochs."""
-    settings = {"epochs": "4", "batch": "16", "significant_genes": "20"}
-    spec = TrainSpec(
-        rna=cells["rna"].id, atac=cells["atac"].id, model="crossmp", settings=settings, filters=EVERYTHING, name="Mine"
-    )
-    job = ended(lab, lab.submit(spec, title="Mine"))
-    assert job.state is JobState.SUCCEEDED, job.failure
-    return job
+    return trained_in(lab)
 
 
 @pytest.fixture(scope="module")

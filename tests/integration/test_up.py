@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,19 +51,15 @@ def belongings(home: Path) -> set[psutil.Process]:
     return marked(known["mark"], variable=MARK) | marked(known["ray_mark"], variable=RAY_MARK)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_one_signal_ends_everything_it_started(
-    started: tuple[subprocess.Popen[str], Path, str], number: signal.Signals
-) -> None:
+def test_one_signal_ends_everything_it_started(started: tuple[subprocess.Popen[str], Path, str]) -> None:
+    """Which signals do is told in test_up_signals."""
     process, home, url = started
     assert answers(url)
     assert home.stat().st_mode & 0o777 == 0o700
     ours = belongings(home)
     assert len(ours) > 5
-    began = time.monotonic()
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
-    assert time.monotonic() - began < 15
     assert not [each for each in ours if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
     assert not answers(url, timeout_s=1)
 

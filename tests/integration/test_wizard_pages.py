@@ -23,8 +23,8 @@ from jobs.views import DatasetView
 from storage.tables import jobs as job_table
 from storage.tables.jobs import JobRow
 from storage.tables.rows import utcnow
-from tests.integration.test_pages import at, checked, words
-from tests.labs import MODEL, build_catalog, free_port, imported, lab_settings, until
+from tests.labs import MODEL, build_catalog, imported, lab_settings, nobody, until
+from tests.pages import at, checked, words
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ def lab(catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli
     settings = lab_settings(tmp_path_factory.mktemp("home"), catalog)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CROSSVIEW_PRETRAINED", str(catalog))
-        with running(replace(settings, runner="ray", ray_address=f"http://127.0.0.1:{free_port()}")) as client:
+        with nobody() as address, running(replace(settings, runner="ray", ray_address=f"http://{address}")) as client:
             yield client
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import poisson, spearmanr
 
 from engine.analysis.embeddings import rna_only
 from engine.analysis.nearby import nearby
@@ -98,14 +98,16 @@ def test_trends_follow_the_planted_curves(built: Planted) -> None:
     assert built.time_n is not None
     profiles = both_profiles(built)[Modality.RNA]
     found = trends(profiles, {}, built.time_n, np.arange(20))
-    truth = np.log1p(built.rate_ng[:, :20])
+    counts = np.arange(60)  # what is smoothed is the log of counts: its mean, not the log of their mean
+    truth = (np.log1p(counts) * poisson.pmf(counts, built.rate_ng[:, :20, None])).sum(axis=-1)
     inside = []
     for g, (gene, curve) in enumerate(found.tables["curve"].query("profile == 'raw'").groupby("gene", sort=False)):
         assert gene == built.pair.rna.space.names[g]
         at = np.interp(curve["pseudotime"], np.sort(built.time_n), truth[np.argsort(built.time_n), g])
         assert np.corrcoef(at, curve["value"])[0, 1] > 0.9 or np.ptp(at) < 0.3
-        inside.append(float(np.mean((curve["low"] <= curve["value"]) & (curve["value"] <= curve["high"]))))
-    assert min(inside) == 1.0
+        inside.append(float(np.mean((curve["low"] <= at) & (at <= curve["high"]))))
+    assert len(inside) == 20
+    assert np.mean(inside) > 0.75  # of 0.95: smoothing takes a little off each peak
     summary = found.tables["summary"]
     assert not summary.loc[summary["profile"] == IMPUTED, "p_valid"].any()
 
@@ -119,7 +121,7 @@ def test_intervals_of_trends_hold_the_truth_as_often_as_they_say() -> None:
     curve = found.tables["curve"]
     mean_g = dict(zip(flat.names, flat.rows(0, 300).mean(axis=0), strict=True))
     true = curve["gene"].map(mean_g).astype(float)
-    assert 0.85 < float(((curve["low"] <= true) & (true <= curve["high"])).mean()) <= 1.0
+    assert float(((curve["low"] <= true) & (true <= curve["high"])).mean()) > 0.85
     assert (found.tables["summary"]["q"] > 0.01).all()
 
 

@@ -161,8 +161,8 @@ def test_intervals_of_expression_and_openings_hold_the_truth_about_as_often_as_t
         held_r += low <= target_r <= high
         low, high = score_atac(ArraySource(pred[cells]), truth, **given).scores["peak_auroc"].interval
         held_a += low <= target_a <= high
-    assert 0.87 <= held_r / repeats <= 1.0
-    assert 0.87 <= held_a / repeats <= 1.0
+    assert held_r / repeats >= 0.87
+    assert held_a / repeats >= 0.87
 
 
 def test_gains_are_paired_so_a_prediction_does_not_differ_from_itself() -> None:
