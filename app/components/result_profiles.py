@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import charts, columns, present, readings
+from app import charts, present, readings
 from app.components.figure import figure
 from app.components.result import MOST_AT_ONCE, Result
 from app.components.result_heatmap import heatmap
@@ -25,7 +25,7 @@ def profiles(result: Result, *, word: str = "predicted") -> None:
     heatmap(result, word=word)
     st.subheader("The profile of chosen cells", anchor=False)
     table = result.cells()
-    chosen, words = _chosen(table)
+    chosen, words = _chosen(table, result.columns().labels)
     if not chosen:
         st.markdown("Choose at least one cell.")
         return
@@ -36,7 +36,7 @@ def profiles(result: Result, *, word: str = "predicted") -> None:
     how = st.segmented_control(
         "Show", [DIFFERENCE, WHOLE], default=DIFFERENCE, required=True, key="profile", bind="query-params"
     )
-    others = [cell for cell in table["cell"] if cell not in set(chosen)]
+    others = table.loc[~table["cell"].isin(chosen), "cell"].tolist()
     if how == DIFFERENCE and not others:
         st.markdown("All cells are chosen: there are no others to differ from.")
         return
@@ -44,9 +44,8 @@ def profiles(result: Result, *, word: str = "predicted") -> None:
     _draw(result, frame, words, how=str(how), cells=len(chosen), word=word)
 
 
-def _chosen(table: pd.DataFrame) -> tuple[list[str], str]:
+def _chosen(table: pd.DataFrame, labels: Sequence[str]) -> tuple[list[str], str]:
     """The cells by label, or by name; and how to call them."""
-    labels = columns.labels(table)
     if labels:
         label = labels[0]
         names = sorted(table[label].dropna().unique())
