@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from app import charts
-from app.charts import FADED, HEIGHT, MOST_MARKS, finish
+from app.charts import FADED, HEIGHT, finish
 
-TILES = 160  # along each side of a map that is binned  # ours
+DOTS = 20_000  # cells up to which each is drawn: two maps of 50,000 keep a browser busy for four seconds  # ours
+TILES = 120  # along each side of a map that is binned  # ours
 BOX = "box"
 
 
@@ -28,8 +29,8 @@ def cell_map(
     kept: str = "",
     box: bool = False,
 ) -> Any:
-    """As charts.umap; above MOST_MARKS cells binned. box: whether one can be drawn, to mark cells."""
-    draw = charts.umap if len(cells) <= MOST_MARKS else _binned
+    """As charts.umap; above DOTS cells binned. box: whether one can be drawn, to mark cells."""
+    draw = charts.umap if len(cells) <= DOTS else _binned
     chart = draw(cells, title=title, colour=colour, labels=labels, domain=domain, unit=unit, lit=lit, kept=kept)
     return chart.add_params(alt.selection_interval(name=BOX, encodings=["x", "y"])) if box else chart
 

@@ -83,6 +83,8 @@ def match_barcodes(
     best: Matching | None = None
     ambiguous: tuple[int, str, str] | None = None
     for said, key in _WAYS:
+        if best is not None and len(best) == min(len(a), len(b)):
+            break  # none can match more
         keys_a, keys_b = [key(str(name)) for name in a], [key(str(name)) for name in b]
         shared = len(set(keys_a) & set(keys_b))
         if shared <= (len(best) if best else 0):

@@ -28,7 +28,7 @@ from engine.intake.mudata import plan_mudata
 from engine.intake.names import clean
 from engine.intake.opening import opened
 from engine.intake.plan import Plan, plan_for
-from engine.intake.sink import FORMAT, RowSink, write_frame, write_rest
+from engine.intake.sink import CHUNK, FORMAT, RowSink, write_frame, write_rest
 from engine.intake.summary import QUANTILES, Summary
 from engine.intake.tenx import plan_tenx
 from engine.types import LAYERS, Cells, FeatureSpace, Modality, Names, as_names
@@ -36,6 +36,7 @@ from engine.types import LAYERS, Cells, FeatureSpace, Modality, Names, as_names
 __all__ = ["CanonicalCells", "Progress", "Summary", "canonicalise"]
 
 Progress = Callable[[int, int], None]
+STRETCH = 4_096  # cells of a file that are looked at together  # ours
 
 
 def canonicalise(
@@ -255,6 +256,34 @@ class CanonicalCells:
             {name: self._label(name, where) for name in self.summary.labels},
             {name: self._matrix(f"layers/{name}", start, stop) for name in self.layer_names} if layers else {},
         )
+
+    def counts(self, start: int, stop: int) -> sp.csr_matrix:
+        """The matrix of cells start … stop − 1 alone, without their names and labels. Raises as `rows`."""
+        if not 0 <= start < stop <= self.n_cells:
+            raise BadSetting(f"Cells {start}–{stop} were asked for; the file has {self.n_cells:,}.")
+        return self._matrix("X", start, stop)
+
+    def chosen(self, rows: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], sp.csr_matrix]]:
+        """Counts of these cells, a stretch of the file at a time: which of `rows` they are, and their matrix.
+
+        Of a stretch that holds any of them all is read, or only they, whichever unpacks less.
+        Raises BadSetting outside 0 … n_cells.
+        """
+        if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < self.n_cells:
+            raise BadSetting(f"Cells {rows.min()}–{rows.max()} were asked for; the file has {self.n_cells:,}.")
+        order = np.argsort(rows, kind="stable")
+        wanted, pointers = rows[order], self._file["X/indptr"][:]
+        for start in range(0, self.n_cells, STRETCH):
+            stop = min(start + STRETCH, self.n_cells)
+            which = slice(*np.searchsorted(wanted, (start, stop)))
+            here = wanted[which]
+            if not here.size:
+                continue
+            if pointers[stop] - pointers[start] <= here.size * CHUNK:  # a chunk at least is unpacked for each cell
+                counts = self._matrix("X", start, stop)[here - start]
+            else:
+                counts = sp.vstack([self._matrix("X", int(row), int(row) + 1) for row in here], format="csr")
+            yield order[which], counts
 
     def all(self, *, layers: bool = False) -> Cells:
         """Every cell at once; for inputs known to fit into memory. layers: also spliced and unspliced counts."""

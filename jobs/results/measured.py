@@ -68,14 +68,9 @@ class Measured:
         lead_if = self.alignment.lead_if[:, positions]
         wanted = np.asarray(rows, dtype=np.int64)
         out = np.zeros((len(wanted), len(positions)), dtype=np.float32)
-        order = np.argsort(wanted, kind="stable")
         with CanonicalCells.open(self.path) as cells:
-            for start in range(0, cells.n_cells, BLOCK):
-                stop = min(start + BLOCK, cells.n_cells)
-                here = order[np.searchsorted(wanted[order], start) : np.searchsorted(wanted[order], stop)]
-                if here.size:
-                    counts = cells.rows(start, stop).counts[wanted[here] - start] @ lead_if
-                    out[here] = counts.toarray()
+            for which, counts in cells.chosen(wanted):
+                out[which] = (counts @ lead_if).toarray()
         return self._on(out, wanted, scale)
 
     def means(self, rows: Sequence[int], scale: Scale) -> NDArray[np.float64]:
@@ -89,7 +84,7 @@ class Measured:
                 stop = min(start + BLOCK, cells.n_cells)
                 here = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, stop)]
                 if here.size:
-                    counts = (cells.rows(start, stop).counts[here - start] @ self.alignment.lead_if).tocsr()
+                    counts = (cells.counts(start, stop)[here - start] @ self.alignment.lead_if).tocsr()
                     total_f += np.asarray(self._sparse(counts, here, scale).sum(axis=0), dtype=np.float64).ravel()
         return total_f / max(len(wanted), 1)
 
@@ -116,4 +111,4 @@ class Measured:
 
 def _blocks(cells: CanonicalCells) -> Iterator[sp.csr_matrix]:
     for start in range(0, cells.n_cells, BLOCK):
-        yield cells.rows(start, min(start + BLOCK, cells.n_cells)).counts
+        yield cells.counts(start, min(start + BLOCK, cells.n_cells))

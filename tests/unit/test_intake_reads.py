@@ -160,6 +160,26 @@ def test_parts_equal_the_whole(tmp_path: Path) -> None:
     assert [label for part in parts for label in part.obs["cell_type"]] == list(whole.obs["cell_type"])
 
 
+@pytest.mark.parametrize("chunk", [1, 10**6], ids=["cell by cell", "whole stretches"])
+def test_chosen_cells_are_those_of_the_whole_in_the_order_asked_for(
+    chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.intake.canonical.CHUNK", chunk)
+    monkeypatch.setattr("engine.intake.canonical.STRETCH", 16)  # many in so small a file
+    out = tmp_path / "clean.h5ad"
+    canonicalise(write(tmp_path / "a.h5ad", built().counts, built()), out)
+    rows = np.array([59, 0, 17, 17, 3, 16, 42])
+    with CanonicalCells.open(out) as cells:
+        found = sp.lil_matrix((len(rows), cells.summary.features))
+        for which, counts in cells.chosen(rows):
+            found[which] = counts
+        assert (found.tocsr() != cells.all().counts[rows]).nnz == 0
+        assert list(cells.chosen(rows[:0])) == []
+        for beyond in (-1, 60):
+            with pytest.raises(BadSetting):
+                next(cells.chosen(np.array([3, beyond])))
+
+
 def test_unsorted_and_repeated_entries_are_put_in_order(tmp_path: Path) -> None:
     with skeleton(tmp_path / "a.h5ad", 2, 5) as file:
         write_csr(

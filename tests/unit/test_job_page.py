@@ -216,7 +216,7 @@ def test_means_of_a_heatmap_are_those_of_its_cells_and_scale_within_columns() ->
 
 def test_a_large_map_is_binned_and_says_so() -> None:
     rng = np.random.default_rng(0)
-    n = charts.MOST_MARKS + 1
+    n = charts_cells.DOTS + 1
     table = pd.DataFrame({"cell": "c", "x": rng.normal(size=n), "y": rng.normal(size=n), "v": 2.0, "seen": True})
     with alt.data_transformers.disable_max_rows():
         spec = charts_cells.cell_map(table, title="All", colour="v", box=True).to_dict()
