@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from engine.translators.registry import recipe
+from engine.types import Modality, PairedCells, as_names
 from jobs.bootstrap import opened
 from jobs.client import Client
 from jobs.runners.local import LocalRunner
 from jobs.settings import Settings
-from jobs.spec import TrainSpec
+from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, Contender, JointSpec, TrainSpec
 from jobs.state import JobState
 from jobs.views import DatasetView, JobView
-from tests.labs import MODEL, build_catalog, ended, imported, lab_settings
+from tests.builders import write_h5ad
+from tests.labs import CATALOG, MODEL, build_catalog, ended, imported, lab_settings
+from tests.planted import joint_bundle, with_links
 from tests.running import JOINT
 
 LEARNING = MappingProxyType({"epochs": "4", "batch": "16", "significant_genes": "20"})  # of a CrossMP, in a moment
@@ -99,6 +105,43 @@ def _training(folder: Path) -> None:
         _succeeded(client, client.submit(mine(pair_in(client)), title="Mine"))
 
     _worked(folder, work, example_of=160, recipe=recipe("crossmp", JOINT))
+
+
+def kinds_lab(factory: pytest.TempPathFactory) -> tuple[Settings, dict[str, str]]:
+    """A lab with a finished job of every other kind, and their ids."""
+    folder = once(factory, "kinds-lab", _kinds)
+    return _copied(factory, folder), json.loads((folder / "ids.json").read_text(encoding="utf-8"))
+
+
+def _kinds(folder: Path) -> None:
+    built = with_links(cells=160, genes=14, peaks=6, rng=np.random.default_rng(0))
+    kind = as_names(f"type {k}" for k in np.digitize(built.z_nk[:, 0], [-0.5, 0.5]))
+    obs = {"cell_type": kind, "batch": as_names(f"{i % 2}" for i in range(160))}
+    pair = PairedCells(replace(built.pair.rna, obs=obs), replace(built.pair.atac, obs=obs))
+    catalog = folder / "pretrained"
+    (catalog / MODEL / "example").mkdir(parents=True)
+    joint_bundle(pair, catalog / MODEL, epochs=4)
+    for modality in Modality:
+        write_h5ad(pair.of(modality), catalog / MODEL / "example" / f"{modality.value}.h5ad")
+    (catalog / "catalog.toml").write_text(CATALOG, encoding="utf-8")
+    settings = lab_settings(folder / "home", catalog)
+    with opened(settings, runner=LocalRunner(settings.home / "runner", workers=1)) as client:
+        ids = {which: data.id for which, data in pair_in(client).items()}
+        whole: dict[str, Any] = {"filters": {"filters": "none"}, **ids}
+        few = {"components": "4", "target_components": "4"}
+        contenders = tuple(Contender(model=name) for name in ("mean", "depth", "celltype-mean"))
+        of = {"model": MODEL, "label": "cell_type", **ids}
+        asked: dict[str, AnySpec] = {
+            "train": TrainSpec(model="ridge", settings=few, name="Mine", **whole),
+            "benchmark": BenchmarkSpec(contenders=(*contenders, Contender(model="ridge", settings=few)), **whole),
+            "joint": JointSpec(**of),
+            "cre": AnalysisSpec(what="cre", genes=tuple(map(str, pair.rna.space.names[:3])), **of),
+            "cluster": AnalysisSpec(what="cluster", **of),
+        }
+        jobs = {name: client.submit(spec, title=f"My {name}") for name, spec in asked.items()}
+        for job in jobs.values():
+            _succeeded(client, job)
+    (folder / "ids.json").write_text(json.dumps({name: job.id for name, job in jobs.items()}), encoding="utf-8")
 
 
 def _worked(folder: Path, work: Callable[[Client], None], **built: Any) -> None:

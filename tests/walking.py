@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from axe_playwright_python.sync_playwright import Axe
 
@@ -39,12 +39,12 @@ NOT_OURS: tuple[tuple[str, str, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """path: with names of the lab's ids in braces. says: a text it must show. bare: of the server with nothing."""
+    """path: with names of the lab's ids in braces. says: a text it must show. on: another server than the full one."""
 
     name: str
     path: str
     says: str = ""
-    bare: bool = False
+    on: Literal["", "bare", "kinds"] = ""
 
 
 def pages() -> list[State]:
@@ -81,27 +81,43 @@ STATES = (
     State("model-unknown", "/?model=nothing"),
     State("models-one", f"/models?model={MODEL}"),
     State("jobs-odd-filter", "/jobs?show=Nonsense"),
-    *(State(f"bare-{each.name}", each.path, bare=True) for each in pages() if each.name in TAUGHT),
-    State("bare-job-unknown", "/job?id=job-000000000000", "There is no job", bare=True),
+    *(State(f"bare-{each.name}", each.path, on="bare") for each in pages() if each.name in TAUGHT),
+    State("bare-job-unknown", "/job?id=job-000000000000", "There is no job", on="bare"),
     State("job-lasso", f"/job?id={{done}}&tab=Cells&direction=rna-to-atac&mark=Lasso&box={HALF}", "in the lasso"),
+)
+
+
+RECORD = ("Logs", "Resources", "Configuration", "Provenance", "Files")
+TABS = {
+    "train": ("Scorecard", "Curve", "Card", *RECORD),
+    "benchmark": ("Standings", "Pairs", "Batches", "Costs", "Recipes", *RECORD),
+    "joint": ("Overview", "Genes", "Peaks", "Cells", "Profiles", *RECORD),
+    "cre": ("Genome", "Figures", "Tables", *RECORD),
+    "cluster": ("Figures", "Tables"),
+}
+KINDS = tuple(
+    State(f"{kind}-{tab.lower()}", f"/job?id={{{kind}}}&tab={tab}", tab, on="kinds")
+    for kind, tabs in TABS.items()
+    for tab in tabs
 )
 
 
 @dataclass(frozen=True)
 class Lab:
-    """Two servers: one with a finished and a failed job, one with nothing whose Ray is away."""
+    """Servers: one with a finished and a failed job, one with nothing whose Ray is away, one with every other kind."""
 
     full: str
     bare: str
     ids: dict[str, str]
+    kinds: str = ""
 
     def url(self, state: State) -> str:
-        return (self.bare if state.bare else self.full) + state.path.format(**self.ids)
+        return {"": self.full, "bare": self.bare, "kinds": self.kinds}[state.on] + state.path.format(**self.ids)
 
 
 @contextmanager
-def lab(settings: Settings, empty: Path) -> Iterator[Lab]:
-    """settings: of a lab with the finished example. empty: the home of the server with nothing."""
+def lab(settings: Settings, empty: Path, kinds: tuple[Settings, dict[str, str]] | None = None) -> Iterator[Lab]:
+    """settings: of a lab with the finished example. empty: the home of the server with nothing. kinds: of others."""
     ids, catalog = _fill(settings), settings.pretrained
     ports = free_port(), free_port()
     with (
@@ -114,7 +130,15 @@ def lab(settings: Settings, empty: Path) -> Iterator[Lab]:
         for port, process, home in ((ports[0], full, settings.home), (ports[1], bare, empty)):
             with HttpClient(f"http://127.0.0.1:{port}") as client:
                 ready(client, process, home, alone=home == empty)
-        yield Lab(f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}", ids)
+        here = Lab(f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}", ids)
+        if kinds is None:
+            yield here
+            return
+        others, port = kinds[0], free_port()
+        with control_plane(others.home, others.pretrained, port) as process:
+            with HttpClient(f"http://127.0.0.1:{port}") as client:
+                ready(client, process, others.home)
+            yield replace(here, ids=ids | kinds[1], kinds=f"http://127.0.0.1:{port}")
 
 
 def _fill(settings: Settings) -> dict[str, str]:

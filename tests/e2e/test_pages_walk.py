@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.finished import example_lab
-from tests.walking import SEEN, STATES, THEMES, WIDTHS, Lab, State, faults, lab, pages, settle, sideways, whole
+from tests.finished import example_lab, kinds_lab
+from tests.walking import KINDS, SEEN, STATES, THEMES, WIDTHS, Lab, State, faults, lab, pages, settle, sideways, whole
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -31,7 +31,7 @@ VIEWS = list(product(WIDTHS, THEMES))
 def visits() -> list[tuple[State, int, str]]:
     states = [*pages(), *STATES]
     if FULL:
-        return [(state, width, theme) for width, theme in VIEWS for state in states]
+        return [(state, width, theme) for width, theme in VIEWS for state in (*states, *KINDS)]
     return sorted(
         ((state, *VIEWS[n % len(VIEWS)]) for n, state in enumerate(states)), key=lambda visit: (visit[1], visit[2])
     )
@@ -39,7 +39,8 @@ def visits() -> list[tuple[State, int, str]]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with lab(example_lab(tmp_path_factory), tmp_path_factory.mktemp("bare")) as site:
+    kinds = kinds_lab(tmp_path_factory) if FULL else None
+    with lab(example_lab(tmp_path_factory), tmp_path_factory.mktemp("bare"), kinds) as site:
         yield site
 
 
