@@ -5,24 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag, ValidationError
+from pydantic import Field, ValidationError
 from starlette.responses import Response
 
-from app.api.jobs import CREATES, created, kind_of
+from app.api.jobs import CREATES, Spec, created
 from app.api.kit import Call, Document, Operation
 from jobs.board.views import MOST_JOBS, PAGE_JOBS, Act, BatchView, BulkView, JobsAsked, JobsPage
 from jobs.errors import BadRequest
-from jobs.spec import AnalysisSpec, BenchmarkSpec, JointSpec, TrainSpec, TranslateSpec
 from jobs.views import JobView
 
-Spec = Annotated[
-    Annotated[TranslateSpec, Tag("translate")]
-    | Annotated[TrainSpec, Tag("train")]
-    | Annotated[BenchmarkSpec, Tag("benchmark")]
-    | Annotated[JointSpec, Tag("joint")]
-    | Annotated[AnalysisSpec, Tag("analysis")],
-    Discriminator(kind_of),
-]
 Ids = Annotated[tuple[str, ...], Field(max_length=MOST_JOBS)]
 TEXTS = ("states", "kind", "model", "label", "since", "before", "words")
 

@@ -11,7 +11,6 @@ import streamlit as st
 from app import charts, charts_lasso
 from app.components import look
 from app.components.saving import save
-from app.components.saving import to_csv as to_csv
 
 _HTML = '<div class="row"></div>'
 _CSS = """

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
 from app import charts_cells, jointly, present, readings
 from app.components.figure import figure
+from app.components.maps import domain_of
 from app.components.result import Result, has_map, on_map, one_feature
 from app.components.result_cells import colouring
 from app.components.table import table as shown_table
@@ -43,7 +43,7 @@ def _maps(result: Result, table: pd.DataFrame, labels: list[str], numbers: list[
     shown = [view for view in jointly.VIEWS if has_map(table, view)] if how == ALL else ["joint"]
     categorical = colour in labels
     order = sorted(table[colour].dropna().unique()) if categorical else None
-    domain = None if categorical else _domain(table[colour])
+    domain = None if categorical else domain_of(table[colour])
     for column, view in zip(st.columns(len(shown)), shown, strict=True):
         with column:
             title = f"{_words(view)} by {readings.column_words(colour)}"
@@ -62,7 +62,7 @@ def feature(result: Result, table: pd.DataFrame, hit: FeatureHit) -> None:
         with column:
             unit_here = "open or closed" if name == "measured" and hit.modality == Modality.ATAC else unit
             _map(
-                result, values, "joint", name, f"{hit.name}, {words}", labels=None, domain=_domain(values[name]),
+                result, values, "joint", name, f"{hit.name}, {words}", labels=None, domain=domain_of(values[name]),
                 lit=(), unit=unit_here, key=f"feature-{name}",
             )  # fmt: skip
     if "measured" not in values:
@@ -90,15 +90,6 @@ def _map(
 def _words(view: str) -> str:
     words = jointly.VIEWS[view]
     return words[0].upper() + words[1:]
-
-
-def _domain(values: pd.Series[float]) -> tuple[float, float]:
-    """From 0 or the lowest, to the 99th percentile: one extreme cell does not darken the rest."""
-    finite = pd.to_numeric(values, errors="coerce").dropna()
-    if finite.empty:
-        return 0.0, 1.0
-    low, high = min(float(finite.min()), 0.0), float(np.percentile(finite, 99))
-    return low, high if high > low else low + 1.0
 
 
 def _table(result: Result, table: pd.DataFrame, labels: list[str]) -> None:

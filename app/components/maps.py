@@ -50,7 +50,7 @@ def maps(
         table = table.assign(**{colour: words}).sort_values(colour, kind="stable")  # the few lie above the many
     categorical = not pd.api.types.is_numeric_dtype(table[colour])
     order = sorted(table[colour].dropna().unique()) if categorical else None
-    domain = None if categorical else _domain(table[colour])
+    domain = None if categorical else domain_of(table[colour])
     by = f" by {readings.column_words(colour)}"
     if colour == readings.OUTSIDE:
         few = present.plural(int(cells[colour].sum()), "cell")
@@ -72,7 +72,7 @@ def feature_maps(
     for column, (which, words) in zip(st.columns(len(shown)), shown, strict=True):
         with column:
             title = f"{hit.name}, {words}"
-            domain = _domain(table[words])
+            domain = domain_of(table[words])
             _map(
                 result, table, which, words, title, labels=None, domain=domain, lit=(), unit=unit, kept=kept, mark=mark
             )
@@ -106,13 +106,13 @@ def _map(
     if kept:
         said += f"; {present.count(int((~data[kept]).sum()))} are grey"
     figure(
-        chart, key=f"map-{which}", alt=said, table=data, file=f"{result.job.id[:8]}-{which}-map",
+        chart, key=f"map-{which}", alt=said, table=data, file=present.file(result.job, f"{which}-map"),
         chart_key=marking_key(which, mark.tool) if mark else "",
         on_drawn=partial(shape_drawn, which, mark.tool) if mark else None,
     )  # fmt: skip
 
 
-def _domain(values: pd.Series[float]) -> tuple[float, float]:
+def domain_of(values: pd.Series[float]) -> tuple[float, float]:
     """From 0 or the lowest, to the 99th percentile: one extreme cell does not darken the rest."""
     finite = values.dropna()
     if finite.empty:

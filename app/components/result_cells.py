@@ -127,6 +127,6 @@ def _table(result: Result, table: pd.DataFrame, labels: list[str], *, kept: str)
         )
     shown_table(
         shown, key="cells-table", alt="Every cell with its labels and scores", columns=columns, config=config,
-        file=f"{result.job.id[:8]}-{result.direction.value}-cells", words=readings.column_words,
+        file=present.file(result.job, f"{result.direction.value}-cells"), words=readings.column_words,
         search="Find a cell or a label",
     )  # fmt: skip

@@ -134,7 +134,7 @@ def _found(result: Result, found: GroupsView, a: str, b: str) -> None:
     thing = present.row(result.direction.target)
     unit = readings.scale_words(found.scale, Modality(result.direction.target))
     rows = rows_of(found, thing)
-    file = f"{result.job.id[:8]}-{result.direction.value}-a-against-b"
+    file = present.file(result.job, f"{result.direction.value}-a-against-b")
     st.markdown(f"**A** {present.plain(a)} against **B** {present.plain(b)}")
     left, right = st.columns([3, 2])
     with left:
