@@ -91,9 +91,9 @@ def marks(
             alt.Tooltip("high:Q", title="to", format=".3f"),
         ],
     )  # fmt: skip
-    return finish(
-        alt.layer(chance, interval, dots), title=title, height=ROW * len(order) + FURNITURE - (30 if named else 70)
-    )
+    # A layer without marks is a picture that nobody can describe to who does not see it.
+    layers = [chance, *([interval] if rows["low"].notna().any() else []), dots]
+    return finish(alt.layer(*layers), title=title, height=ROW * len(order) + FURNITURE - (30 if named else 70))
 
 
 def purity(table: pd.DataFrame, *, title: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import TimeoutError as TooLate
 
 from jobs.bootstrap import opened
 from jobs.client_http import HttpClient
@@ -208,9 +210,15 @@ def faults(page: Page) -> list[str]:
     return found
 
 
+FITS = """() => [document.documentElement, document.querySelector('[data-testid=stMain]')]
+  .every((e) => e.scrollWidth <= e.clientWidth)"""
+
+
 def sideways(page: Page) -> list[str]:
-    """What is wider than the page, a line each."""
+    """What is wider than the page, a line each; charts have a moment to follow a window that changed."""
     found = []
+    with contextlib.suppress(TooLate):
+        page.wait_for_function(FITS, timeout=5_000)
     for what in ("document.documentElement", "document.querySelector('[data-testid=stMain]')"):
         over = page.evaluate(f"(() => {{ const e = {what}; return e.scrollWidth - e.clientWidth }})()")
         if over > 0:

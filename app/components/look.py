@@ -11,6 +11,7 @@ _CHOSEN = (
     '[data-testid="stSliderThumbValue"] p'
 )
 _CODE = '[data-testid="stCode"] .token, [data-testid="stCaptionContainer"] code'  # too pale on a light page
+_TABLE = '[data-testid="stMarkdownContainer"] :is(td, th)'  # of a model's card: wider than a phone
 _SMALL = '[data-testid="stCaptionContainer"] a'  # paler than its own small words, which are pale enough
 _LINKS = '[data-testid="stPageLink-NavLink"] *'  # cut off at the edge otherwise
 
@@ -27,6 +28,7 @@ def dress() -> None:
         f"{_MAIN} {{ padding-top: 4.5rem }}",
         f"{_CODE} {{ color: inherit !important }}",
         f"{_SMALL} {{ color: inherit }}",
+        f"@media (max-width: 640px) {{ {_TABLE} {{ padding: .25rem; font-size: .75rem; overflow-wrap: anywhere }} }}",
     ]
     if dark():
         rules.append(f"{_CHOSEN} {{ color: {st.get_option('theme.dark.textColor')} }}")

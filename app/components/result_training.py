@@ -91,4 +91,4 @@ def _card(model: ModelView | None) -> None:
         st.markdown("The card went with the model; it is among the downloads.")
         return
     with st.container(border=True):
-        st.markdown(model.card)
+        st.markdown(present.card_text(model.card))

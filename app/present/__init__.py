@@ -1,6 +1,6 @@
 """Views to words and tables: pure functions, no widget and no request."""
 
-from app.present.data import counts_lines, dataset_line, dataset_notes, import_step, model_line
+from app.present.data import card_text, counts_lines, dataset_line, dataset_notes, import_step, model_line
 from app.present.figures import ago, count, duration, duration_range, moment, number, percent, plural, size
 from app.present.jobs import (
     FILTERS,
@@ -59,6 +59,7 @@ __all__ = [
     "Tag",
     "ago",
     "batch_line",
+    "card_text",
     "cost_line",
     "count",
     "counts_lines",

@@ -47,6 +47,14 @@ _IMPORTS = {
 }
 
 
+def card_text(card: str) -> str:
+    """A model's card below the page's own headings: its title is the page's to say, the others go two levels down."""
+    lines = card.splitlines()
+    if lines and lines[0].startswith("# "):
+        lines = lines[1:]
+    return "\n".join(f"##{line}" if line.startswith("#") else line for line in lines).strip()
+
+
 def import_step(data: DatasetView) -> Step:
     label = _IMPORTS.get(data.stage, data.stage.capitalize() or "Starting")
     share = min(data.done / data.total, 1.0) if data.total else 0.0

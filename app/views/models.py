@@ -124,7 +124,7 @@ def _card(model: ModelView) -> None:
         _facts(model)
         if model.card:
             with st.expander("Model card", icon=":material/description:"):
-                st.markdown(model.card)
+                st.markdown(present.card_text(model.card))
         _care(model)
 
 

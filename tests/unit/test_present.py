@@ -287,3 +287,9 @@ def test_the_last_words_of_a_running_job_are_its_own_and_not_the_runners() -> No
     started = "2026-11-21 09:14:59,648\tINFO job_manager.py:581 -- Setting up.\nRunning entrypoint for job x"
     assert present.last_words(started) == ""
     assert present.last_words(f"{started}\nScoring 148 cells\n") == "Scoring 148 cells"
+
+
+def test_a_card_is_told_below_the_headings_of_its_page() -> None:
+    card = "# Mine\n\n- Model: `ridge`\n\n## Limits\n\nIt knows # of cells.\n### RNA → ATAC\n"
+    assert present.card_text(card) == "- Model: `ridge`\n\n#### Limits\n\nIt knows # of cells.\n##### RNA → ATAC"
+    assert present.card_text("No title.") == "No title."
