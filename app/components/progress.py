@@ -49,7 +49,7 @@ def cancel(job: JobView) -> None:
     """Stops what may have run for hours, so it asks first; stands outside of what refreshes itself."""
     doing = kind(job.kind).doing
     with st.popover(f"Cancel this {doing}", icon=":material/block:", key=f"ask-{job.id}"):
-        st.markdown(f"Stop this {doing}? “Run it again” starts another attempt later.")
+        st.markdown(f"Stop this {doing}? “Run again” starts another attempt later.")
         if st.button("Yes, cancel it", key=f"cancel-{job.id}", type="primary"):
             with failure.shown():
                 current_client().cancel(job.id)

@@ -17,8 +17,8 @@ from jobs.names import Direction
 from jobs.views import ModelView
 
 
-def scorecard(result: Result) -> None:
-    """Verdict in words, then dots with intervals on an axis that also carries the nulls."""
+def scorecard(result: Result, *, whole: bool = True) -> None:
+    """Verdict in words; where whole, then dots with intervals on an axis that also carries the nulls."""
     report = result.report()
     verdict = readings.verdict(report)
     badge = readings.BADGES[verdict.level]
@@ -29,6 +29,9 @@ def scorecard(result: Result) -> None:
         st.markdown(verdict.sentence)
         if verdict.because:
             st.markdown(f"**{present.plain(verdict.because)}**")
+        if not whole:
+            _outside(result)
+            return
         if result.scored:
             axis(report, result.direction, key="scores-axis", of="this translation")
         else:

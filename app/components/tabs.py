@@ -23,6 +23,13 @@ def tabs(shows: Shows) -> None:
                 shows[name]()
 
 
+def first_is_open(shows: Shows) -> bool:
+    """Before they are drawn: whether the first of them is the one to be open."""
+    names = list(shows)
+    asked = st.session_state.get(TAB) or st.query_params.get(TAB, "")
+    return (named(str(asked), names) or names[0]) == names[0]
+
+
 def forget() -> None:
     """The next tabs open on their first one."""
     st.session_state.pop(TAB, None)

@@ -26,7 +26,7 @@ from app.components.result_training import trained
 from app.components.scorecard import scorecard
 from app.components.share import share
 from app.components.shootout import shootout
-from app.components.tabs import forget, tabs
+from app.components.tabs import first_is_open, forget, tabs
 from app.kinds import facts, kind, query
 from jobs.bootstrap import current_client
 from jobs.names import Direction
@@ -102,7 +102,7 @@ def _menus(job: JobView) -> None:
             downloads(job)
         with st.popover("Run again", icon=":material/replay:"):
             st.caption("The same cells and settings, computed anew; what is here stays.")
-            if st.button("Run it again", icon=":material/replay:", key="again", width="stretch"):
+            if st.button("Just as it was", icon=":material/replay:", key="again", width="stretch"):
                 with failure.shown():
                     _again(job)
             _change(job)
@@ -112,7 +112,7 @@ def _menus(job: JobView) -> None:
 
 def _change(job: JobView) -> None:
     page, asked = kind(job.kind).page, query(job)
-    st.page_link(page, label="Change something first", icon=":material/tune:", query_params=asked)
+    st.page_link(page, label="Change and run", icon=":material/tune:", query_params=asked)
 
 
 def _again(job: JobView) -> None:
@@ -125,7 +125,7 @@ def _ended(job: JobView) -> None:
         failure.show(job.failure, title=present.job_ended(job))
     else:
         st.markdown(f"This {kind(job.kind).doing} was cancelled.")
-    if st.button("Run it again", type="primary", icon=":material/replay:", key="retry"):
+    if st.button("Run again", type="primary", icon=":material/replay:", key="retry"):
         with failure.shown():
             current_client().retry(job.id)
             st.rerun()
@@ -139,19 +139,20 @@ def _finished(job: JobView) -> None:
     which = _direction(job)
     result = Result(job, which)
     with failure.shown("The result cannot be read"):
-        scorecard(result)
+        above = st.container()
         hit = finder(result)
-        tabs(
-            {
-                "Overview": lambda: overview(result, hit),
-                "Scorecard": lambda: scores(result),
-                **_features(job, result, hit),
-                "Cells": lambda: cells(result, hit),
-                "Profiles": lambda: profiles(result),
-                "Genome": lambda: genome(result, hit),
-                **record(job),
-            }
-        )
+        shows = {
+            "Overview": lambda: overview(result, hit),
+            "Scorecard": lambda: scores(result),
+            **_features(job, result, hit),
+            "Cells": lambda: cells(result, hit),
+            "Profiles": lambda: profiles(result),
+            "Genome": lambda: genome(result, hit),
+            **record(job),
+        }
+        with above:
+            scorecard(result, whole=first_is_open(shows))
+        tabs(shows)
 
 
 def _features(job: JobView, result: Result, hit: FeatureHit | None) -> dict[str, Callable[[], None]]:

@@ -100,7 +100,7 @@ def test_a_pair_is_checked_and_submitted_with_its_label(
     lab: Client, cells: dict[str, DatasetView], seen: JobView
 ) -> None:
     """The same cells and settings were seen before, so the finished job opens at once."""
-    page = at("new", kind="joint", **pair_of(cells), step="3")
+    page = at("new", kind="joint", **pair_of(cells), model=MODEL, step="3")
     said = words(page)
     for part in ("3 · Model", "it reads both modalities at once"):
         assert part in said
@@ -165,7 +165,7 @@ def test_a_trained_model_leads_to_a_joint_view_of_its_cells(lab: Client, cells: 
     links = {each.proto.label: each.proto for each in at("job", id=job.id).get("page_link")}
     assert (
         links["Joint view of its cells"].query_string
-        == f"rna={cells['rna'].id}&atac={cells['atac'].id}&model={job.made}"
+        == f"kind=joint&rna={cells['rna'].id}&atac={cells['atac'].id}&model={job.made}"
     )
     view = ended(lab, lab.submit(JointSpec(**pair_of(cells), model=job.made, umap=False)))
     assert view.state is JobState.SUCCEEDED, view.failure
