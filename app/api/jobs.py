@@ -315,6 +315,6 @@ OPERATIONS = (
         returns=bytes,
         query=(Parameter(name="direct", what="false: through the server in any case", choices=("true", "false")),),
         also={303: "It lies in S3, there", 304: "As you have it"},
-        media_type="application/octet-stream",
+        media_type="*/*",  # each file's own
     ),
 )

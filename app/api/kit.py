@@ -231,6 +231,8 @@ def told(request: Request, error: Exception) -> Failure:
 
 
 def answer(operation: Operation, call: Call) -> Response:
+    if operation.body is not None and not operation.body.model_fields:
+        call.document(operation.body)  # nothing is read from it, but what is sent must be what is documented
     if operation.keyed is not None:
         return once(call, operation, lambda value: response_of(operation, call, value))
     return response_of(operation, call, operation.handle(call))

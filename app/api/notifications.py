@@ -77,7 +77,6 @@ def remove(call: Call) -> None:
 
 
 def send_test(call: Call) -> None:
-    call.document(Nothing)
     call.client.notify.test()
 
 

@@ -423,3 +423,10 @@ FUZZED = r"/api/v1/(uploads|notifications/read|holdings/\{id\}/clock|jobs/\{id\}
 def test_no_bad_value_breaks_the_server_or_its_document(address: str, finished: JobView, tmp_path: Path) -> None:
     found = fuzz(address, tmp_path, seed=1, phases=("coverage",), only=FUZZED)
     assert found.passed, found.report
+
+
+@pytest.mark.parametrize("body", ["q^", "[null, null]", '{"more": 1}'])
+def test_a_body_where_none_is_asked_for_is_refused(http: httpx.Client, full: JobView, body: str) -> None:
+    for path in (f"jobs/{full.id}/retry", f"jobs/{full.id}/cancel", f"models/{MODEL}/verify"):
+        answer = http.post(path, content=body, headers={"content-type": "application/json"})
+        assert (answer.status_code, answer.json()["code"]) == (422, "bad-request"), path
