@@ -131,7 +131,7 @@ def _jobs_submit(a: Arguments) -> int:
             _refuse_unused(a)
             job = submission.submit_files(
                 client, model=a.model, rna=a.rna, atac=a.atac, directions=a.direction or [], export=a.export,
-                title=a.title, how=how,
+                seed=a.seed, title=a.title, how=how,
             )  # fmt: skip
         if a.wait:
             return _follow(client, job.id, as_json=a.json)

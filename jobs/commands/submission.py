@@ -33,6 +33,7 @@ def submit_files(
     atac: str | None = None,
     directions: Sequence[str] = (),
     export: bool = False,
+    seed: int = 0,
     title: str = "",
     how: Mapping[str, Any] = NO_MORE,
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
@@ -47,7 +48,8 @@ def submit_files(
     datasets = {m: bring_in(client, source, modality=m, say=say) for m, source in given.items()}
     wanted = [Direction(d) for d in directions] or [d for d in Direction if d.source in given]
     ids = {m.value: dataset.id for m, dataset in datasets.items()}
-    return client.submit(TranslateSpec(model=model, directions=tuple(wanted), export=export, **ids), title=title, **how)
+    spec = TranslateSpec(model=model, directions=tuple(wanted), export=export, seed=seed, **ids)
+    return client.submit(spec, title=title, **how)
 
 
 def submit_joint(
