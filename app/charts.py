@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import altair as alt
 import numpy as np
@@ -32,6 +32,16 @@ HEIGHT = 340
 FURNITURE = 165  # what title, axis and legend take of a chart's height
 FADED = "#CCCCCC66"  # cells that are there, but not looked at
 MEANT = {"unlike the training cells": UNCERTAIN}  # labels with a colour of their meaning
+
+
+class MapLook(TypedDict, total=False):
+    """How a map of cells is coloured, as `umap` takes it."""
+
+    labels: Sequence[str] | None
+    domain: tuple[float, float] | None
+    unit: str
+    lit: Sequence[str]
+    kept: str
 
 
 def umap(

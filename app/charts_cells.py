@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
 from app import charts
-from app.charts import FADED, HEIGHT, finish
+from app.charts import FADED, HEIGHT, MapLook, finish
 
 DOTS = 20_000  # cells up to which each is drawn: two maps of 50,000 keep a browser busy for four seconds  # ours
 TILES = 120  # along each side of a map that is binned  # ours
 BOX = "box"
 
 
-def cell_map(
-    cells: pd.DataFrame,
-    *,
-    title: str,
-    colour: str,
-    labels: Sequence[str] | None = None,
-    domain: tuple[float, float] | None = None,
-    unit: str = "",
-    lit: Sequence[str] = (),
-    kept: str = "",
-    box: bool = False,
-) -> Any:
+def cell_map(cells: pd.DataFrame, *, title: str, colour: str, box: bool = False, **look: Unpack[MapLook]) -> Any:
     """As charts.umap; above DOTS cells binned. box: whether one can be drawn, to mark cells."""
     draw = charts.umap if len(cells) <= DOTS else _binned
-    chart = draw(cells, title=title, colour=colour, labels=labels, domain=domain, unit=unit, lit=lit, kept=kept)
+    chart = draw(cells, title=title, colour=colour, **look)
     return chart.add_params(alt.selection_interval(name=BOX, encodings=["x", "y"])) if box else chart
 
 
@@ -86,8 +75,8 @@ def _placed(cells: pd.DataFrame) -> tuple[Any, tuple[Any, Any]]:
 
 
 def _binned(
-    cells: pd.DataFrame, *, title: str, colour: str, labels: Sequence[str] | None, domain: tuple[float, float] | None,
-    unit: str, lit: Sequence[str], kept: str,
+    cells: pd.DataFrame, *, title: str, colour: str, labels: Sequence[str] | None = None,
+    domain: tuple[float, float] | None = None, unit: str = "", lit: Sequence[str] = (), kept: str = "",
 ) -> Any:  # fmt: skip
     table = tiles(cells, colour, labels=labels, kept=kept)
     if labels is not None:

@@ -77,15 +77,12 @@ class Measured:
         """Mean over the cells of every model feature, shape (f,); the counts are read once and stay sparse."""
         from engine.intake.canonical import CanonicalCells
 
-        wanted = np.sort(np.asarray(rows, dtype=np.int64))
+        wanted = np.asarray(rows, dtype=np.int64)
         total_f = np.zeros(self.alignment.lead_if.shape[1])
         with CanonicalCells.open(self.path) as cells:
-            for start in range(0, cells.n_cells, BLOCK):
-                stop = min(start + BLOCK, cells.n_cells)
-                here = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, stop)]
-                if here.size:
-                    counts = (cells.counts(start, stop)[here - start] @ self.alignment.lead_if).tocsr()
-                    total_f += np.asarray(self._sparse(counts, here, scale).sum(axis=0), dtype=np.float64).ravel()
+            for which, counts in cells.chosen(wanted):
+                aligned = self._sparse((counts @ self.alignment.lead_if).tocsr(), wanted[which], scale)
+                total_f += np.asarray(aligned.sum(axis=0), dtype=np.float64).ravel()
         return total_f / max(len(wanted), 1)
 
     def _sparse(self, counts: sp.csr_matrix, rows: NDArray[np.int64], scale: Scale) -> sp.csr_matrix:
