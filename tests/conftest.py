@@ -63,6 +63,14 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fit_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The usual small catalog, a module's own to write into; a module that needs another has a fixture of this name."""
+    from tests.labs import build_catalog
+
+    return build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
+
+
 @pytest.fixture(scope="session")
 def local_ray(_private_home: Path) -> Iterator[LocalRay]:
     """One Ray for all tests that need one. Where it cannot start they are skipped, but never in CI."""

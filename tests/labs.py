@@ -134,6 +134,12 @@ def served(app: ASGIApp) -> Iterator[str]:
         thread.join()
 
 
+def server_command(port: int) -> list[str]:
+    """As `crossview up` starts it, on this machine alone."""
+    words = f"-m uvicorn app.serve:app --host 127.0.0.1 --port {port} --no-proxy-headers --log-level warning"
+    return [sys.executable, *words.split()]
+
+
 @contextmanager
 def control_plane(home: Path, catalog: Path, port: int, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
     """`uvicorn app.serve:app` as a process of its own; killed at the end if it still lives. settings: of its own."""
@@ -149,21 +155,8 @@ def control_plane(home: Path, catalog: Path, port: int, **settings: str) -> Iter
     }
     environ.pop("CROSSVIEW_STORE", None)
     environ.pop("CROSSVIEW_API_URL", None)
-    command = [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "app.serve:app",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--no-proxy-headers",
-    ]
     with (home / "server.log").open("ab") as log:
-        process = subprocess.Popen(
-            [*command, "--log-level", "warning"], stdout=log, stderr=subprocess.STDOUT, env=environ
-        )
+        process = subprocess.Popen(server_command(port), stdout=log, stderr=subprocess.STDOUT, env=environ)
     try:
         yield process
     finally:

@@ -25,7 +25,7 @@ from engine.types import Direction
 from jobs.client_http import HttpClient
 from jobs.errors import Unreachable
 from jobs.spec import TranslateSpec
-from tests.labs import MODEL, build_catalog, free_port, imported, until
+from tests.labs import MODEL, build_catalog, free_port, imported, server_command, until
 
 JOBS = 1_000
 ASKERS = 4  # people who submit at the same time
@@ -132,19 +132,8 @@ def server(folder: Path) -> Iterator[tuple[str, Callable[[], float]]]:
     }
     for name in ("CROSSVIEW_STORE", "CROSSVIEW_API_URL", "CROSSVIEW_USER_QUEUED"):
         environ.pop(name, None)
-    command = [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "app.serve:app",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--no-proxy-headers",
-    ]
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen([*command, "--log-level", "warning"], stdout=log, stderr=log, env=environ)
+        process = subprocess.Popen(server_command(port), stdout=log, stderr=log, env=environ)
     try:
         with HttpClient(f"http://127.0.0.1:{port}") as client:
             until(lambda: _answers(client, process, folder), bool)

@@ -23,14 +23,9 @@ from jobs.runners.local import LocalRunner
 from jobs.spec import TranslateSpec
 from jobs.state import JobState
 from jobs.views import JobView
-from tests.labs import MODEL, build_catalog, ended, imported, lab_settings, refused, until
+from tests.labs import MODEL, ended, imported, lab_settings, refused, until
 
 BOTH = (Direction.RNA_TO_ATAC, Direction.ATAC_TO_RNA)
-
-
-@pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
 
 
 @pytest.fixture(scope="module")

@@ -31,14 +31,9 @@ from storage.tables import jobs as job_table
 from storage.tables import marks
 from storage.tables.jobs import JobRow
 from storage.tables.rows import utcnow
-from tests.labs import MODEL, build_catalog, imported, lab_settings, nobody, refused
+from tests.labs import MODEL, imported, lab_settings, nobody, refused
 
 TO_ATAC, TO_RNA = Direction.RNA_TO_ATAC, Direction.ATAC_TO_RNA
-
-
-@pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
 
 
 @pytest.fixture(scope="module")

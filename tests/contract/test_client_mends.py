@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from engine.types import Modality
 from jobs.client import Client
 from jobs.mending import MendOptions
-from tests.labs import MODEL, build_catalog, until
-
-
-@pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
+from tests.labs import MODEL, until
 
 
 def test_wishes_arrive_and_are_recorded(client: Client) -> None:

@@ -25,7 +25,7 @@ from storage.errors import SourceChanged, Unreachable
 from storage.guard import WebRules
 from tests.builders import gene_names, paired, write_h5ad
 from tests.hostile import HOSTILE
-from tests.labs import MODEL, build_catalog, lab_settings
+from tests.labs import MODEL, lab_settings
 from tests.multiome import write_h5mu
 from tests.pages import at, checked, words
 from tests.splicing import switching, write_loom
@@ -33,11 +33,6 @@ from tests.tenx import write_tenx
 from tests.webserver import File, Site, site
 
 PAIR = paired(cells=300, genes=60, peaks=90, rng=np.random.default_rng(3))
-
-
-@pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
 
 
 @pytest.fixture(scope="module")

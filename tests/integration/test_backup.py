@@ -25,12 +25,7 @@ from jobs.settings import Settings
 from storage import dump
 from storage.tables import jobs as job_table
 from tests.kept import cells, job, opened
-from tests.labs import build_catalog, lab_settings, served, until
-
-
-@pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
+from tests.labs import lab_settings, served, until
 
 
 @pytest.fixture

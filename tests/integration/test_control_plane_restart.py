@@ -13,14 +13,9 @@ from jobs.errors import Unreachable
 from jobs.spec import TranslateSpec
 from jobs.state import JobState
 from jobs.views import JobView
-from tests.labs import MODEL, build_catalog, control_plane, ended, free_port, imported, ready, until
+from tests.labs import MODEL, control_plane, ended, free_port, imported, ready, until
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
 
 
 def test_a_killed_control_plane_finishes_the_job_after_its_restart(tmp_path: Path, catalog: Path) -> None:

@@ -25,18 +25,13 @@ from storage.artifacts_s3 import S3Store
 from storage.guard import WebRules
 from tests.builders import paired
 from tests.hostile import HOSTILE
-from tests.labs import MODEL, build_catalog, ended, imported, lab_settings, served, until
+from tests.labs import MODEL, ended, imported, lab_settings, served, until
 from tests.multiome import write_h5mu
 from tests.s3server import S3Server, need_weed, s3_server
 from tests.tenx import write_tenx
 from tests.webserver import File, page, site
 
 BAD = ("external_link_as_x", "decompression_bomb")  # all are walked in test_intake_hostile
-
-
-@pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
 
 
 @pytest.fixture(scope="module")

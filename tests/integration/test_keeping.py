@@ -29,12 +29,7 @@ from storage.tables.jobs import JobRow
 from storage.tables.models import ModelRow
 from storage.tables.rows import utcnow
 from tests.kept import cells, job, opened, translation
-from tests.labs import MODEL, build_catalog, imported, served
-
-
-@pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
+from tests.labs import MODEL, imported, served
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from storage.tables import jobs as job_table
 from storage.tables.notifications import NotificationRow
 from storage.tables.telling import WebhookRow
 from tests.kept import cells, job
-from tests.labs import build_catalog, until
+from tests.labs import until
 from tests.people import Lab, lab
 from tests.posts import Mailbox, Receiver, mail_server, receiver, verified
 
@@ -76,11 +76,6 @@ class Place:
 
     def mails(self, to: str) -> list[str]:
         return [str(mail["Subject"]) for mail in self.box.mails if mail["To"] == to]
-
-
-@pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
 
 
 @pytest.fixture

@@ -27,15 +27,9 @@ from storage.tables.jobs import JobRow
 from storage.tables.models import ModelRow
 from storage.tables.rows import utcnow
 from tests.kept import cells, job
-from tests.labs import build_catalog
 from tests.people import Lab, lab
 
 ANNA, BERT = Principal("user-anna"), Principal("user-bert")
-
-
-@pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
 
 
 @pytest.fixture

@@ -23,15 +23,9 @@ from storage.tables import models as model_table
 from storage.tables import users as user_table
 from storage.tables.models import ModelRow
 from tests.kept import cells, job
-from tests.labs import build_catalog
 from tests.people import PASSWORD, Lab, lab, submit
 
 ANNA, BERT = Principal("user-anna"), Principal("user-bert")
-
-
-@pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
 
 
 @pytest.fixture

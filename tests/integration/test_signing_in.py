@@ -21,17 +21,11 @@ from jobs.accounts.settings import AuthSettings
 from jobs.notify.settings import SmtpSettings
 from storage.tables import users as user_table
 from storage.tables.rows import utcnow
-from tests.labs import build_catalog
 from tests.people import PASSWORD, Lab, lab, submit
 from tests.posts import mail_server
 
 RULES = AuthSettings(mode="local", proxies=(ip_network("127.0.0.1"),))
 OTHER = "velvet-harpoon-quince"
-
-
-@pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,8 @@ from joserfc.jwk import RSAKey
 
 from jobs.accounts.principal import Role
 from jobs.accounts.settings import AuthSettings, OidcSettings
-from tests.labs import build_catalog
 from tests.people import Lab, lab
 from tests.provider import CLIENT, SECRET, Provider, provider
-
-
-@pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
 
 
 @pytest.fixture(scope="module")

@@ -23,15 +23,10 @@ from jobs.views import DatasetView
 from storage.tables import jobs as job_table
 from storage.tables.jobs import JobRow
 from storage.tables.rows import utcnow
-from tests.labs import MODEL, build_catalog, imported, lab_settings, nobody, until
+from tests.labs import MODEL, imported, lab_settings, nobody, until
 from tests.pages import at, checked, words
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_catalog(tmp_path_factory.mktemp("catalog") / "pretrained")
 
 
 @pytest.fixture(scope="module")
