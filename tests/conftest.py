@@ -36,21 +36,18 @@ def _private_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_process_a_job() -> Iterator[None]:
-    """Services of this process run each job in one: on a few cells, several only import everything several times.
-
-    Several are used in test_driver, and by servers that run in a process of their own.
-    """
+    """Services of this process run each job in one, forked: on a few cells, most of a job's time is importing."""
     from jobs import bootstrap
     from jobs.runners.base import Runner
-    from jobs.runners.local import LocalRunner
     from jobs.settings import Settings
+    from tests.forked import ForkedRunner, nursery
 
     usual = bootstrap.build_runner
 
     def frugal(settings: Settings) -> Runner:
-        return LocalRunner(settings.home / "runner", workers=1) if settings.runner == "local" else usual(settings)
+        return ForkedRunner(settings.home / "runner", workers=1) if settings.runner == "local" else usual(settings)
 
-    with pytest.MonkeyPatch.context() as patch:
+    with nursery(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(bootstrap, "build_runner", frugal)
         yield
 

@@ -19,12 +19,12 @@ from engine.translators.registry import recipe
 from engine.types import Modality, PairedCells, as_names
 from jobs.bootstrap import opened
 from jobs.client import Client
-from jobs.runners.local import LocalRunner
 from jobs.settings import Settings
 from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, Contender, JointSpec, TrainSpec
 from jobs.state import JobState
 from jobs.views import DatasetView, JobView
 from tests.builders import write_h5ad
+from tests.forked import ForkedRunner
 from tests.labs import CATALOG, MODEL, build_catalog, ended, imported, lab_settings
 from tests.planted import joint_bundle, with_links
 from tests.running import JOINT
@@ -125,7 +125,7 @@ def _kinds(folder: Path) -> None:
         write_h5ad(pair.of(modality), catalog / MODEL / "example" / f"{modality.value}.h5ad")
     (catalog / "catalog.toml").write_text(CATALOG, encoding="utf-8")
     settings = lab_settings(folder / "home", catalog)
-    with opened(settings, runner=LocalRunner(settings.home / "runner", workers=1)) as client:
+    with opened(settings, runner=ForkedRunner(settings.home / "runner", workers=1)) as client:
         ids = {which: data.id for which, data in pair_in(client).items()}
         whole: dict[str, Any] = {"filters": {"filters": "none"}, **ids}
         few = {"components": "4", "target_components": "4"}
@@ -147,7 +147,7 @@ def _kinds(folder: Path) -> None:
 def _worked(folder: Path, work: Callable[[Client], None], **built: Any) -> None:
     catalog = build_catalog(folder / "pretrained", **built)
     settings = lab_settings(folder / "home", catalog)
-    with opened(settings, runner=LocalRunner(settings.home / "runner", workers=1)) as client:
+    with opened(settings, runner=ForkedRunner(settings.home / "runner", workers=1)) as client:
         work(client)
 
 

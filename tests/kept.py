@@ -11,7 +11,6 @@ from engine.types import Direction
 from jobs import layout
 from jobs.accounts import access
 from jobs.bootstrap import build_service
-from jobs.runners.local import LocalRunner
 from jobs.service import JobService
 from jobs.spec import TrainSpec, TranslateSpec
 from jobs.state import JobState
@@ -20,13 +19,14 @@ from storage.tables.artifacts import ArtifactRow
 from storage.tables.datasets import DatasetRow
 from storage.tables.jobs import JobRow
 from storage.tables.rows import utcnow
+from tests.forked import ForkedRunner
 from tests.labs import MODEL, lab_settings
 
 
 def opened(home: Path, catalog: Path, **changes: Any) -> JobService:
     """A service over a real home whose background work is not started: rows stand where a test puts them."""
     settings = replace(lab_settings(home, catalog), **changes)
-    return build_service(settings, runner=LocalRunner(home / "runner", workers=1))
+    return build_service(settings, runner=ForkedRunner(home / "runner", workers=1))
 
 
 def cells(service: JobService, id: str, content: bytes = b"cells", *, name: str = "patient-7.h5ad") -> DatasetRow:

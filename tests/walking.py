@@ -16,12 +16,12 @@ from playwright.sync_api import TimeoutError as TooLate
 from jobs.bootstrap import opened
 from jobs.client_http import HttpClient
 from jobs.client_local import LocalClient
-from jobs.runners.local import LocalRunner
 from jobs.settings import Settings
 from jobs.spec import TranslateSpec
 from storage.tables import jobs as job_table
 from storage.tables.jobs import JobRow
 from tests.finished import example_of
+from tests.forked import ForkedRunner
 from tests.labs import MODEL, control_plane, free_port, imported, nobody, ready
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def lab(settings: Settings, empty: Path, kinds: tuple[Settings, dict[str, str]] 
 
 def _fill(settings: Settings) -> dict[str, str]:
     """Beside the finished job: one that failed, a dataset that was deleted, an import that failed."""
-    with opened(settings, runner=LocalRunner(settings.home / "runner", workers=1)) as client:
+    with opened(settings, runner=ForkedRunner(settings.home / "runner", workers=1)) as client:
         assert isinstance(client, LocalClient)
         done = example_of(client)
         gone = imported(client, str(settings.pretrained / MODEL / "example" / "rna.h5ad"))

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -213,19 +213,25 @@ class LocalRunner:
         place.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "jobs.runners.local", "--store", store, "--job", job]
         command += ["--attempt", str(attempt), "--workers", str(self.workers), "--state", str(place)]
-        with (place / "log.txt").open("ab") as log:
+        environ = {**without_private(os.environ), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        pid = self._begin(command, place / "log.txt", environ)
+        known = {"pid": pid, "born": _born(pid) or time.time(), "memory_kills": memory.kills()}
+        _write_json(place / "pid.json", known)
+
+    def _begin(self, command: list[str], log: Path, environ: Mapping[str, str]) -> int:
+        """The pid of the attempt's process, in a session of its own, its words in the log."""
+        with log.open("ab") as out:
             child = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**without_private(os.environ), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+                env=environ,
             )
         # Reaped as soon as it ends, so that a dead process never looks alive; nobody else waits for it.
-        threading.Thread(target=child.wait, name=f"reap-{submission}", daemon=True).start()
-        known = {"pid": child.pid, "born": _born(child.pid) or time.time(), "memory_kills": memory.kills()}
-        _write_json(place / "pid.json", known)
+        threading.Thread(target=child.wait, name=f"reap-{child.pid}", daemon=True).start()
+        return child.pid
 
     def status(self, submission: str) -> RunnerStatus:
         place = self._place(submission)

@@ -10,14 +10,14 @@ import pytest
 from jobs.bootstrap import opened
 from jobs.client import Client
 from jobs.client_http import HttpClient
-from jobs.runners.local import LocalRunner
+from tests.forked import ForkedRunner
 from tests.labs import lab_settings, served
 
 
 @pytest.fixture(scope="module")
 def in_process(catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     settings = lab_settings(tmp_path_factory.mktemp("home"), catalog)
-    with opened(settings, runner=LocalRunner(settings.home / "runner", workers=1)) as client:
+    with opened(settings, runner=ForkedRunner(settings.home / "runner", workers=1)) as client:
         yield client
 
 

@@ -19,10 +19,10 @@ from jobs.client import Client
 from jobs.client_http import HttpClient
 from jobs.client_local import LocalClient
 from jobs.keeping.restore import restore
-from jobs.runners.local import LocalRunner
 from jobs.spec import TranslateSpec
 from jobs.state import JobState
 from jobs.views import JobView
+from tests.forked import ForkedRunner
 from tests.labs import MODEL, ended, imported, lab_settings, refused, until
 
 BOTH = (Direction.RNA_TO_ATAC, Direction.ATAC_TO_RNA)
@@ -342,7 +342,9 @@ class TestClient:
         backup = client.keeping.backup(tmp_path / "all.tar")
         assert (backup.missing, backup.damaged) == ((), ())
         restore(tmp_path / "all.tar", tmp_path / "new")
-        service = build_service(lab_settings(tmp_path / "new", catalog), runner=LocalRunner(tmp_path / "runner"))
+        service = build_service(
+            lab_settings(tmp_path / "new", catalog), runner=ForkedRunner(tmp_path / "runner", workers=1)
+        )
         try:
             there = LocalClient(service)
             assert there.job(finished.id) == client.job(finished.id)

@@ -19,11 +19,11 @@ from jobs.keeping.archive import Archive
 from jobs.keeping.audit import entry
 from jobs.keeping.errors import BadBackup, NotEmpty
 from jobs.keeping.restore import restore
-from jobs.runners.local import LocalRunner
 from jobs.service import JobService
 from jobs.settings import Settings
 from storage import dump
 from storage.tables import jobs as job_table
+from tests.forked import ForkedRunner
 from tests.kept import cells, job, opened
 from tests.labs import lab_settings, served, until
 
@@ -54,7 +54,7 @@ def everything(service: JobService) -> dict[str, list[bytes]]:
 
 
 def reopened(home: Path, catalog: Path) -> JobService:
-    return build_service(lab_settings(home, catalog), runner=LocalRunner(home / "runner", workers=1))
+    return build_service(lab_settings(home, catalog), runner=ForkedRunner(home / "runner", workers=1))
 
 
 def test_a_backup_made_while_others_write_is_one_moment_of_it_all(

@@ -19,9 +19,10 @@ from jobs import driver, layout
 from jobs.driver import run_attempt
 from jobs.joint.tasks import embedded_of
 from jobs.runners.base import Receipt, Task
-from jobs.runners.local import LocalRunner, SerialExecutor
+from jobs.runners.local import SerialExecutor
 from jobs.stages import STAGES
 from jobs.work import attempt_of
+from tests.forked import ForkedRunner
 from tests.h5files import unlike_cellxgene, wrong
 from tests.labs import until
 from tests.running import JOINT, Ordered, assert_same_joint, built_cells, fit_tiny_model, order_joint
@@ -199,7 +200,7 @@ def test_finished_parts_are_not_embedded_again(finished: Ordered, model: Path, t
 
 def test_a_cancel_mark_ends_it_as_cancelled(model: Path, tmp_path: Path) -> None:
     ordered = order_joint(tmp_path, model, chunk_cells=1, umap=False)
-    local = LocalRunner(tmp_path / "runner", workers=1)
+    local = ForkedRunner(tmp_path / "runner", workers=1)
     local.submit(submission="job1-1", job="job1", attempt=1, store=ordered.uri)
     until(lambda: any(event["kind"] == "stage" for event in ordered.events()), bool, seconds=150)
     ordered.store.put_once(layout.cancel_mark(ordered.job, 1), b"")

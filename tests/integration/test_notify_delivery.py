@@ -28,7 +28,6 @@ from jobs.notify.mail import MailChannel
 from jobs.notify.message import Message, compose
 from jobs.notify.settings import NotifySettings, SmtpSettings, Tls, WebhookSettings
 from jobs.notify.webhook import WebhookChannel
-from jobs.runners.local import LocalRunner
 from jobs.views import NotificationView
 from storage.database import Database
 from storage.errors import StoreFull
@@ -37,6 +36,7 @@ from storage.tables import notifications as table
 from storage.tables.deliveries import DeliveryRow
 from storage.tables.notifications import NotificationRow
 from storage.tables.rows import utcnow
+from tests.forked import ForkedRunner
 from tests.labs import free_port, imported, lab_settings, until
 from tests.posts import PASSWORD, USER, Mailbox, Receiver, certificate, mail_server, receiver, verified
 
@@ -300,7 +300,7 @@ def test_the_service_tells_of_an_import_that_failed(tmp_path: Path) -> None:
     with receiver(KEY) as got:
         notify = NotifySettings(webhooks=(WebhookSettings(got.url, (KEY,)),))
         settings = replace(lab_settings(tmp_path / "home", spoilt.parent), notify=notify)
-        with opened(settings, runner=LocalRunner(tmp_path / "runner")) as client:
+        with opened(settings, runner=ForkedRunner(tmp_path / "runner", workers=1)) as client:
             dataset = imported(client, str(spoilt))
             (said,) = until(lambda: client.list_notifications().notifications, lambda told: bool(sent_of(told)))
     assert got.ids == [said.id]

@@ -15,17 +15,17 @@ from engine.types import Direction
 from jobs import layout
 from jobs.bootstrap import build_service
 from jobs.client_local import LocalClient
-from jobs.runners.local import LocalRunner
 from jobs.service import JobService
 from jobs.spec import TranslateSpec
 from jobs.state import TERMINAL, JobState
+from tests.forked import ForkedRunner
 from tests.labs import MODEL, build_catalog, imported, lab_settings, until
 
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[JobService]:
     settings = lab_settings(tmp_path / "home", build_catalog(tmp_path / "pretrained"))
-    made = build_service(settings, runner=LocalRunner(settings.home / "runner", workers=1))
+    made = build_service(settings, runner=ForkedRunner(settings.home / "runner", workers=1))
     made.start()
     yield made
     made.close()

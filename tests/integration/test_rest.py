@@ -31,7 +31,6 @@ from jobs.errors import InProgress, KeyReused, Unreachable
 from jobs.keeping.client import KeepingClient
 from jobs.queue.order import Priority
 from jobs.rate import Rate
-from jobs.runners.local import LocalRunner
 from jobs.service import JobService
 from jobs.spec import TrainSpec, read_spec
 from jobs.views import JobView
@@ -45,6 +44,7 @@ from storage.tables.notifications import NotificationRow
 from storage.tables.rows import utcnow
 from tests.chaos.api import fuzz
 from tests.finished import example_lab, example_of
+from tests.forked import ForkedRunner
 from tests.kept import cells
 from tests.labs import MODEL, ended, served
 
@@ -55,7 +55,7 @@ LONG_AGO = {"model": MODEL, "directions": ["rna-to-atac"], "rna": "ds-0"}
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobService]:
     settings = replace(example_lab(tmp_path_factory), fetch=WebRules(on=False))
-    service = build_service(settings, runner=LocalRunner(settings.home / "runner", workers=1))
+    service = build_service(settings, runner=ForkedRunner(settings.home / "runner", workers=1))
     service.start()
     yield service
     service.close()

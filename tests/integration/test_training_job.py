@@ -15,10 +15,11 @@ from engine.predictability import read_predictability
 from engine.types import Direction
 from jobs import driver, layout
 from jobs.driver import run_attempt
-from jobs.runners.local import LocalRunner, SerialExecutor
+from jobs.runners.local import SerialExecutor
 from jobs.stages import STAGES
 from jobs.training.curve import read_curve
 from jobs.views import TrainingView
+from tests.forked import ForkedRunner
 from tests.labs import until
 from tests.running import Ordered, order_training
 
@@ -93,7 +94,7 @@ def test_its_files_are_the_model_its_card_report_and_curve(undisturbed: Ordered,
 @pytest.mark.timeout(480)
 def test_killed_and_cancelled_it_goes_on_to_the_same_model(undisturbed: Ordered, tmp_path: Path) -> None:
     ordered = order(tmp_path)
-    runner = LocalRunner(tmp_path / "runner", workers=1)
+    runner = ForkedRunner(tmp_path / "runner", workers=1)
 
     runner.submit(submission="job1-1", job="job1", attempt=1, store=ordered.uri)
     until(lambda: len(curve(ordered).epochs) >= 3, bool, seconds=280)
