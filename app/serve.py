@@ -14,11 +14,13 @@ from typing import Any
 import streamlit as st
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
+from streamlit.runtime import Runtime
 
 from app.api import create_routes
 from app.api.guard import HostGuard
 from app.auth import doors
-from app.auth.gate import Gate
+from app.auth.gate import HEADER, Gate
+from app.auth.lent import Lent
 from app.auth.listening import require_lawful
 from jobs.bootstrap import current_accounts, current_client, running
 from jobs.errors import CrossViewError
@@ -39,11 +41,13 @@ def _settings() -> Settings:
 
 
 SETTINGS = _settings()
+LENT = Lent()
 
 
 @asynccontextmanager
 async def lifespan(_: Any) -> AsyncIterator[None]:
     """The service starts before the first request and ends after the last."""
+    LENT.watch(Runtime.instance().media_file_mgr, lambda: st.context.headers.get(HEADER) or "")
     service = running(SETTINGS)
     await run_in_threadpool(service.__enter__)
     try:
@@ -58,6 +62,8 @@ app = st.App(
     lifespan=lifespan,
     middleware=[
         Middleware(HostGuard, allowed=SETTINGS.names, beyond=SETTINGS.auth.on),
-        Middleware(Gate, rules=SETTINGS.auth, source=current_accounts, public_url=SETTINGS.notify.public_url),
+        Middleware(
+            Gate, rules=SETTINGS.auth, source=current_accounts, public_url=SETTINGS.notify.public_url, lent=LENT
+        ),
     ],
 )

@@ -16,6 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.kit import FROM, PREFIX, WHO, problem
 from app.auth import cookies
+from app.auth.lent import PATH as MEDIA
+from app.auth.lent import Lent, last
 from jobs.accounts.errors import NotAllowed, NotSignedIn
 from jobs.accounts.principal import Principal
 from jobs.accounts.service import Accounts
@@ -41,12 +43,17 @@ HEADERS = {
 
 
 class Gate:
-    """ASGI middleware. source: the accounts at the time of a request; None while there are none."""
+    """ASGI middleware. source: the accounts at the time of a request; None while there are none.
+
+    lent: for whom the pages' files were made; no word of it, and they are nobody's.
+    """
 
     def __init__(
-        self, app: ASGIApp, *, rules: AuthSettings, source: Callable[[], Accounts | None], public_url: str = ""
-    ) -> None:
+        self, app: ASGIApp, *, rules: AuthSettings, source: Callable[[], Accounts | None], public_url: str = "",
+        lent: Lent | None = None,
+    ) -> None:  # fmt: skip
         self._app, self._rules, self._source, self._public_url = app, rules, source, public_url
+        self._lent = lent or Lent()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -65,6 +72,10 @@ class Gate:
         if who is not None:
             where = f"session:{who.session}" if who.session else f"user:{who.user}"
             scope["headers"].append((HEADER.encode(), where.encode()))
+            if scope["path"].startswith(MEDIA) and not self._lent.holds(last(scope["path"]), where):
+                refusal = Failure(
+                    code="not-found", message="There is no such file of yours.", hint="Open its page, and try there."
+                )
         free = scope["path"] in OPEN or scope["path"].startswith(LIBRARY)
         if refusal is None and (who is not None or free):
             watched = self._watched(receive, who) if scope["type"] == "websocket" else receive
@@ -132,11 +143,7 @@ class Gate:
 
     def _refused(self, scope: Scope, refusal: Failure | None) -> Response:
         path = scope["path"]
-        if (
-            refusal is None
-            and scope["method"] in ("GET", "HEAD")
-            and not path.startswith((PREFIX, "/_stcore", "/media"))
-        ):
+        if refusal is None and scope["method"] in ("GET", "HEAD") and not path.startswith((PREFIX, "/_stcore", MEDIA)):
             query = scope.get("query_string", b"").decode("latin-1")
             back = quote(path + (f"?{query}" if query else ""), safe="")
             answer: Response = RedirectResponse(f"{SIGN_IN}?next={back}" if path != "/" or query else SIGN_IN, 303)

@@ -154,6 +154,15 @@ def test_two_people_see_their_own_in_two_browsers(server: Server, browser: Brows
     anna.goto(f"{server.url}/admin")
     anna.get_by_role("heading", name="CrossView", exact=True).wait_for()  # there is no such page for her
 
+    boss.goto(server.url)
+    with boss.expect_download() as waited:
+        boss.get_by_role("button", name="Example, RNA (.h5ad)").click()
+    file = waited.value.url  # what is in it, is in its name: who knows the one could make the other
+    assert "/media/" in file
+    assert boss.request.get(file).body()[:4] == b"\x89HDF"
+    assert anna.request.get(file).status == 404
+    assert anna.request.get(f"{server.url}/media/x").status == 404
+
     anna.goto(f"{server.url}/account")
     anna.get_by_role("heading", name="Account").wait_for()
     secret = next(each["value"] for each in anna.context.cookies() if each["name"] == "crossview")
