@@ -71,7 +71,7 @@ def canonicalise(
                 looked(layout)
             require_honest_chunks(file, layout)
             plan = planner(layout)(file, layout, limits, modality, called)
-            plan, done = mended(file, plan, mends, limits)
+            plan, done = mended(file, plan, source_file.left, limits)
             plan = replace(plan, notes=(*source_file.notes, *plan.notes), mends=(*source_file.mends, *done))
             summary = _write(file, plan, partial, scratch, limits, progress or (lambda done, of: None))
         if _state(path) != before:
@@ -282,7 +282,7 @@ class CanonicalCells:
             if pointers[stop] - pointers[start] <= here.size * CHUNK:  # a chunk at least is unpacked for each cell
                 counts = self._matrix("X", start, stop)[here - start]
             else:
-                counts = sp.vstack([self._matrix("X", int(row), int(row) + 1) for row in here], format="csr")
+                counts = self._single(here, pointers)
             yield order[which], counts
 
     def all(self, *, layers: bool = False) -> Cells:
@@ -295,6 +295,14 @@ class CanonicalCells:
         a, b = int(pointers[0]), int(pointers[-1])
         parts = (x["data"][a:b], x["indices"][a:b], (pointers - a).astype(np.int32))
         return sp.csr_matrix(parts, shape=(stop - start, self.summary.features))
+
+    def _single(self, rows: NDArray[np.int64], pointers: NDArray[np.int64]) -> sp.csr_matrix:
+        """Counts of single cells, each read by itself. pointers: all of the matrix."""
+        data, indices = self._file["X/data"], self._file["X/indices"]
+        spans = [slice(int(pointers[row]), int(pointers[row + 1])) for row in rows]
+        ends = np.cumsum([0, *(span.stop - span.start for span in spans)])
+        parts = [np.concatenate([of[span] for span in spans]) for of in (data, indices)]
+        return sp.csr_matrix((*parts, ends.astype(np.int32)), shape=(len(rows), self.summary.features))
 
     def _label(self, name: str, where: slice) -> Names:
         column = self._file[f"obs/{name}"]

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import BadInput, CorruptMatrix, NeedsPeaks, NoCells, TooLarge, WrongGenome
+from engine.errors import BadInput, BadSetting, CorruptMatrix, NeedsPeaks, NoCells, TooLarge, WrongGenome
+from engine.genome.chains import Chain
 from engine.genome.detect import like_tiles
 from engine.genome.genes import GENOMES, chromosome_sizes
-from engine.genome.intervals import STRIDE
+from engine.genome.line import Crossing, Line
 from engine.genome.peaks import Peaks, canonical_chromosome, parse_peaks
 from engine.intake.limits import Limits
 from engine.intake.names import clean
@@ -41,6 +42,7 @@ BEYOND = 1e-5  # ours: share of fragments beyond a chromosome's end that no righ
 # more, another one about 1; judged only where at least 500 cuts of a sample hit at all.
 RIGHT, ENOUGH_HITS, SAMPLE = 1.3, 500, 10_000  # a piece
 RARE, ENOUGH = 2e-3, 20_000  # ours: share of cuts in peaks below which no build is right, of so many looked at
+KEEP_LIFTED = 0.5  # ours: share of the cuts that must have a place on the other build, as of peaks
 SHIFTS = (-300_000, -150_000, 150_000, 300_000)
 _FIELDS = re.compile(rb"[^\t\n]+\t[0-9]+\t[0-9]+\t[^\t\n]+(\t[^\n]*)?\r?\n")
 Ints = NDArray[np.int64]
@@ -53,40 +55,6 @@ def looks_like_fragments(text: bytes) -> bool:
     return _FIELDS.match(text) is not None
 
 
-class Line:
-    """Peaks on one long line of all chromosomes, in layers that do not overlap themselves: a cut is found at once."""
-
-    def __init__(self, peaks: Peaks) -> None:
-        self.base = {name: i * STRIDE for i, name in enumerate(peaks.chroms)}
-        codes = np.array([self.base[name] for name in peaks.chroms], dtype=np.int64)[peaks.chrom]
-        self._start, self._end = codes + peaks.start, codes + peaks.end
-        self.layers = [(self._start[order], self._end[order], order) for order in self._layers()]
-
-    def _layers(self) -> list[Ints]:
-        order = np.lexsort((self._end, self._start))
-        found: list[Ints] = []
-        while len(order):
-            start, end = self._start[order], self._end[order]
-            if bool((start[1:] >= end[:-1]).all()):
-                return [*found, order]
-            keep, last = np.zeros(len(order), dtype=bool), -1
-            for i in range(len(order)):
-                if start[i] >= last:
-                    keep[i], last = True, int(end[i])
-            found.append(order[keep])
-            order = order[~keep]
-        return found
-
-    def hits(self, at: Ints) -> list[tuple[Ints, Ints]]:
-        """By layer: which of the places lie in a peak, and in which. at: shape (k,), −1 where a place has no peak."""
-        found = []
-        for start, end, order in self.layers:
-            left = np.searchsorted(start, at, side="right") - 1
-            hit = np.flatnonzero((left >= 0) & (at < end[left]))
-            found.append((hit, order[left[hit]]))
-        return found
-
-
 @dataclass
 class Tally:
     """What was seen on the way. fragments: by barcode code, shape (known,)."""
@@ -97,6 +65,7 @@ class Tally:
     beyond: int = 0
     beyond_example: str = ""
     elsewhere: int = 0  # fragments on chromosomes that have no peak
+    cuts_lifted: int = 0
     sampled: int = 0
     here: int = 0
     aside: float = 0.0
@@ -115,7 +84,7 @@ def assemble(
             hint="Name it: `--model ID` on the command line, `model` of an import.",
         )
     names = as_names(line for line in Path(mends.peaks).read_text(encoding="utf-8").splitlines() if line)
-    counted = _Counting(parse_peaks(names), mends.genome, called)
+    counted = _Counting(parse_peaks(names), mends.genome, called, _chain(mends, limits))
     with Spool(scratch, limits) as spool:
         counted.read(path, spool, limits)
         counted.judge(mends)
@@ -127,14 +96,18 @@ def assemble(
 
 
 class _Counting:
-    """One pass over a file of fragments."""
+    """One pass over a file of fragments. chain: from their own build to that of the peaks, where these differ."""
 
-    def __init__(self, peaks: Peaks, genome: str, called: str) -> None:
+    def __init__(self, peaks: Peaks, genome: str, called: str, chain: tuple[str, Chain] | None = None) -> None:
         self.peaks, self.genome, self.called = peaks, genome, called
         self.line, self.tally = Line(peaks), Tally()
+        self.build = chain[0] if chain else genome
+        self.chain = chain[1] if chain else None
+        self.crossing = Crossing(self.chain, self.line) if self.chain is not None else None
+        self.base = (self.crossing or self.line).base
         self.codes: dict[str, int] = {}
         self.spelt: dict[str, str] = {}
-        self.sizes: Mapping[str, int] = chromosome_sizes(genome) if genome in GENOMES else {}
+        self.sizes: Mapping[str, int] = chromosome_sizes(self.build) if self.build in GENOMES else {}
         self.tiles = like_tiles(peaks)
 
     def read(self, path: Path, spool: Spool, limits: Limits) -> None:
@@ -170,11 +143,20 @@ class _Counting:
         known = base >= 0
         tally.elsewhere += int((~known).sum())
         for cut in (start, end - 1):
-            at = np.where(known, base + cut, -1)
+            at = self._on_the_line(np.where(known, base + cut, -1))
             for hit, peak in self.line.hits(at):
                 tally.cuts_in_peaks += len(hit)
                 spool.add(rows[hit], peak, 1.0)
-        self._sample(np.where(known, base + start, -1)[:: max(1, len(rows) // SAMPLE)])
+            if cut is start:
+                self._sample(at[:: max(1, len(rows) // SAMPLE)])
+
+    def _on_the_line(self, at: Ints) -> Ints:
+        """Places of the fragments' build on the line of the peaks."""
+        if self.crossing is None:
+            return at
+        there, arrived = self.crossing.across(at)
+        self.tally.cuts_lifted += int(arrived.sum())
+        return there
 
     def _bases(self, spelt: list[str], chrom: NDArray[Any], end: Ints) -> Ints:
         """Where each chromosome of a piece begins on the line of peaks; −1 for those without a peak."""
@@ -182,11 +164,11 @@ class _Counting:
         for i, name in enumerate(spelt):
             canonical = canonical_chromosome(name)
             self.spelt.setdefault(name, canonical)
-            bases[i] = self.line.base.get(canonical, -1)
+            bases[i] = self.base.get(canonical, -1)
             if (size := self.sizes.get(canonical)) is not None:
                 over = np.flatnonzero((chrom == i) & (end > size))
                 if over.size and not self.tally.beyond_example:
-                    self.tally.beyond_example = f"{name} at {int(end[over[0]]):,}, where {self.genome} has {size:,}"
+                    self.tally.beyond_example = f"{name} at {int(end[over[0]]):,}, where {self.build} has {size:,}"
                 self.tally.beyond += int(over.size)
         if len(self.spelt) > MOST_CHROMOSOMES:
             raise CorruptMatrix(f"{self.called} names more than {MOST_CHROMOSOMES:,} chromosomes.", hint=AGAIN)
@@ -206,16 +188,22 @@ class _Counting:
         whose = f"the peaks of {mends.of}" if mends.of else "the peaks"
         build = f" ({self.genome})" if self.genome else ""
         mend = (
-            f"Align the reads to {self.genome or 'the same build'} again, or choose a model of the fragments' own "
-            "build. A matrix of peaks can be lifted over (`--lift`), fragments are not."
+            "Name the build they are on, and they are lifted over (`--lift hg19`, `lift` of an import); or choose a "
+            "model of their own build."
         )
+        if self.chain is not None:
+            mend = f"Are they on {self.build}? Leave `--lift` out, or name another build."
+            if self._lifted < KEEP_LIFTED:
+                raise WrongGenome(
+                    f"Only {self._lifted:.1%} of the cuts have a place on {mends.onto} by {self.chain.name}.", hint=mend
+                )
         if tally.elsewhere == tally.lines:
             theirs = ", ".join(clean(name, longest=20) for name in list(self.spelt)[:4])
             raise WrongGenome(f"No fragment lies on a chromosome of {whose}{build}: they are on {theirs}.", hint=mend)
         if tally.beyond >= 10 and tally.beyond > BEYOND * tally.lines:
             raise WrongGenome(
                 f"{tally.beyond:,} of {tally.lines:,} fragments lie beyond a chromosome's end "
-                f"({tally.beyond_example}): they are of another genome build than {whose}{build}.",
+                f"({tally.beyond_example}): they are of another genome build than {self._theirs(whose, build)}.",
                 hint=mend,
             )
         share = tally.cuts_in_peaks / (2 * tally.lines)
@@ -228,6 +216,13 @@ class _Counting:
                 "the fragments seem to be of another genome build or organism.",
                 hint=mend,
             )
+
+    @property
+    def _lifted(self) -> float:
+        return self.tally.cuts_lifted / (2 * self.tally.lines)
+
+    def _theirs(self, whose: str, build: str) -> str:
+        return f"{whose}{build}" if self.chain is None else f"{self.build}, which was named"
 
     def told(self, cells: int, chosen: str, mends: Mends, names: Any) -> tuple[list[str], dict[str, Any]]:
         tally = self.tally
@@ -243,6 +238,11 @@ class _Counting:
             example = renamed[0]
             notes.append(f"Chromosomes were renamed as the model names them, such as {clean(example)} to "
                          f"{clean(self.spelt[example])}.")  # fmt: skip
+        if self.chain is not None:
+            notes.append(
+                f"{self._lifted:.1%} of the ends were lifted from {self.build} to {mends.onto}, each by itself; the "
+                "others have no place there."
+            )
         if tally.elsewhere:
             notes.append(f"{tally.elsewhere:,} fragments lie on chromosomes without a peak and were passed over.")
         record = {
@@ -250,7 +250,24 @@ class _Counting:
             "fragments": tally.lines, "in_peaks": round(share, 6), "barcodes": len(self.codes), "cells": cells,
             "min_fragments": 0 if mends.cells else mends.min_fragments,
         }  # fmt: skip
+        if self.chain is not None:
+            record |= {
+                "from": self.build, "to": mends.onto, "chain": self.chain.name, "sha256": self.chain.sha256,
+                "lifted": round(self._lifted, 6),
+            }  # fmt: skip
         return notes, record
+
+
+def _chain(mends: Mends, limits: Limits) -> tuple[str, Chain] | None:
+    """The fragments' own build and the way from it, where they are to be lifted. Raises BadSetting."""
+    if not mends.lift:
+        return None
+    if mends.genome and mends.onto != mends.genome:
+        raise BadSetting(
+            f"Fragments were to be lifted to {mends.onto}, but the peaks they are counted on are of {mends.genome}.",
+            hint=f"Leave --onto out: they are lifted to {mends.genome}.",
+        )
+    return mends.lift, Chain.read(Path(mends.chain), limits=limits)
 
 
 def _cells(barcodes: Any, fragments: Ints, mends: Mends, called: str) -> tuple[Ints, str]:

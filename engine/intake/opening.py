@@ -7,7 +7,7 @@ import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +27,10 @@ BANNER = b"%%MatrixMarket"
 
 @dataclass(frozen=True)
 class Opened:
-    """file: open HDF5. notes: what was done to make it so. mends: the same as records."""
+    """file: open HDF5. left: what is still to be mended. notes: what was done to make it so; mends: as records."""
 
     file: Any
+    left: Mends
     notes: list[str] = field(default_factory=list)
     mends: list[dict[str, Any]] = field(default_factory=list)
 
@@ -52,6 +53,7 @@ def opened(path: Path, scratch: Path, limits: Limits, mends: Mends, *, called: s
 
         notes, record = fragments.assemble(path, made, scratch, limits, mends, called=called)
         records.append(record)
+        mends = replace(mends, lift="")
     else:
         parts = (
             mtx.in_folder(path, called=called)
@@ -60,7 +62,7 @@ def opened(path: Path, scratch: Path, limits: Limits, mends: Mends, *, called: s
         )
         notes.append(mtx.assemble(parts, made, scratch, limits))
     with open_hdf5(made, called=called) as file:
-        yield Opened(file, notes, records)
+        yield Opened(file, mends, notes, records)
 
 
 def kind_of(path: Path) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from engine.errors import CorruptMatrix, NeedsPeaks, NoCells, WrongGenome
+from engine.errors import BadSetting, CorruptMatrix, NeedsPeaks, NoCells, WrongGenome
 from engine.genome.genes import chromosome_sizes
 from engine.intake import CanonicalCells, Limits, canonicalise, run_in_child
 from engine.intake.mends import Mends
 from engine.types import Modality, as_names
+from tests.chains import shifted
 from tests.fragments import Fragment, counted_plainly, fragments_on, write_fragments
 
 CHROMS = ("chr1", "chr2", "chrX")
@@ -68,6 +70,39 @@ def test_the_order_of_lines_and_the_spelling_of_chromosomes_are_irrelevant(
     summary = canonicalise(write_fragments(shuffled, folder / "b.tsv.gz"), folder / "b.h5ad", mends=mends)
     assert table(folder / "a.h5ad") == table(folder / "b.h5ad")
     assert any("renamed as the model names them, such as" in note for note in summary.notes)
+
+
+def on_another_build(found: list[Fragment], *, by: int) -> list[Fragment]:
+    return [(chrom, start - by, end - by, cell) for chrom, start, end, cell in found]
+
+
+def lifting(mends: Mends, folder: Path, *, onto: str = "hg38") -> Mends:
+    """From hg19, where every place is 700 lower."""
+    sizes = {name: chromosome_sizes("hg38")[name] for name in CHROMS}
+    chain = shifted("hg19", "hg38", folder / "chains", chroms=sizes, by=700)
+    return replace(mends, lift="hg19", onto=onto, chain=str(chain))
+
+
+def test_fragments_of_another_build_are_lifted_end_by_end(lab: tuple[Mends, list[Fragment], Path]) -> None:
+    mends, found, folder = lab
+    path = write_fragments(on_another_build(found, by=700), folder / "hg19.tsv.gz")
+    summary = run_in_child(path, folder / "out.h5ad", mends=lifting(mends, folder))
+    assert table(folder / "out.h5ad") == dict(counted_plainly(found, as_names(some_peaks())))
+    record = summary.mends[0]
+    assert (record["from"], record["to"], record["lifted"]) == ("hg19", "hg38", 1.0)
+    assert any("100.0% of the ends were lifted from hg19 to hg38" in note for note in summary.notes)
+    assert len(summary.mends) == 1  # the counts are on the model's peaks: there is nothing left to lift
+
+
+def test_what_cannot_be_lifted_is_refused_with_what_mends_it(lab: tuple[Mends, list[Fragment], Path]) -> None:
+    mends, found, folder = lab
+    path = write_fragments(found, folder / "here.tsv.gz")
+    with pytest.raises(BadSetting, match="peaks they are counted on are of hg38"):
+        canonicalise(path, folder / "a.h5ad", mends=lifting(mends, folder, onto="hg18"))
+    elsewhere = write_fragments([(f"chr{7 + i % 2}", *rest) for i, (_, *rest) in enumerate(found)], folder / "b.tsv.gz")
+    with pytest.raises(WrongGenome, match="have a place on hg38") as refused:
+        canonicalise(elsewhere, folder / "b.h5ad", mends=lifting(mends, folder))
+    assert "Are they on hg19?" in refused.value.hint
 
 
 def test_the_child_counts_as_here_and_records_how(lab: tuple[Mends, list[Fragment], Path]) -> None:
