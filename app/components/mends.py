@@ -29,8 +29,8 @@ def mends(param: str) -> MendOptions | None:
             help="A barcode with fewer is no cell.",
         )  # fmt: skip
         lift = st.selectbox(
-            "Peaks or fragments are on", list(OTHER), index=None, key=f"{param}-mend-lift", placeholder="The model's genome",
-            help="They are lifted over, where the operator has the chain file.",
+            "Peaks or fragments are on", list(OTHER), index=None, key=f"{param}-mend-lift",
+            placeholder="The model's genome", help="They are lifted over, where the operator has the chain file.",
         )  # fmt: skip
         kind = st.segmented_control(
             "Name genes by", list(KINDS), default=AS_THEY_ARE, required=True, key=f"{param}-mend-genes",

@@ -37,7 +37,9 @@ def add_mends(command: Any) -> None:
         "--gene-ids", default="", metavar="symbol|ensembl|TABLE",
         help="name genes by the other names the file keeps, or by a table of id and symbol (features.tsv of any run)",
     )  # fmt: skip
-    mend.add_argument("--lift", default="", choices=BUILDS, help="the build of peaks or fragments: lift them to the model's")
+    mend.add_argument(
+        "--lift", default="", choices=BUILDS, help="the build of peaks or fragments: lift them to the model's"
+    )
     mend.add_argument("--onto", default="", choices=BUILDS, help="the build wanted, where no model says it")
     mend.add_argument("--min-fragments", type=int, help="of a barcode that is a cell, for fragments.tsv.gz (1,000)")
     mend.add_argument("--cells", default="", metavar="INPUT", help="cells of fragments.tsv.gz: those of this RNA file")
