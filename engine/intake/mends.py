@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from engine.errors import BadSetting, FeatureMismatch, WrongModality
 from engine.genome.chains import SAME_LENGTH, Chain
-from engine.genome.detect import detect
+from engine.genome.detect import detect, guess_gene_ids
+from engine.genome.ids import ORGANISMS, GeneIds
 from engine.genome.peaks import parse_known
 from engine.intake.frames import text_column
 from engine.intake.limits import Limits
@@ -23,6 +24,7 @@ from engine.types import FeatureSpace, Modality, Names, as_names
 
 MIN_FRAGMENTS = 1_000  # a barcode with fewer is no cell; the default of ArchR's createArrowFiles (minFrags)
 ENOUGH = 0.5  # share of the genes that a table of names must know  # ours
+SHIPPED = 0.25  # the same of the tables that come with CrossView: nearly half of all ids have no symbol  # ours
 KEEP_LIFTED = 0.5  # share of the peaks that must arrive on the other build  # ours
 KINDS = ("symbol", "ensembl")
 ID_COLUMNS = ("gene_ids", "gene_id", "ensembl_id", "feature_id", "ensembl", "Accession")
@@ -33,7 +35,7 @@ class Mends:
     """Wishes of one import; all empty by default. Paths are of this machine and chosen by the operator's side.
 
     layer: the one matrix that may be taken for counts (X, raw.X, or a layer's name).
-    gene_ids: "symbol" or "ensembl", from what the file itself keeps; or the path of a table of id and symbol.
+    gene_ids: "symbol" or "ensembl", from what the file itself keeps, else by GENCODE; or the path of a table of both.
     lift: the build the peaks are on now; onto: the wanted one; chain: the path of its UCSC chain file.
     peaks: path of peak names, one a line, that fragments are counted on; genome: their build; of: whose they are.
     min_fragments: of a barcode that is a cell; cells: path of barcodes, one a line, that are the cells instead.
@@ -123,12 +125,26 @@ def _of_file(file: Any, plan: Plan, *, ensembl: bool) -> tuple[Names, str]:
             return as_names(filled), path.removeprefix("/")
     if _mostly(plan.space.names, ensembl=ensembl):
         return plan.space.names, "the names in use"
+    if (shipped := _shipped(plan.space.names, ensembl=ensembl)) is not None:
+        return shipped
     kind = "Ensembl ids" if ensembl else "symbols"
     raise FeatureMismatch(
         f"The file keeps no {kind} of its genes beside names such as {plan.space.names[0]}.",
         hint="Give a table of ids and symbols instead: --gene-ids features.tsv.gz of any Cell Ranger output of the "
         "same organism.",
     )
+
+
+def _shipped(names: Names, *, ensembl: bool) -> tuple[Names, str] | None:
+    """Names by our own table of the organism; None where it is another, or the table knows too few of them."""
+    guess = guess_gene_ids(names)
+    if guess.organism not in ORGANISMS:
+        return None
+    table = GeneIds.load(guess.organism)
+    found = table.ids(names) if ensembl else table.symbols(names)
+    if int((found != "").sum()) < SHIPPED * len(names):
+        return None
+    return np.where(found == "", names, found), table.release
 
 
 def _mostly(names: Names, *, ensembl: bool) -> bool:

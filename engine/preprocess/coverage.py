@@ -96,8 +96,8 @@ def _genes_problem(names: Sequence[str] | Names, space: FeatureSpace, shortfall:
         spelt = {"ensembl": "Ensembl ids", "symbol": "symbols"}
         return FeatureMismatch(
             f"{shortfall} The names look like {spelt[have.ids]} ({names[0]}) and the model has {spelt[want.ids]}.",
-            hint=f"If the file keeps {spelt[want.ids]} too, ask for them: `--gene-ids {want.ids}` (`gene_ids` of an "
-            "import); or give a table of both: `--gene-ids features.tsv`.",
+            hint=f"Ask for {spelt[want.ids]}: `--gene-ids {want.ids}` (`gene_ids` of an import) takes them from the "
+            "file where it keeps both, else from GENCODE; or give a table of both: `--gene-ids features.tsv`.",
         )
     return FeatureMismatch(shortfall, hint=_subset_hint(len(names), space, "genes"))
 

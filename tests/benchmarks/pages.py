@@ -36,7 +36,7 @@ from tests.builders import paired, write_h5ad
 from tests.labs import MODEL, build_catalog, control_plane, ended, free_port, imported, lab_settings, ready
 
 CELLS, MANY = 100_000, 1_000_000
-TABS = ("Overview", "Scorecard", "Peaks", "Cells", "Profiles", "Logs", "Resources", "Provenance")
+TABS = ("Overview", "Scorecard", "Genes", "Cells", "Profiles", "Logs", "Resources", "Provenance")
 FIRST_S, WHOLE_S, GENE_S, IDLE_MB = 1.5, 3.0, 2.0, 400.0
 CHROMIUM = "/usr/bin/chromium"
 CORES = {0, 1}  # what the server, the browser and its parts may use
