@@ -65,12 +65,15 @@ class Nursery:
 
 
 NURSERY = Nursery()
+IMPORTS = os.environ.get("PYTHONPATH")
 
 
 class ForkedRunner(LocalRunner):
-    """A LocalRunner whose attempts begin as forks."""
+    """A LocalRunner whose attempts begin as forks, but for those that would import from elsewhere."""
 
     def _begin(self, command: list[str], log: Path, environ: Mapping[str, str]) -> int:
+        if environ.get("PYTHONPATH") != IMPORTS:
+            return super()._begin(command, log, environ)
         return NURSERY.fork(command[command.index("jobs.runners.local") + 1 :], log, environ)
 
 
