@@ -98,7 +98,7 @@ def test_cells_on_their_way_are_stopped(service: JobService, monkeypatch: pytest
     page.button(key="cells-again").click()
     checked(page.run())
     (again,) = [each for each in service.datasets() if each.id not in ("ds-1", "ds-2")]
-    assert (again.origin, again.name, page.query_params["cells"]) == (address, "ds-2.h5ad", [again.id])
+    assert (again.origin, again.name, page.query_params["cells"]) == (address, "ds-2.h5ad", again.id)
 
 
 def test_a_model_of_the_cells_goes_only_when_it_is_ticked(service: JobService) -> None:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from app.api import create_app
-from engine.intake import child
 from engine.types import Modality
 from jobs import stopping
 from jobs.bootstrap import opened
@@ -32,6 +27,7 @@ from storage.artifacts import LocalStore
 from storage.guard import WebRules
 from storage.tables import datasets as table
 from tests.builders import paired
+from tests.frozen import frozen_readers
 from tests.labs import MODEL, lab_settings, refused, served, until
 from tests.multiome import write_h5mu
 from tests.webserver import Site, site
@@ -82,27 +78,6 @@ class Stuck:
         else:
             handler.wfile.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
         handler.close_connection = True
-
-
-@contextmanager
-def frozen_readers(patch: pytest.MonkeyPatch) -> Iterator[tuple[list[int], threading.Event]]:
-    """Every child is stood still as soon as it runs: the ids of their processes, and that there is one."""
-    pids: list[int] = []
-    begun = threading.Event()
-    usual = child.reading_process
-
-    @contextmanager
-    def reading(*given: Any, **more: Any) -> Iterator[tuple[subprocess.Popen[str], threading.Event]]:
-        with usual(*given, **more) as (process, timed_out):
-            if not begun.is_set():
-                os.kill(process.pid, signal.SIGSTOP)
-                pids.append(process.pid)
-                begun.set()
-            yield process, timed_out
-
-    with patch.context() as patched:
-        patched.setattr(child, "reading_process", reading)
-        yield pids, begun
 
 
 def traces(settings: Settings) -> list[Path]:
