@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from engine.errors import CorruptMatrix, TooLarge
 from engine.intake.limits import Limits
 
-WIDEST = 25  # blocks that one cell may fill before it cannot be a cell  # ours
+WIDEST = 1  # blocks of values that one cell may fill before it cannot be a cell  # ours
 Ints = NDArray[np.int64]
 RECORD = np.dtype([("row", np.int32), ("column", np.int32), ("value", np.float64)])
 

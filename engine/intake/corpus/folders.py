@@ -8,6 +8,7 @@ from pathlib import Path
 
 from engine.intake.corpus.packs import bomb, files, matrix, megabytes, source, write_folder
 from engine.intake.limits import Limits
+from engine.intake.spool import WIDEST
 
 
 @source("unsafe-file")
@@ -133,9 +134,19 @@ def fragments_of_one_endless_line(path: Path) -> Path:
 
 @bomb("too-large")
 def fragments_bomb(path: Path, limits: Limits) -> Path:
-    lines = b"chr1\t1100\t1200\tA-1\t1\n" * (1 << 16)
+    lines = (b"chr1\t1100\t1200\t" + b"A" * 2_000 + b"\t1\n") * 500
     with gzip.open(path / "fragments.tsv.gz", "wb", compresslevel=9) as out:
         for _ in range((megabytes(limits) << 20) // len(lines)):
+            out.write(lines)
+    return path / "fragments.tsv.gz"
+
+
+@bomb("corrupt-matrix")
+def fragments_of_one_cell_without_end(path: Path, limits: Limits) -> Path:
+    """Four hundred times as much as is stored, and more than one cell can be."""
+    lines = b"chr1\t1100\t1200\tA-1\t1\n" * 1_000
+    with gzip.open(path / "fragments.tsv.gz", "wb", compresslevel=9) as out:
+        for _ in range(WIDEST * limits.block_values // 2_000 + 1):  # two cuts a line
             out.write(lines)
     return path / "fragments.tsv.gz"
 

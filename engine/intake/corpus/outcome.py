@@ -66,7 +66,7 @@ def run_corpus(names: Sequence[str] | None = None, *, limits: Limits | None = No
 def run_attack(name: str, folder: Path, *, limits: Limits | None = None) -> Outcome:
     """One attack in an empty folder."""
     limits = limits or Limits()
-    asked, out = _made(name, folder, limits), folder / "out"
+    asked, out = made(name, folder, limits), folder / "out"
     out.mkdir()
     costs: list[Cost] = []
     faults: list[str] = []
@@ -93,7 +93,8 @@ def run_attack(name: str, folder: Path, *, limits: Limits | None = None) -> Outc
     return Outcome(name, asked.expected, got, cost.seconds, cost.peak_bytes, tuple(faults))
 
 
-def _made(name: str, folder: Path, limits: Limits) -> Asked:
+def made(name: str, folder: Path, limits: Limits) -> Asked:
+    """The attack in an empty folder."""
     if name in CORPUS:
         CORPUS[name].write(folder / UPLOAD)
         return Asked(folder / UPLOAD, CORPUS[name].expected)
