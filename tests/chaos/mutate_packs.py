@@ -43,6 +43,7 @@ NAMES = (
     "\x1b[31m",
     "x\n",
 )
+MOST_BYTES = 1 << 22  # of lines that are repeated
 KINDS = ("folder", "folder-gz", "tar", "tar-gz", "zip", "fragments", "fragments-gz")
 
 
@@ -145,7 +146,8 @@ def no_line(text: bytes, rng: Rng) -> bytes:
 def lines_again(text: bytes, rng: Rng) -> bytes:
     lines = text.split(b"\n")
     at = int(rng.integers(len(lines)))
-    return b"\n".join(lines[:at] + lines[at : at + 1] * int(2 ** rng.integers(1, 14)) + lines[at:])
+    times = min(int(2 ** rng.integers(1, 14)), MOST_BYTES // (len(lines[at]) + 1) + 1)
+    return b"\n".join(lines[:at] + lines[at : at + 1] * times + lines[at:])
 
 
 def other_order(text: bytes, rng: Rng) -> bytes:
