@@ -21,7 +21,7 @@ from tests.chaos.fuzz import forked, warm
 
 LIMITS = replace(Limits(), step_cpu_seconds=2, wall_seconds=120.0)
 # The same bombs, at a size that costs a test nothing; `crossview doctor --intake` meets them at their real size.
-SMALL = replace(LIMITS, inflation=50, inflation_from=1 << 24, objects=500, block_values=100_000)
+SMALL = replace(LIMITS, inflation=50, inflation_from=1 << 24, objects=500, cell_values=100_000)
 
 
 def attacked(name: str, folder: Path) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from engine.intake.corpus.packs import bomb, files, matrix, megabytes, source, write_folder
 from engine.intake.limits import Limits
-from engine.intake.spool import WIDEST
 
 
 @source("unsafe-file")
@@ -146,7 +145,7 @@ def fragments_of_one_cell_without_end(path: Path, limits: Limits) -> Path:
     """Four hundred times as much as is stored, and more than one cell can be."""
     lines = b"chr1\t1100\t1200\tA-1\t1\n" * 1_000
     with gzip.open(path / "fragments.tsv.gz", "wb", compresslevel=9) as out:
-        for _ in range(WIDEST * limits.block_values // 2_000 + 1):  # two cuts a line
+        for _ in range(limits.cell_values // 2_000 + 1):  # two cuts a line
             out.write(lines)
     return path / "fragments.tsv.gz"
 
