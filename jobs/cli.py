@@ -18,8 +18,9 @@ from jobs.commands.analyse import add_analyse
 from jobs.commands.benchmark_parser import add_benchmark
 from jobs.commands.both import add_both
 from jobs.commands.capsule import add_capsule
+from jobs.commands.data import add_data
 from jobs.commands.embed_parser import add_embed
-from jobs.commands.jobs_parser import add_jobs, setting_of
+from jobs.commands.jobs_parser import add_jobs, client_of, setting_of
 from jobs.commands.mends import add_mends, wishes_of
 from jobs.commands.people import add_token
 from jobs.commands.predictability import add_predictability
@@ -286,6 +287,7 @@ def _parser() -> argparse.ArgumentParser:
     add_analyse(commands, _command, seed=_seed)
     _add_models(commands)
     add_jobs(commands, _command)
+    add_data(commands, _command, client_of)
     add_token(commands, _command)
     add_notify(commands, _command)
     add_admin(commands, _command)

@@ -169,6 +169,9 @@ class HttpClient(Wire):
     def datasets(self) -> list[DatasetView]:
         return TypeAdapter(list[DatasetView]).validate_python(self._everything("datasets"))
 
+    def cancel_dataset(self, id: str) -> DatasetView:
+        return DatasetView.model_validate(self._post(f"datasets/{_part(id)}/cancel", {}))
+
     def delete_dataset(self, id: str, *, cascade: bool = False) -> ReceiptView:
         asked = {"cascade": str(cascade).lower()}
         return ReceiptView.model_validate(self._send("DELETE", f"datasets/{_part(id)}", params=asked).json())

@@ -153,6 +153,10 @@ class LocalClient:
         with typed_errors():
             return self._service.datasets()
 
+    def cancel_dataset(self, id: str) -> DatasetView:
+        with typed_errors():
+            return self._service.cancel_dataset(id)
+
     def delete_dataset(self, id: str, *, cascade: bool = False) -> ReceiptView:
         with typed_errors():
             return self._service.delete_dataset(id, cascade=cascade)

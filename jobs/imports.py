@@ -1,4 +1,4 @@
-"""Bringing cells in: fetch, clean in a child process, store by content. A failure leaves its row and nothing else.
+"""Cells asked for: from where they may come, in what order they are brought in, and how that is stopped.
 
 One file may hold both modalities of its cells: it is then fetched once and becomes two datasets.
 """
@@ -9,25 +9,22 @@ import logging
 import secrets
 import shutil
 import threading
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine.types import Modality
-from jobs import layout
 from jobs.accounts import access
-from jobs.errors import BadSource, NotReady
-from jobs.failures import failure_of
-from jobs.fetching import require_foreign, source_name, web_of, without_query
-from jobs.keeping.audit import refusals
+from jobs.bringing import Bringing
+from jobs.errors import BadSource, Conflict, NotReady
+from jobs.fetching import require_foreign, source_name, without_query
+from jobs.keeping.audit import noted, refusals
 from jobs.keeping.gate import Gate
 from jobs.keeping.quota import Quota
-from jobs.mending import ASKED, MendOptions, for_import, require_seen
+from jobs.mending import ASKED, MendOptions, require_seen
 from jobs.models import Models
-from jobs.notify.record import import_changed
 from jobs.settings import Settings
 from storage.files import display_name
 from storage.tables import datasets as table
@@ -36,7 +33,6 @@ from storage.tables.datasets import DatasetRow
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from engine.intake.canonical import Summary
     from storage.artifacts import ArtifactStore
     from storage.database import Database
     from storage.s3 import S3Profile
@@ -69,8 +65,8 @@ class Importer:
     models: Models
     profiles: dict[str, S3Profile]
     _pool: ThreadPoolExecutor = field(init=False)
-    _futures: dict[str, Future[None]] = field(default_factory=dict)
-    _closing: bool = False
+    _going: dict[str, Bringing] = field(default_factory=dict)
+    closing: bool = False
     gate: Gate = field(init=False)
     content: threading.Lock = field(default_factory=threading.Lock)  # held while a stored copy is counted on, or goes
 
@@ -132,12 +128,12 @@ class Importer:
 
     def wait(self, id: str, timeout_s: float) -> None:
         """Until the import of this dataset has ended, or raises TimeoutError."""
-        if (future := self._futures.get(id)) is not None:
-            future.result(timeout_s)
+        if (bringing := self._going.get(id)) is not None:
+            bringing.wait(timeout_s)
 
     def close(self) -> None:
         """Lets what runs finish its child; what waits is started again by the next process."""
-        self._closing = True
+        self.closing = True
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def origin(self, source: str) -> Origin:
@@ -201,150 +197,36 @@ class Importer:
             raise BadSource(f"There is no file {path.name} there.", hint="Check the path.")
         return Origin(name=real.name, path=real)
 
-    # -- one import ----------------------------------------------------------------------------------------------
+    # -- imports that wait or run ---------------------------------------------------------------------------------
 
     def _schedule(self, rows: Sequence[DatasetRow]) -> None:
         """Rows of one file, which is fetched once and goes when all were read."""
-        future = self._pool.submit(self._run, rows)
+        bringing = Bringing(self, rows)
+        bringing.future = self._pool.submit(bringing.run)
         for row in rows:
-            self._futures[row.id] = future
-        future.add_done_callback(lambda _: [self._futures.pop(row.id, None) for row in rows])
+            self._going[row.id] = bringing
+        bringing.future.add_done_callback(lambda _: [self._going.pop(row.id, None) for row in rows])
 
-    def _run(self, rows: Sequence[DatasetRow]) -> None:
-        work = self.settings.scratch / rows[0].id
-        upload: str | None = None
-        failed: list[tuple[DatasetRow, Exception]] = []
-        try:
-            work.mkdir(parents=True)
-            origin = self.origin(rows[0].origin)
-            upload = origin.upload
-            if (path := origin.path) is None:
-                path = work / "original"
-                origin = self._fetch(rows, origin, path)
-            for row in rows:
-                if (met := self._try(row, origin, path, work)) is not None:
-                    failed.append((row, met))
-        except Exception as error:
-            failed = [(row, error) for row in rows]
-        if failed and self._closing:
-            return  # the next process starts it again
-        self._clean_up(work, upload)  # before it is said: who sees the failure finds no trace
-        for row, problem in failed:
-            log.info("Dataset %s could not be brought in: %s", row.id, problem)
-            self._change(
-                row,
-                state="failed",
-                stage="",
-                origin=without_query(row.origin),
-                failure=failure_of(problem).model_dump(),
-            )
+    def cancel(self, row: DatasetRow) -> None:
+        """Stops this import, whose dataset is then cancelled for good; asking twice is asking once.
 
-    def _try(self, row: DatasetRow, origin: Origin, path: Path, work: Path) -> Exception | None:
-        """The row made ready, or what it failed of: that costs the other row of the same file nothing."""
-        try:
-            clean = work / f"{row.id}.h5ad"
-            digest, size, summary = self._bring(row, origin, path, clean)
-            with self.content:  # nobody deletes the same content between our look and our word
-                if not self.store.exists(layout.dataset(digest)):
-                    self.store.put_file(layout.dataset(digest), clean)
-                self._finish(row, digest, size, summary)
-        except Exception as error:
-            return error
-        return None
+        Nothing of it is left when this returns: where its worker is held up, what it wrote is taken away from it.
+        Raises Conflict where it has ended already.
+        """
 
-    def _clean_up(self, work: Path, upload: str | None) -> None:
-        shutil.rmtree(work, ignore_errors=True)
-        if upload is not None:
-            self.uploads.discard(upload)
+        def mark(conn: DuckDBPyConnection) -> bool:
+            changes = {"state": "cancelled", "stage": "", "origin": without_query(row.origin)}
+            return table.change(conn, row.id, from_state="importing", **changes)
 
-    def _bring(self, row: DatasetRow, origin: Origin, path: Path, clean: Path) -> tuple[str, int, Summary]:
-        """Digest and bytes of the canonical copy in the store, and what it holds. clean: where it is made."""
-        from engine.intake.child import run_in_child
-        from storage.files import sha256_of
-
-        report = self._reporter(row)
-        report("checking", 0, 0)
-        modality = Modality(row.modality) if row.modality else None
-        mends = for_import(
-            row.summary.get(ASKED, {}), modality, models=self.models, chains=self.settings.chains,
-            database=self.database, store=self.store, work=clean.parent,
-        )  # fmt: skip
-        summary = run_in_child(
-            path,
-            clean,
-            modality=modality,
-            source=origin.name,
-            mends=mends,
-            progress=lambda done, total: report("copying", done, total),
-        )
-        report("storing", 0, 0)
-        digest, size = sha256_of(clean), clean.stat().st_size
-        self.store.put_file(layout.dataset(digest), clean)  # also over a copy that is there: it may be damaged
-        return digest, size, summary
-
-    def _fetch(self, rows: Sequence[DatasetRow], origin: Origin, into: Path) -> Origin:
-        """Downloads the file, which goes by the name that its server gives it from now on."""
-        from storage.sources import Limits, fetch
-
-        report = self._reporter(rows[0])
-
-        def step(done: int, total: int) -> None:
-            if self._closing:
-                raise NotReady("The server is closing.", hint="It goes on when it is started again.")
-            report("downloading", done, total)
-
-        step(0, 0)
-        found = fetch(
-            str(origin.uri),
-            into,
-            profiles=self.profiles,
-            web=web_of(self.settings),
-            limits=Limits(max_bytes=self.settings.max_upload_bytes),
-            progress=step,
-        )
-        for row in rows:
-            half = f" ({(row.modality or '').upper()})"
-            if row.name in (origin.name, origin.name + half):  # nobody gave it another
-                self._change(row, name=row.name.replace(origin.name, found.name, 1))
-        return replace(origin, name=found.name)
-
-    def _finish(self, row: DatasetRow, digest: str, size: int, summary: Summary) -> None:
-        self._change(
-            row,
-            state="ready",
-            stage="",
-            origin=without_query(row.origin),  # its permission is not needed any more
-            done=summary.cells,
-            total=summary.cells,
-            digest=digest,
-            modality=summary.modality.value,
-            cells=summary.cells,
-            features=summary.features,
-            genome=summary.genome,
-            summary=summary.to_json(),
-            uri=layout.dataset(digest),
-            bytes=size,
-        )
-
-    def _reporter(self, row: DatasetRow) -> Report:
-        last_stage, last_moment = "", 0.0
-
-        def report(stage: str, done: int, total: int) -> None:
-            nonlocal last_stage, last_moment
-            now = time.monotonic()
-            if stage == last_stage and now - last_moment < SAY_EVERY_S:
-                return
-            last_stage, last_moment = stage, now
-            self._change(row, stage=stage, done=done, total=total)
-
-        return report
-
-    def _change(self, row: DatasetRow, **changes: Any) -> None:
-        def write(conn: DuckDBPyConnection) -> None:
-            if table.change(conn, row.id, from_state="importing", **changes):
-                import_changed(conn, row, changes)
-
-        self.database.write_now(write)
+        if not self.database.write_now(noted("dataset.cancel", row.id, mark)):
+            with self.database.read() as conn:
+                found = table.get(conn, row.id)
+            if found is None or found.state != "cancelled":
+                how = "could not be brought in" if found and found.state == "failed" else "are here"
+                said = f"The import of {row.name} has ended already: its cells {how}."
+                raise Conflict(said, hint="There is nothing to stop; what is not wanted can be deleted.")
+        if (bringing := self._going.get(row.id)) is not None:
+            bringing.stop(row.id)
 
 
 def _row(source: str, *, name: str, modality: Modality | None, mends: MendOptions | None) -> DatasetRow:

@@ -21,7 +21,7 @@ from jobs.capsule.service import Capsules
 from jobs.errors import BadRequest, Conflict
 from jobs.failures import scrub
 from jobs.imports import Importer
-from jobs.keeping.audit import entry, noted
+from jobs.keeping.audit import entry, noted, refusals
 from jobs.keeping.retention import UPLOAD_IDLE
 from jobs.keeping.service import Keeping
 from jobs.keeping.views import ReceiptView
@@ -239,6 +239,12 @@ class JobService:
         with self.database.read() as conn:
             rows = dataset_table.find(conn, owner=access.only(), limit=10_000)
         return self.keeping.dated(rows)
+
+    def cancel_dataset(self, id: str) -> DatasetView:
+        """Stops an import; asking twice is asking once. Raises NotFound, Conflict for one that has ended."""
+        with refusals(self.database, "dataset.cancel", id):
+            self.importer.cancel(dataset_row(self.database, id))
+        return self.dataset(id)
 
     def delete_dataset(self, id: str, *, cascade: bool = False) -> ReceiptView:
         """cascade: with the models and jobs that carry its cells. Raises NotFound; Conflict while it is needed."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from storage.tables.jobs import JobEvent, JobRow
     from storage.uploads import Upload
 
-DatasetState = Literal["importing", "ready", "failed"]
+DatasetState = Literal["importing", "ready", "failed", "cancelled"]
 
 
 def dataset_view(row: DatasetRow, *, until: datetime | None = None) -> DatasetView:

@@ -290,6 +290,8 @@ def ready_inputs(database: Database, *, rna: str | None = None, atac: str | None
         row = dataset_row(database, id)
         if row.state == "failed":
             raise error_of(Failure.model_validate(row.failure))
+        if row.state == "cancelled":
+            raise NotReady(f"The import of {row.name} was stopped.", hint="Bring the cells in again.")
         if row.state != "ready":
             raise NotReady(f"{row.name} is still being brought in.", hint="Wait until the dataset is ready.")
         if row.modality != modality.value:

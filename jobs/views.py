@@ -115,7 +115,7 @@ class DatasetView(View):
 
     id: str
     name: str
-    state: Literal["importing", "ready", "failed"]
+    state: Literal["importing", "ready", "failed", "cancelled"]
     stage: str = ""  # "downloading" | "checking" | "copying" …
     done: int = 0
     total: int = 0

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,11 +20,14 @@ BLOCK = 4 << 20  # bytes read at a time; ours
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
-def sha256_of(path: Path) -> str:
+def sha256_of(path: Path, *, each: Callable[[], None] | None = None) -> str:
+    """each: called for every block; may raise to stop."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(BLOCK):
             digest.update(block)
+            if each is not None:
+                each()
     return digest.hexdigest()
 
 

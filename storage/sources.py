@@ -54,8 +54,9 @@ def fetch(
     """Downloads `s3://bucket/key`, an https:// address or a Google Drive link to the file `into`.
 
     The S3 service is always the operator's, never the address's. web: how the web is reached; None: not at all.
-    `progress` may raise to stop. Raises BadUri, ObjectMissing, AccessRefused, Unreachable, SourceChanged, TooLarge,
-    StoreFull, and of the web what `storage.web_fetch.fetch_web` raises; then neither `into` nor a part of it is left.
+    `progress` may raise to stop; it is called before another try as well. Raises BadUri, ObjectMissing,
+    AccessRefused, Unreachable, SourceChanged, TooLarge, StoreFull, and of the web what
+    `storage.web_fetch.fetch_web` raises; then neither `into` nor a part of it is left.
     """
     limits = limits or Limits()
     if is_web(uri):
@@ -141,6 +142,8 @@ class _Download:
                 f"{human_bytes(self.found.size)} of {self.where}.",
                 hint="Check the connection, then try again.",
             ) from error
+        if self.progress is not None:
+            self.progress(self.received, self.found.size)
         time.sleep(self.limits.backoff_s * 2 ** (self.faults - 1))
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import Message
 from typing import Any
@@ -51,17 +52,26 @@ class Patience:
 class _Watch:
     """Until when the conversation may go on; every read and write of a socket ends by then."""
 
-    ends: float
+    ends: float = 0.0
     until: float = 0.0
+    stopped: bool = False
+    sockets: list[socket.socket] = field(default_factory=list)
 
     def allow(self, seconds: float) -> None:
         self.until = min(time.monotonic() + seconds, self.ends)
 
     def left(self, timeout: float | None) -> float:
         left = self.until - time.monotonic()
-        if left <= 0:
+        if left <= 0 or self.stopped:
             raise httpcore.ReadTimeout("The time allowed is over.")
         return left if timeout is None else min(left, timeout)
+
+    def stop(self) -> None:
+        """Whatever waits on a socket waits no more."""
+        self.stopped = True
+        for each in list(self.sockets):
+            with suppress(OSError):  # it is closed, or was never connected
+                socket.socket.shutdown(each, socket.SHUT_RDWR)  # of TLS too: the bytes under it
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +127,7 @@ class Web:
     resolve: Resolver = system_resolver
     tls: ssl.SSLContext | None = None
     patience: Patience = Patience()
-    _watch: _Watch = field(init=False)
+    _watch: _Watch = field(init=False, default_factory=_Watch)
     _pool: httpcore.ConnectionPool | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -125,7 +135,7 @@ class Web:
 
     def restart(self) -> None:
         """Begins to count the time for everything anew."""
-        self._watch = _Watch(time.monotonic() + self.patience.total_s)
+        self._watch.ends = time.monotonic() + self.patience.total_s
         self.close()
 
     def close(self) -> None:
@@ -133,9 +143,13 @@ class Web:
             self._pool.close()
             self._pool = None
 
+    def stop(self) -> None:
+        """From another thread: the conversation breaks, and is late. A host that is looked up is still waited for."""
+        self._watch.stop()
+
     @property
     def late(self) -> bool:
-        return time.monotonic() >= self._watch.ends
+        return self._watch.stopped or time.monotonic() >= self._watch.ends
 
     @contextmanager
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> Iterator[Answer]:
@@ -227,6 +241,9 @@ class _Watched(httpcore.NetworkStream):
     def __init__(self, inner: httpcore.NetworkStream, watch: _Watch) -> None:
         self._inner = inner
         self._watch = watch
+        self._socket: socket.socket | None = inner.get_extra_info("socket")
+        if self._socket is not None:
+            watch.sockets.append(self._socket)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return self._inner.read(max_bytes, self._watch.left(timeout))
@@ -235,13 +252,20 @@ class _Watched(httpcore.NetworkStream):
         self._inner.write(buffer, self._watch.left(timeout))
 
     def close(self) -> None:
+        self._forget()
         self._inner.close()
+
+    def _forget(self) -> None:
+        if self._socket in self._watch.sockets:
+            self._watch.sockets.remove(self._socket)
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         left = self._watch.left(timeout)
-        return _Watched(self._inner.start_tls(ssl_context, server_hostname, left), self._watch)
+        secured = _Watched(self._inner.start_tls(ssl_context, server_hostname, left), self._watch)
+        self._forget()  # the socket is the other one's now
+        return secured
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)

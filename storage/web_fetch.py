@@ -53,8 +53,9 @@ def fetch_web(
 ) -> Fetched:
     """Downloads an https:// address or a Google Drive link to the file `into`; total is 0 where it is not told.
 
-    `progress` may raise to stop. Raises BadUri, FetchRefused, ObjectMissing, AccessRefused, WebPage, DriveQuota,
-    Unreachable, SourceChanged, TooLarge, StoreFull; then neither `into` nor a part of it is left.
+    `progress` may raise to stop; it is called before another try as well. Raises BadUri, FetchRefused,
+    ObjectMissing, AccessRefused, WebPage, DriveQuota, Unreachable, SourceChanged, TooLarge, StoreFull; then neither
+    `into` nor a part of it is left.
     """
     limits = limits or Limits()
     partial = into.with_name(into.name + ".partial")
@@ -185,6 +186,8 @@ class _Download:
                 f"{self.host} does not answer, or stopped answering after {human_bytes(self.received)}.",
                 hint="Check the address and the connection, then try again.",
             ) from error
+        if self.progress is not None:
+            self.progress(self.received, (self.version.size if self.version is not None else 0) or 0)
         time.sleep(self.limits.backoff_s * 2 ** (self.faults - 1))
 
 

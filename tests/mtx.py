@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import io
-import tarfile
-import zipfile
-from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
 
+from engine.intake.corpus.packs import Files, write_folder, write_tar, write_zip
 from engine.types import PairedCells
 
-Files = dict[str, bytes]
+__all__ = ["Files", "folder_files", "write_folder", "write_tar", "write_zip"]
 
 
 def folder_files(
@@ -49,26 +46,3 @@ def folder_files(
         "genes.tsv" if old else "features.tsv": table.encode(),
     }
     return {f"{name}.gz": gzip.compress(text) for name, text in files.items()} if packed else files
-
-
-def write_folder(files: Files, folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (folder / name).write_bytes(text)
-    return folder
-
-
-def write_zip(files: Files, path: Path, *, inside: str = "filtered_feature_bc_matrix/") -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in files.items():
-            archive.writestr(inside + name, text)
-    return path
-
-
-def write_tar(files: Files, path: Path, *, inside: str = "filtered_feature_bc_matrix/", mode: str = "w:gz") -> Path:
-    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
-        for name, text in files.items():
-            info = tarfile.TarInfo(inside + name)
-            info.size = len(text)
-            archive.addfile(info, io.BytesIO(text))
-    return path

@@ -53,6 +53,8 @@ def site(*, host: str = HERE, tls: ssl.SSLContext | None = None) -> Iterator[Sit
             here.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
             here.pages.get(self.path.partition("?")[0], not_found)(self)
 
+        do_HEAD = do_GET  # noqa: N815 - http.server's own way
+
         def log_message(self, format: str, *args: Any) -> None:
             pass
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from app.api.jobs import Nothing
 from app.api.kit import Call, Document, Operation
 from app.api.paging import Page, paged
 from app.api.parameters import PAGE, flag
@@ -81,6 +82,10 @@ def one(call: Call) -> DatasetView:
     return call.client.dataset(call.path["id"])
 
 
+def cancel(call: Call) -> DatasetView:
+    return call.client.cancel_dataset(call.path["id"])
+
+
 def remove(call: Call) -> ReceiptView:
     return call.client.delete_dataset(call.path["id"], cascade=call.flag("cascade"))
 
@@ -119,7 +124,7 @@ OPERATIONS = (
     Operation(
         "POST",
         "/datasets",
-        "Bring cells in; poll the dataset until it is ready or failed",
+        "Bring cells in; poll the dataset until it is ready, failed or cancelled",
         bring_in,
         body=ImportRequest,
         returns=DatasetView,
@@ -146,6 +151,14 @@ OPERATIONS = (
         returns=GlanceView,
     ),
     Operation("GET", "/datasets/{id}", "One dataset", one, returns=DatasetView),
+    Operation(
+        "POST",
+        "/datasets/{id}/cancel",
+        "Stop its import: nothing of it is left",
+        cancel,
+        body=Nothing,
+        returns=DatasetView,
+    ),
     Operation(
         "DELETE",
         "/datasets/{id}",

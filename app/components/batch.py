@@ -12,6 +12,7 @@ from jobs.errors import CrossViewError
 from jobs.views import DatasetView
 
 MOST_FILES = 200  # of one batch  # ours
+ICONS = {"ready": ":material/check_circle:", "failed": ":material/block:", "cancelled": ":material/stop_circle:"}
 
 
 def named() -> list[str]:
@@ -111,7 +112,7 @@ def _live() -> None:
 
 def _rows(found: list[DatasetView]) -> None:
     ready = sum(data.state == "ready" for data in found)
-    failed = sum(data.state == "failed" for data in found)
+    failed = sum(data.state in ("failed", "cancelled") for data in found)
     said = f"**{ready} of {present.plural(len(found), 'file')} ready**"
     st.markdown(said + (f" · {failed} cannot be used, the others go on" if failed else ""))
     for data in found:
@@ -122,15 +123,20 @@ def row(data: DatasetView) -> None:
     """One file: what it is, where its import stands, or why it cannot be used."""
     with st.container(border=True, key=f"file-{data.id}", gap="small"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            icon = {"ready": ":material/check_circle:", "failed": ":material/block:"}.get(data.state, "")
+            icon = ICONS.get(data.state, "")
             st.markdown(f"{icon} **{present.plain(data.name)}**", width="content")
-            st.button(
-                "Take away", key=f"away-{data.id}", type="tertiary", on_click=_take_away, args=(data.id,),
-                help=f"Leaves {data.name} out of this batch; the cells stay under Data",
-            )  # fmt: skip
+            with st.container(horizontal=True, width="content"):
+                if data.state == "importing":
+                    progress.stop_import(data)
+                st.button(
+                    "Take away", key=f"away-{data.id}", type="tertiary", on_click=_take_away, args=(data.id,),
+                    help=f"Leaves {data.name} out of this batch; the cells stay under Data",
+                )  # fmt: skip
         if data.state == "ready":
             st.caption(present.dataset_line(data))
         elif data.failure is not None:
             st.text(f"{data.failure.message} {data.failure.hint}".strip())
+        elif data.state == "cancelled":
+            st.caption("Stopped. Nothing of it was kept.")
         else:
             progress.bar(present.import_step(data))

@@ -11,6 +11,7 @@ from app.components.mends import mends
 from app.components.upload import upload
 from app.kept import until_line
 from jobs.bootstrap import current_client
+from jobs.mending import ASKED, MendOptions
 from jobs.names import Modality
 from jobs.views import DatasetView
 
@@ -26,9 +27,15 @@ def slot(param: str, label: str) -> DatasetView | None:
     with failure.shown("These cells cannot be found"):
         data = current_client().dataset(chosen)
         if data.state == "importing":
-            _importing(chosen, param)
+            with st.container(border=True):
+                _importing(chosen)
+                with st.container(horizontal=True):
+                    progress.stop_import(data)
+                    _other(param, "Choose other cells")
         elif data.state == "failed":
             _failed(data, param)
+        elif data.state == "cancelled":
+            _stopped(data, param)
         else:
             _ready(data, param)
             return data
@@ -92,23 +99,34 @@ def _from_before(param: str, before: list[DatasetView]) -> None:
         st.rerun()
 
 
-def _bring(param: str, source: str, *, name: str = "") -> None:
+def _bring(param: str, source: str, *, name: str = "", mends: MendOptions | None = None) -> None:
+    wishes = mends or st.session_state.get(f"{param}-mends")
     with failure.shown("These cells cannot be brought in"):
-        data = current_client().import_dataset(source, name=name, mends=st.session_state.get(f"{param}-mends"))
+        data = current_client().import_dataset(source, name=name, mends=wishes)
         st.query_params[param] = data.id
         st.rerun()
 
 
 @st.fragment(run_every=1.0)
-def _importing(id: str, param: str) -> None:
+def _importing(id: str) -> None:
     with failure.shown("These cells cannot be followed"):
         data = current_client().dataset(id)
         if data.state != "importing":
             st.rerun()
-        with st.container(border=True):
-            st.markdown(f"**{present.plain(data.name)}**")
-            progress.bar(present.import_step(data))
-            st.caption("The file is opened apart from everything else, and only clean counts are kept.")
+        st.markdown(f"**{present.plain(data.name)}**")
+        progress.bar(present.import_step(data))
+        st.caption("The file is opened apart from everything else, and only clean counts are kept.")
+
+
+def _stopped(data: DatasetView, param: str) -> None:
+    with st.container(border=True):
+        st.markdown(f":material/stop_circle: **{present.plain(data.name)}** was stopped. Nothing of it was kept.")
+        with st.container(horizontal=True):
+            if present.readable_again(data) and st.button(
+                "Bring it in again", key=f"{param}-again", type="primary", icon=":material/refresh:"
+            ):
+                wishes = MendOptions.model_validate(data.summary.get(ASKED, {}))
+                _bring(param, data.origin, name=data.name, mends=wishes)
             _other(param, "Choose other cells")
 
 

@@ -123,5 +123,5 @@ def _example() -> None:
 def _brought(source: str) -> str:
     """The id of cells from there: those brought in before, where they still are."""
     client = current_client()
-    known = next((d for d in client.datasets() if d.origin == source and d.state != "failed"), None)
+    known = next((d for d in client.datasets() if d.origin == source and d.state in ("ready", "importing")), None)
     return known.id if known else client.import_dataset(source).id

@@ -9,7 +9,7 @@ from app.components import failure
 from app.kinds import kind
 from jobs.bootstrap import current_client
 from jobs.state import JobState
-from jobs.views import JobView
+from jobs.views import DatasetView, JobView
 
 LOG_LINES = 12
 
@@ -54,6 +54,25 @@ def cancel(job: JobView) -> None:
             with failure.shown():
                 current_client().cancel(job.id)
                 st.rerun()
+
+
+def stop_import(data: DatasetView) -> None:
+    """Stops cells on their way: at once what can be read again from where it is, after a question what was uploaded."""
+    if present.readable_again(data):
+        if st.button("Stop", key=f"stop-{data.id}", icon=":material/stop_circle:", help=f"Of {data.name}"):
+            _stopped(data)
+        return
+    with st.popover("Stop", icon=":material/stop_circle:", key=f"ask-{data.id}", help=f"{data.name}; asks first"):
+        gone = "The uploaded file goes with it" if data.origin.startswith("upload:") else "Its link is forgotten"
+        st.markdown(f"Stop bringing in these cells? {gone}: to begin again, it has to be given again.")
+        if st.button("Yes, stop it", key=f"stop-{data.id}", type="primary"):
+            _stopped(data)
+
+
+def _stopped(data: DatasetView) -> None:
+    with failure.shown():
+        current_client().cancel_dataset(data.id)
+        st.rerun(scope="app")
 
 
 def standing(job: JobView) -> str:

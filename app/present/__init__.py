@@ -1,6 +1,14 @@
 """Views to words and tables: pure functions, no widget and no request."""
 
-from app.present.data import card_text, counts_lines, dataset_line, dataset_notes, import_step, model_line
+from app.present.data import (
+    card_text,
+    counts_lines,
+    dataset_line,
+    dataset_notes,
+    import_step,
+    model_line,
+    readable_again,
+)
 from app.present.figures import ago, count, duration, duration_range, moment, number, percent, plural, size
 from app.present.jobs import (
     FILTERS,
@@ -95,6 +103,7 @@ __all__ = [
     "plan_lines",
     "plan_notes",
     "plural",
+    "readable_again",
     "row",
     "size",
     "slug",

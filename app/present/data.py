@@ -69,6 +69,12 @@ def import_step(data: DatasetView) -> Step:
     return Step(label, share, detail)
 
 
+def readable_again(data: DatasetView) -> bool:
+    """Whether its address alone brings it in again: not an upload, nor a link whose permission is not kept."""
+    web = data.origin.lower().startswith(("https://", "http://"))
+    return not data.origin.startswith("upload:") and not (web and "?" in data.origin)
+
+
 def model_line(model: ModelView) -> str:
     """One line that tells models apart: what it knows, genome, how many genes and peaks."""
     spaces = [plural(n, row(Modality(which))) for which, n in sorted(model.spaces.items(), reverse=True)]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from app import kept, present
-from app.components import failure
+from app.components import failure, progress
 from jobs.bootstrap import current_client
 from jobs.keeping.views import HoldingView, ReceiptView
 from jobs.names import Modality
 
 PAGE = 50  # data sets on the first screenfuls; the rest on request
 RECEIPTS = 20
+STANDING = {"importing": "Being brought in", "failed": "Could not be brought in", "cancelled": "Stopped"}
 ASKED = "data-asked"  # which question is open, of which data set
 
 
@@ -72,9 +73,7 @@ def _row(each: HoldingView) -> None:
                 if data.modality is not None:
                     st.badge(present.modality(Modality(data.modality)), color="gray")
                 elif data.state != "ready":
-                    st.badge(
-                        "Being brought in" if data.state == "importing" else "Could not be brought in", color="gray"
-                    )
+                    st.badge(STANDING[data.state], color="gray")
                 if each.overdue:
                     st.badge("Past its time", icon=":material/timer_off:", color="orange")
             with st.container(horizontal=True, width="content", vertical_alignment="center"):
@@ -109,6 +108,7 @@ def _actions(each: HoldingView) -> None:
             query_params={"kind": "train", str(data.modality or "rna"): data.id},
         )  # fmt: skip
     if data.state == "importing":
+        progress.stop_import(data)
         return
     if st.button("Keep for …", key=f"clock-{data.id}", type="tertiary", help=f"How long {data.name} is kept"):
         st.session_state[ASKED] = ("clock", data.id)

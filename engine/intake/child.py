@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -32,6 +32,8 @@ log = logging.getLogger("crossview.intake")
 
 KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONHOME", "PYTHONHASHSEED", "PYTHONUTF8", "LD_LIBRARY_PATH")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+Until = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +68,12 @@ def run_in_child(
     progress: Progress | None = None,
     mends: Mends | None = None,
     cost: Callable[[Cost], None] | None = None,
+    until: Until | None = None,
 ) -> Summary:
     """`canonicalise` in a process of its own; the same result and the same errors.
 
     cost: called with what the child took, also where it was refused or ended badly.
+    until: given what ends the child at once, from any thread, for as long as the child works.
     Raises whatever intake raises, TooLarge when a limit of memory, time or disk was met, CorruptMatrix when the
     file broke the reader. On any failure nothing remains beside `out`.
     """
@@ -83,7 +87,11 @@ def run_in_child(
     began = time.monotonic()
     try:
         work.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile() as stderr, reading_process(limits, stderr) as (process, timed_out):
+        with (
+            tempfile.TemporaryFile() as stderr,
+            reading_process(limits, stderr) as (process, timed_out),
+            (until or _never)(lambda: _kill(process)),
+        ):
             answer = talk(process, request, progress or (lambda done, of: None))
             cpu, peak = _wait(process)
             if cost is not None:
@@ -163,6 +171,10 @@ def reading_process(
         for stream in (process.stdin, process.stdout):
             if stream is not None and not stream.closed:
                 stream.close()
+
+
+def _never(kill: Callable[[], None]) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 def _kill(process: subprocess.Popen[str]) -> None:

@@ -28,6 +28,7 @@ class Limits:
     depth: int = 32
     cells: int = 20_000_000
     features: int = 5_000_000
+    cell_values: int = 4_000_000  # counts that come one by one for one barcode, before it cannot be a cell
     block_values: int = 4_000_000  # non-zeros held in memory at once: about 100 MB with its temporaries
     memory_bytes: int = 6 * GB  # address space of the reading child
     cpu_seconds: int = 3_600

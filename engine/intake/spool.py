@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from engine.errors import CorruptMatrix, TooLarge
 from engine.intake.limits import Limits
 
-WIDEST = 25  # blocks that one cell may fill before it cannot be a cell  # ours
 Ints = NDArray[np.int64]
 RECORD = np.dtype([("row", np.int32), ("column", np.int32), ("value", np.float64)])
 
@@ -82,7 +81,7 @@ class Spool:
         per_row = np.zeros(known, dtype=np.int64)
         per_row[: len(self._per_row)] = self._per_row
         sizes = per_row[chosen]
-        if int(sizes.max(initial=0)) > WIDEST * self._limits.block_values:
+        if int(sizes.max(initial=0)) > self._limits.cell_values:
             raise CorruptMatrix(f"One barcode has {int(sizes.max()):,} counts.", hint="Leave it out: it is no cell.")
         place = np.full(known, -1, dtype=np.int64)
         place[chosen] = np.arange(len(chosen))

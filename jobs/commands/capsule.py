@@ -57,9 +57,9 @@ def _create(a: Arguments) -> int:
 
 def _packed(a: Arguments) -> bytes:
     if a.report is None and not Path(a.result).exists() and a.result.startswith("job-"):
-        from jobs.commands.jobs_parser import _client
+        from jobs.commands.jobs_parser import client_of
 
-        with _client() as client:
+        with client_of() as client:
             return bytes(client.capsule(a.result))
     from jobs.capsule.command import create
 

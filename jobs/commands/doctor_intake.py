@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from engine.intake.corpus import CORPUS
-from engine.intake.corpus.outcome import BYTES, SECONDS, Outcome, run_corpus
+from engine.intake.corpus.outcome import BYTES, SECONDS, Outcome, attacks, run_corpus
 from engine.intake.probe import kernel, protections
 
 
 def examine_intake(*, only: str = "") -> dict[str, Any]:
     """Protections in force, and the outcome of each attack whose name contains `only`; progress on stderr."""
-    names = [name for name in CORPUS if only in name]
+    names = [name for name in attacks() if only in name]
     outcomes: list[Outcome] = []
     for outcome in run_corpus(names):
         outcomes.append(outcome)

@@ -43,7 +43,7 @@ def add_jobs(commands: Any, command: Command) -> None:
     _add_analysis(submit)
     _add_training(submit)
     submit.add_argument("--wait", action="store_true", help="wait for the end")
-    add_board(jobs, command, _client)
+    add_board(jobs, command, client_of)
     show = command(jobs, "show", _jobs_show, "one job")
     show.add_argument("id")
     show.add_argument("--resources", action="store_true", help="what it took: processor, memory and GPU by stage")
@@ -54,7 +54,7 @@ def add_jobs(commands: Any, command: Command) -> None:
     command(jobs, "cancel", _jobs_do("cancel"), "stop it").add_argument("id")
     command(jobs, "retry", _jobs_do("retry"), "run it again").add_argument("id")
     command(jobs, "wait", _jobs_wait, "follow it to its end").add_argument("id")
-    add_inbox(jobs, command, _client)
+    add_inbox(jobs, command, client_of)
     command(jobs, "delete", _jobs_delete, "remove it and its results", json=False).add_argument("id")
 
 
@@ -91,7 +91,8 @@ def _add_training(submit: Any) -> None:
     training.add_argument("--name", default="", help="what the finished model is called")
 
 
-def _client() -> Any:
+def client_of() -> Any:
+    """Of the CrossView that runs here or that CROSSVIEW_API_URL names."""
     from jobs.client_http import HttpClient
     from jobs.settings import Settings
 
@@ -104,7 +105,7 @@ def _jobs_submit(a: Arguments) -> int:
 
     if not a.source:
         _refuse_mixed(a)
-    with _client() as client:
+    with client_of() as client:
         settings = dict(setting_of(text) for text in a.set or [])
         how = {"priority": Priority(a.priority), "fresh": a.fresh}
         how |= {"time_limit_s": a.max_hours * 3_600} if a.max_hours is not None else {}
@@ -190,7 +191,7 @@ def _refuse_beside_analysis(a: Arguments) -> None:
 
 
 def _jobs_show(a: Arguments) -> int:
-    with _client() as client:
+    with client_of() as client:
         if a.resources:
             from jobs.resources.words import lines
 
@@ -201,7 +202,7 @@ def _jobs_show(a: Arguments) -> int:
 
 
 def _jobs_logs(a: Arguments) -> int:
-    with _client() as client:
+    with client_of() as client:
         if a.follow:
             from jobs.commands.following import follow_log
 
@@ -213,14 +214,14 @@ def _jobs_logs(a: Arguments) -> int:
 
 def _jobs_do(name: str) -> Callable[[Arguments], int]:
     def run(a: Arguments) -> int:
-        with _client() as client:
+        with client_of() as client:
             return _show_job(getattr(client, name)(a.id), as_json=a.json)
 
     return run
 
 
 def _jobs_delete(a: Arguments) -> int:
-    with _client() as client:
+    with client_of() as client:
         receipt = client.delete_job(a.id)
     gone = "" if receipt.state == "gone" else " The store does not answer yet: its files go when it does."
     print(f"Deleted {a.id}.{gone} Receipt {receipt.id}: GET /api/v1/receipts/{receipt.id}")
@@ -228,7 +229,7 @@ def _jobs_delete(a: Arguments) -> int:
 
 
 def _jobs_wait(a: Arguments) -> int:
-    with _client() as client:
+    with client_of() as client:
         return _follow(client, a.id, as_json=a.json)
 
 

@@ -323,7 +323,7 @@ def _live_dataset(conn: DuckDBPyConnection, id: str) -> dataset_table.DatasetRow
     if row is None or row.deleted_at is not None or not access.mine(row.owner):
         raise NotFound(f"There is no dataset {id[:80]!r}.", hint="It may have been deleted: bring it in again.")
     if row.state == "importing":
-        raise Conflict(f"{row.name} is still being brought in.", hint="Wait until it is ready or has failed.")
+        raise Conflict(f"{row.name} is still being brought in.", hint="Stop that first, or wait for its end.")
     return row
 
 

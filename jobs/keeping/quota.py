@@ -42,7 +42,7 @@ class Quota:
         datasets = _numbers(
             conn,
             "select coalesce(sum(bytes), 0), (select count(*) from datasets "
-            "where owner = $owner and deleted_at is null and state <> 'failed') "
+            "where owner = $owner and deleted_at is null and state not in ('failed', 'cancelled')) "
             "from (select digest, max(bytes) as bytes from datasets "
             "where owner = $owner and deleted_at is null group by digest)",
             owner,

@@ -29,10 +29,15 @@ from engine.intake.canonical import canonicalise, settle
 from engine.intake.child import judge, request_for
 from engine.intake.corpus import CLEANED, SOUND
 from engine.intake.corpus.kit import canary, was_read
+from engine.intake.corpus.outcome import UPLOAD
+from engine.intake.corpus.packs import files, good_fragments, mends_beside, write_tar, write_zip
 from engine.intake.corpus.sound import faults_of
 from engine.intake.limits import Limits
+from engine.intake.mends import Mends
 from engine.intake.reader import serve
+from engine.types import Modality
 from tests.chaos.mutate import mutated
+from tests.chaos.mutate_packs import mutated_pack
 
 LIMITS = Limits(memory_bytes=2 * 10**9, cpu_seconds=10, step_cpu_seconds=2, wall_seconds=120.0, output_bytes=50 * 10**6)
 PEAK_BYTES = 512 * 10**6
@@ -43,6 +48,7 @@ class Figures:
     """What happened, file by file, added up. wrong: what may never be, with how the file was made."""
 
     files: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     signals: Counter[str] = field(default_factory=Counter)
     peak_bytes: int = 0
@@ -61,7 +67,9 @@ class Ended:
     cpu_s: float
 
 
-def forked(path: Path, out: Path, limits: Limits = LIMITS) -> Ended:
+def forked(
+    path: Path, out: Path, limits: Limits = LIMITS, *, modality: Modality | None = None, mends: Mends | None = None
+) -> Ended:
     """`path` read into `out` by a fork of this process; never longer than the limit of time."""
     reading, writing = os.pipe()
     pid = os.fork()
@@ -70,7 +78,7 @@ def forked(path: Path, out: Path, limits: Limits = LIMITS) -> Ended:
         try:
             os.close(reading)
             os.dup2(os.open(os.devnull, os.O_RDWR), 2)
-            code = serve(request_for(path, out, limits=limits), writing)
+            code = serve(request_for(path, out, limits=limits, modality=modality, mends=mends), writing)
         finally:
             os._exit(code)
     os.close(writing)
@@ -113,16 +121,33 @@ def warm(folder: Path) -> None:
         canonicalise(folder / name, folder / "warm.h5ad")
         if faults := faults_of(folder / "warm.h5ad"):
             raise AssertionError(f"{name} is no good file to begin with: {faults}")
+    mends = mends_beside(folder / "peaks.txt")
+    for path in (write_tar(files(), folder / "a.tar.gz"), write_zip(files(), folder / "a.zip"), folder / "fragments"):
+        if path.name == "fragments":
+            path.write_bytes(good_fragments())
+        canonicalise(path, folder / "warm.h5ad", modality=_modality(path), mends=mends)
+        if faults := faults_of(folder / "warm.h5ad"):
+            raise AssertionError(f"{path.name} is no good source to begin with: {faults}")
+
+
+def _modality(path: Path) -> Modality | None:
+    """Of a folder or an archive, which hold both; what else there is says its own."""
+    return None if path.name.startswith(("fragments", "upload")) else Modality.RNA
 
 
 def one(number: int, seed: int, folder: Path, figures: Figures, keep: Path | None) -> None:
-    """One changed file, read and judged."""
-    path, store = folder / "upload.h5ad", folder / "store"
-    made = mutated(path, np.random.default_rng([seed, number]))
+    """One changed file, or archive, or folder, read and judged."""
+    path, store, rng = folder / UPLOAD, folder / "store", np.random.default_rng([seed, number])
+    packs, mends = folder / "upload", mends_beside(folder / "peaks.txt")
+    if number % 2:
+        packs.mkdir()
+        path, made = mutated_pack(packs, rng)
+    else:
+        made = mutated(path, rng)
     work, clean = store / "clean.h5ad.scratch", store / "clean.h5ad"
     work.mkdir(parents=True)
     faults: list[str] = []
-    ended = forked(path, work / clean.name)
+    ended = forked(path, work / clean.name, modality=_modality(path), mends=mends)
     try:
         judge(ended.answer, ended.code, ended.late, LIMITS, "a.h5ad", "")
         settle(work / clean.name, clean)
@@ -138,12 +163,13 @@ def one(number: int, seed: int, folder: Path, figures: Figures, keep: Path | Non
         clean.unlink(missing_ok=True)
     if left := [*store.iterdir()]:
         faults.append(f"left {left}")
-    beside = {entry.name for entry in folder.iterdir()} - {"outside", "store", "upload.h5ad"}
+    beside = {entry.name for entry in folder.iterdir()} - {"outside", "store", UPLOAD, "upload", "peaks.txt"}
     faults += [f"wrote {beside} beside the upload"] if beside else []
-    faults += ["read a file outside"] if was_read(path) else []
+    faults += ["read a file outside"] if was_read(folder / UPLOAD) else []
     faults += ["ran past its time"] if ended.late else []
     faults += [f"held {ended.peak_bytes // 10**6} MB"] if ended.peak_bytes > PEAK_BYTES else []
     figures.files += 1
+    figures.kinds[made.partition(" ")[0]] += 1
     figures.outcomes[outcome] += 1
     if ended.code < 0:
         figures.signals[signal.Signals(-ended.code).name] += 1
@@ -152,11 +178,16 @@ def one(number: int, seed: int, folder: Path, figures: Figures, keep: Path | Non
     if faults or (ended.code < 0 and keep):
         figures.wrong += [{"file": number, "made": made, "outcome": outcome, "faults": faults}] if faults else []
         if keep:
-            shutil.copy(path, keep / f"{seed}-{number}.h5ad")
-    path.unlink(missing_ok=True)
+            _kept(path, keep / f"{seed}-{number}-{path.name}")
+    (folder / UPLOAD).unlink(missing_ok=True)
+    shutil.rmtree(packs, ignore_errors=True)
 
 
-def fuzz(files: int, seed: int, *, keep: Path | None = None) -> dict[str, Any]:
+def _kept(path: Path, into: Path) -> None:
+    (shutil.copytree if path.is_dir() else shutil.copy)(path, into)
+
+
+def fuzz(count: int, seed: int, *, keep: Path | None = None) -> dict[str, Any]:
     """That many files through as many children; the figures, fit for JSON."""
     began, figures = time.monotonic(), Figures()
     with tempfile.TemporaryDirectory(prefix="crossview-fuzz-") as name:
@@ -164,15 +195,16 @@ def fuzz(files: int, seed: int, *, keep: Path | None = None) -> dict[str, Any]:
         for each in (warmed, folder):
             each.mkdir()
         warm(warmed)
-        canary(folder / "upload.h5ad")
+        canary(folder / UPLOAD)
         with suppress(KeyboardInterrupt):  # Ctrl-C: the figures so far
-            for number in range(files):
+            for number in range(count):
                 one(number, seed, folder, figures, keep)
                 if number % 500 == 499:
-                    print(f"{number + 1} of {files}, wrong: {len(figures.wrong)}", file=sys.stderr, flush=True)
+                    print(f"{number + 1} of {count}, wrong: {len(figures.wrong)}", file=sys.stderr, flush=True)
     return {
         "files": figures.files,
         "seed": seed,
+        "kinds": dict(figures.kinds.most_common()),
         "outcomes": dict(figures.outcomes.most_common()),
         "reader_ended_by_signal": dict(figures.signals),
         "wrong": figures.wrong,

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from engine.errors import CrossViewError
@@ -23,6 +24,7 @@ from jobs.spec import TranslateSpec
 from jobs.state import JobState
 from jobs.views import JobView
 from tests.forked import ForkedRunner
+from tests.frozen import frozen_readers
 from tests.labs import MODEL, ended, imported, lab_settings, refused, until
 
 BOTH = (Direction.RNA_TO_ATAC, Direction.ATAC_TO_RNA)
@@ -93,6 +95,20 @@ class TestClient:
         with suppress(CrossViewError):  # the first may have ended meanwhile, and the file is gone with it
             client.import_dataset(f"upload:{upload.id}")
         assert [each.id for each in client.datasets() if each.origin == first.origin] == [first.id]
+
+    def test_an_import_is_stopped_once_and_for_good(self, client: Client, atac: str) -> None:
+        with pytest.MonkeyPatch.context() as patch, frozen_readers(patch) as (pids, begun):
+            id = client.import_dataset(f"example:{MODEL}/rna").id
+            assert begun.wait(30)
+            stopped = client.cancel_dataset(id)
+        assert (stopped.state, stopped.stage, stopped.failure) == ("cancelled", "", None)
+        assert not psutil.pid_exists(pids[0])
+        assert client.cancel_dataset(id) == client.dataset(id) == stopped
+        client.delete_dataset(id)
+        with refused("not-found"):
+            client.cancel_dataset(id)
+        with refused("conflict"):
+            client.cancel_dataset(atac)
 
     def test_a_damaged_slice_is_refused_and_can_be_sent_again(self, client: Client) -> None:
         upload = client.create_upload(name="mine.h5ad")

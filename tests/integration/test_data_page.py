@@ -10,9 +10,12 @@ from streamlit.testing.v1 import AppTest
 
 from jobs import bootstrap
 from jobs.client_local import LocalClient
+from jobs.imports import Importer
 from jobs.service import JobService
 from jobs.state import JobState
+from storage.tables import datasets as dataset_table
 from storage.tables import models as model_table
+from storage.tables.datasets import DatasetRow
 from storage.tables.models import ModelRow
 from tests.kept import cells, job, opened
 from tests.labs import build_catalog
@@ -66,6 +69,36 @@ def test_cells_are_listed_kept_longer_and_deleted_with_a_receipt(service: JobSer
     assert "Deleted" in said
     assert "1 file, 2.0 kB, seen to be gone" in said
     assert service.keeping.receipts()[0].document["via"] == "page"
+
+
+def on_its_way(service: JobService, id: str, origin: str) -> None:
+    """Cells that are being brought in, by nobody."""
+    row = DatasetRow(id=id, name=f"{id}.h5ad", state="importing", stage="downloading", done=10, total=90, origin=origin)
+    service.database.write_now(lambda conn: dataset_table.insert(conn, row))
+
+
+def test_cells_on_their_way_are_stopped(service: JobService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upload after a question, an address at once: that one can be read again."""
+    monkeypatch.setattr(Importer, "_schedule", lambda self, rows: None)
+    address = "s3://cells/week 2.h5ad"
+    on_its_way(service, "ds-1", "upload:" + "0" * 32)
+    on_its_way(service, "ds-2", address)
+    page = data_page()
+    assert words(page).count("Being brought in") == 2
+    page.button(key="stop-ds-1").click()
+    checked(page.run())
+    assert (service.dataset("ds-1").state, service.dataset("ds-2").state) == ("cancelled", "importing")
+
+    page = at("new", cells="ds-2")
+    assert "only clean counts are kept" in words(page)
+    page.button(key="stop-ds-2").click()
+    checked(page.run())
+    assert service.dataset("ds-2").state == "cancelled"
+    assert "was stopped. Nothing of it was kept" in words(page)
+    page.button(key="cells-again").click()
+    checked(page.run())
+    (again,) = [each for each in service.datasets() if each.id not in ("ds-1", "ds-2")]
+    assert (again.origin, again.name, page.query_params["cells"]) == (address, "ds-2.h5ad", again.id)
 
 
 def test_a_model_of_the_cells_goes_only_when_it_is_ticked(service: JobService) -> None:

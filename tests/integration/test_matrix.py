@@ -102,6 +102,7 @@ VERDICTS: dict[tuple[str, str], Verdict] = {
     ("POST", "/datasets/pair"): mine(409, write=True, body={"source": "upload:UPLOAD"}),
     ("POST", "/datasets/glance"): each(422, write=True, body={"source": 1}),
     ("GET", "/datasets/{id}"): mine(200, path=DATA),
+    ("POST", "/datasets/{id}/cancel"): mine(409, write=True, path=DATA, body={}),
     ("DELETE", "/datasets/{id}"): mine(409, write=True, path=DATA),
     ("POST", "/preflight"): mine(200, body={"model": "tiny", "rna": "ds-anna"}),
     ("POST", "/preflight/pair"): Verdict(400, other=404, operator=404, body=PAIRED),

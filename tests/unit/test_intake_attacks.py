@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import engine
-from engine.intake.corpus import CLEANED, CORPUS
-from engine.intake.corpus.outcome import BYTES, SECONDS
+from engine.intake.corpus import CLEANED, CORPUS, FORMATS
+from engine.intake.corpus.outcome import BYTES, SECONDS, attacks
 
 
 def of(module: str, *arguments: str) -> Any:
@@ -31,9 +31,9 @@ def became() -> dict[str, dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("name", CORPUS)
+@pytest.mark.parametrize("name", attacks())
 def test_each_attack_is_refused_or_cleaned_as_it_should_be(name: str, became: dict[str, dict[str, Any]]) -> None:
-    found, expected = became[name], CORPUS[name].expected
+    found, expected = became[name], (CORPUS[name] if name in CORPUS else FORMATS[name]).expected
     assert (found["got"], found["faults"]) == (expected, [])
     if expected != CLEANED:
         assert found["message"].endswith(".")
@@ -41,7 +41,7 @@ def test_each_attack_is_refused_or_cleaned_as_it_should_be(name: str, became: di
         assert found["hint"]
 
 
-@pytest.mark.parametrize("name", CORPUS)
+@pytest.mark.parametrize("name", attacks())
 def test_no_attack_costs_more_than_it_may(name: str, became: dict[str, dict[str, Any]]) -> None:
     found = became[name]
     assert not found["late"]
