@@ -271,6 +271,10 @@ def _work(attempt: Attempt, voice: Voice, executor: Executor, threads: int) -> d
         from jobs.analysis.conduct import analysis
 
         return analysis(attempt, voice, executor, threads=threads)
+    if attempt.asked.kind == "evaluate":
+        from jobs.evaluation.conduct import evaluation
+
+        return evaluation(attempt, voice, executor, threads=threads)
     if attempt.asked.kind != "translate":
         from jobs.training import conduct
 
