@@ -82,7 +82,10 @@ class Shared:
 
 
 def shared(*, space: FeatureSpace, barcodes: Names, truth_space: FeatureSpace, truth_barcodes: Names) -> Shared:
-    """Cells by barcode, features by name; peaks also by overlap. Raises WrongModality, CellsDoNotMatch, FeatureMismatch."""
+    """Cells by barcode, features by name; peaks also by overlap.
+
+    Raises WrongModality, CellsDoNotMatch, FeatureMismatch.
+    """
     if space.modality is not truth_space.modality:
         raise WrongModality(
             f"The prediction holds {space.modality.value.upper()} and the measurement "
@@ -141,15 +144,17 @@ def _guessed(modality: Modality, *, low: float, high: float, whole: bool) -> Sca
     return Scale.RATE if whole or high > TOP_OF_LOG else Scale.LOG_NORMALISED
 
 
-@dataclass(frozen=True, eq=False)
+def scored_scale(target: Modality, given: Scale) -> Scale:
+    """What values of this scale are scored on: predicted counts of genes are brought to log1p, others stay."""
+    return Scale.LOG_NORMALISED if target is Modality.RNA and given is Scale.RATE else given
+
+
+@dataclass(eq=False)
 class Placed:
     """The shared cells and features of a prediction, as they are."""
 
     inner: ChosenSource
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return len(self.inner.cells), len(self.inner.features)
+    shape: tuple[int, int]
 
     def rows(self, start: int, stop: int) -> Floats:
         return self.inner.rows(start, stop)
@@ -159,7 +164,8 @@ class Placed:
 
 
 def placed(prediction: Foreign, both: Shared) -> Placed:
-    return Placed(ChosenSource(prediction.source, both.matching.index_a, both.scored))
+    chosen = ChosenSource(prediction.source, both.matching.index_a, both.scored)
+    return Placed(chosen, (both.cells, len(both.scored)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,10 +176,12 @@ class LogScaled:
     factor_n: Floats
 
     def rows(self, start: int, stop: int) -> Floats:
-        return np.log1p(self.inner.rows(start, stop) * self.factor_n[start:stop, None])
+        values_nf: Floats = np.log1p(self.inner.rows(start, stop) * self.factor_n[start:stop, None])
+        return values_nf
 
     def columns(self, positions: Positions) -> Floats:
-        return np.log1p(self.inner.columns(positions) * self.factor_n[:, None])
+        values_nf: Floats = np.log1p(self.inner.columns(positions) * self.factor_n[:, None])
+        return values_nf
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +219,7 @@ def evaluate_foreign(
     rows, names = both.matching.index_a, prediction.barcodes[both.matching.index_a]
     chosen: Source = ChosenSource(prediction.source, rows, both.scored)
     factor_n = np.empty(0, np.float32)
-    if target is Modality.RNA and scale is Scale.RATE:
+    if scored_scale(target, scale) is not scale:
         factor_n = _factors(chosen, counts_nf)
         chosen = LogScaled(chosen, factor_n)
     depth_n = _depths(source_depth, names)
@@ -242,7 +250,7 @@ def evaluate_foreign(
         direction=Direction.to(target),
         n_cells=len(rows),
         bundle="",
-        scale=scale,
+        scale=scored_scale(target, scale),
         split={"scored_in_training": leaked, **({"training_cells": len(training)} if training is not None else {})},
         seeds=(seed,),
         coverage=both.alignment.coverage.as_dict(),

@@ -259,6 +259,7 @@ class BenchmarkSpec(PairSpec):
 
 
 AnySpec = TranslateSpec | TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec | EvaluateSpec
+PairedSpec = TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec | EvaluateSpec  # all but translations
 ScoredSpec = TranslateSpec | EvaluateSpec  # whose results are one direction or two, cell by cell
 
 

@@ -30,7 +30,15 @@ from jobs.queue.standing import Standing
 from jobs.results.shelf import Shelf
 from jobs.runners.base import Runner
 from jobs.shown import model_word
-from jobs.spec import INPUTS, AnalysisSpec, AnySpec, BenchmarkSpec, EvaluateSpec, JointSpec, TrainSpec, TranslateSpec
+from jobs.spec import (
+    INPUTS,
+    AnalysisSpec,
+    AnySpec,
+    EvaluateSpec,
+    JointSpec,
+    PairedSpec,
+    TranslateSpec,
+)
 from jobs.state import JobState
 from jobs.version import code_version
 from jobs.views import Failure, JobView, PreflightView
@@ -60,7 +68,6 @@ ANALYSES: Mapping[str, str] = {
     "activity": "Gene activity",
 }
 Inputs = Mapping[str, DatasetRow]  # by what they are to the job: rna, atac …
-PairedSpec = TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec | EvaluateSpec
 ALIKE = (  # of the same, the same speed
     "model", "settings", "contenders", "seeds", "what", "on", "embedding", "compare", "genes", "metacells", "only",
     "target",

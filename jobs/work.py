@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from engine.errors import BadBundle
 from engine.types import Direction, Modality
 from jobs import layout
 from jobs.failures import failure_of
-from jobs.parts import bundle_folder, part_bytes, read_part
+from jobs.parts import at_most_threads, bundle_folder, part_bytes, read_part
 from jobs.plan import chunks
 from jobs.resources.meter import meter_of
 from jobs.runners.base import Receipt, Task
@@ -339,20 +338,8 @@ def run_task(store_uri: str, task: Task, *, device: str = "cpu") -> Receipt:
     try:
         attempt = attempt_of(store_uri, arguments["job"], int(arguments["attempt"]))
         meter = meter_of(store_uri, attempt.job, attempt.number)
-        with meter.at(task.kind), _threads(int(arguments.get("threads", 1))):
+        with meter.at(task.kind), at_most_threads(int(arguments.get("threads", 1))):
             return Receipt(task, task_of(task.kind)(attempt, arguments, device))
     except Exception as error:
         error.add_note(f"in the task {task.kind}: {task.label}")
         return Receipt(task, {"failure": failure_of(error).model_dump(mode="json")})
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """As many threads as the task was given: one more a core only makes all tasks slower."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    count = max(1, min(count, os.cpu_count() or 1))
-    torch.set_num_threads(count)
-    with threadpool_limits(limits=count):
-        yield

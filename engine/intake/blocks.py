@@ -18,7 +18,7 @@ from engine.intake.look import Layout
 
 
 def blocks(file: Any, layout: Layout, matrix: Matrix, limits: Limits, scratch: Path) -> Iterator[sp.csr_matrix]:
-    """The counts, or the values that were predicted, in row order as CSR blocks of at most about `limits.block_values` values each.
+    """Counts, or what was predicted, as CSR blocks in row order, each of at most about `limits.block_values` values.
 
     Every index and value is checked on the way. Blocks are float32, canonical (sorted, summed, no stored zeros).
     scratch: folder for the parts of a large CSC matrix, which is turned around on disk.

@@ -145,11 +145,11 @@ def _summary(
     plan: Plan, nnz: int, largest: float, depth_n: NDArray[np.float64], detected_n: NDArray[np.float64]
 ) -> Summary:
     n, f = len(plan.barcodes), len(plan.space)
+    what = "value" if plan.layout.values else "count"
     empty = int((detected_n == 0).sum())
     if empty == n:
         raise NoCells(
-            f"None of the {n:,} cells has a single {'value' if plan.layout.values else 'count'} in "
-            f"{plan.found.matrix.origin}.",
+            f"None of the {n:,} cells has a single {what} in {plan.found.matrix.origin}.",
             hint="Check the filter that wrote this file.",
         )
     summary = Summary(
@@ -174,7 +174,7 @@ def _summary(
         return summary
     return replace(
         summary,
-        notes=(*summary.notes, f"{empty:,} of {n:,} cells have no {'values' if summary.values else 'counts'} at all."),
+        notes=(*summary.notes, f"{empty:,} of {n:,} cells have no {what}s at all."),
     )
 
 

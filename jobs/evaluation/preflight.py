@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import CrossViewError, WrongModality
-from engine.types import Modality
+from engine.types import FeatureSpace, Modality
 from jobs.preflight import given
 from jobs.spec import EvaluateSpec
 from jobs.views import IssueView, PreflightView
@@ -58,9 +58,7 @@ def look(spec: EvaluateSpec, paths: Mapping[str, Path]) -> PreflightView:
     )
 
 
-def _space(one: Given):  # type: ignore[no-untyped-def]
-    from engine.types import FeatureSpace
-
+def _space(one: Given) -> FeatureSpace:
     return FeatureSpace(one.modality, one.names, one.summary.genome)
 
 
@@ -101,7 +99,7 @@ def _notes(spec: EvaluateSpec, inputs: Mapping[str, Given], both: Shared) -> Ite
         yield IssueView(
             level="note",
             code="no-training-cells",
-            message="No training cells are given: the average profile to beat is that of the measured cells themselves.",
+            message="No training cells were given: the average to beat is that of the measured cells themselves.",
             hint="Give the cells the model learned from, if you have them: the comparison is then the usual one.",
         )
     elif leaked := _leaked(inputs, both):

@@ -27,13 +27,16 @@ from jobs.assemble import (
 )
 from jobs.evaluation.reading import depths, foreign
 from jobs.parts import scratch
+from jobs.results.decoders import kept_name
+from jobs.results.latents import PLACE
 from jobs.work import Attempt
 
 if TYPE_CHECKING:
     from engine.foreign import Foreign, Shared
 
 Arguments = Mapping[str, Any]
-PREDICTION, ROW, FACTOR = "prediction.h5ad", "row", "factor"
+ROW, FACTOR = "row", "factor"
+MAP_NAMES = {"prediction": "X_umap"}
 
 
 def prepare(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]:
@@ -104,7 +107,7 @@ def draw(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]:
 
 
 def publish(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]:
-    """cells.json, prediction.h5ad and the report, in the form of a translation with its truth."""
+    """cells.json, cells.h5ad and the report, in the form of a translation with its truth."""
     spec, which = attempt.evaluation, _direction(attempt)
     scored = piece(attempt, which, "cells.npz")
     maps = piece(attempt, which, "maps.npz") if spec.umap else {}
@@ -113,22 +116,21 @@ def publish(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, An
         both = _shared(attempt, prediction)
         names = prediction.barcodes[rows]
     labels = _labels(attempt, rows, both.matching.index_b)
-    known = _source_depth(attempt) or {}
-    columns: dict[str, Any] = {"barcode": names, **labels}
-    if known:
-        columns["source_depth"] = np.array([known.get(str(name), np.nan) for name in names], dtype=np.float32)
-    columns |= scored
+    if (known := _source_depth(attempt)) is not None:
+        scored["source_depth"] = np.array([known.get(str(name), np.nan) for name in names], dtype=np.float32)
+    columns: dict[str, Any] = {"barcode": names, **labels, **scored}
     for name, xy_n2 in maps.items():
         columns[f"{name}_umap_1"], columns[f"{name}_umap_2"] = xy_n2[:, 0], xy_n2[:, 1]
     what = "Labels, scores and maps of each cell."
     artifacts = [*arguments["artifacts"], put_json(attempt, which, "cells.json", columns_of(columns), what)]
-    kept = {**scored, ROW: rows, FACTOR: factor_n if factor_n.size else np.ones(len(rows), np.float32)}
+    arrays = {MAP_NAMES.get(name, f"X_umap_{name}"): xy_n2 for name, xy_n2 in maps.items()}
+    factor_n = factor_n if factor_n.size else np.ones(len(rows), np.float32)
+    arrays[PLACE] = np.stack([rows.astype(np.float32), factor_n], axis=1)
     with scratch() as folder:
-        _write(folder / PREDICTION, names, labels, kept, maps, said=_provenance(attempt, arguments["scale"]))
-        artifacts.append(
-            put_file(attempt, f"{which.value}/{PREDICTION}", folder / PREDICTION, H5AD,
-                     "The scored cells with labels, scores and maps; `row` is their place in the prediction.")
-        )  # fmt: skip
+        path = folder / kept_name(spec)
+        write_cells(path, names, labels, scored, arrays, said=_provenance(attempt, arguments["scale"]))
+        what = f"The scored cells with labels, scores and maps. {PLACE}: their rows in the prediction, and its factor."
+        artifacts.append(put_file(attempt, f"{which.value}/{path.name}", path, H5AD, what))
     reports = {which.value: arguments["report"]}
     document = {
         "schema": SCHEMA,
@@ -219,12 +221,12 @@ def _provenance(attempt: Attempt, scale: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _write(
+def write_cells(
     path: Path,
     names: Names,
     labels: Mapping[str, Names],
     numbers: Mapping[str, NDArray[Any]],
-    maps: Mapping[str, NDArray[Any]],
+    arrays: Mapping[str, NDArray[Any]],
     *,
     said: Mapping[str, Any],
 ) -> None:
@@ -233,16 +235,11 @@ def _write(
     import pandas as pd
 
     columns: dict[str, Any] = {name: pd.Categorical([str(v) for v in column]) for name, column in labels.items()}
-    columns |= {
-        name: values.astype(np.int64 if name == ROW else np.float32)
-        for name, values in numbers.items()
-        if name not in columns
-    }
-    adata = ad.AnnData(
-        obs=pd.DataFrame(columns, index=pd.Index([str(n) for n in names], dtype=object)), uns={"crossview": dict(said)}
-    )
-    for name, xy_n2 in maps.items():
-        adata.obsm["X_umap" if name == "prediction" else f"X_umap_{name}"] = xy_n2
+    columns |= {name: values.astype(np.float32) for name, values in numbers.items()}
+    index = pd.Index([str(name) for name in names], dtype=object)
+    adata = ad.AnnData(obs=pd.DataFrame(columns, index=index), uns={"crossview": dict(said)})
+    for name, values in arrays.items():
+        adata.obsm[name] = values
     adata.write_h5ad(path)
 
 
