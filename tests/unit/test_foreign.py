@@ -74,7 +74,9 @@ def test_the_scores_are_those_of_the_engine(pair: PairedCells) -> None:
     )  # fmt: skip
     found = judged.evaluation.scores
     assert found.scores["gene_pearson"].value == pytest.approx(wanted.scores["gene_pearson"].value, abs=1e-6)
-    assert found.scores["cell_pearson"].nulls["mean"] == pytest.approx(wanted.scores["cell_pearson"].nulls["mean"], abs=1e-5)
+    assert found.scores["cell_pearson"].nulls["mean"] == pytest.approx(
+        wanted.scores["cell_pearson"].nulls["mean"], abs=1e-5
+    )
     assert judged.evaluation.report.nulls == {"mean": MEASURED_MEAN}
 
 
