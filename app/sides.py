@@ -15,7 +15,7 @@ from jobs.names import Direction
 from jobs.views import JobView, ModelView
 
 FEWEST, MOST = 2, 6
-SCORED = ("translate", "train")  # kinds of jobs with a report of scores
+SCORED = ("translate", "train", "evaluate")  # kinds of jobs with a report of scores
 _NOT_ASKED = frozenset({"kind", "bundle"})
 
 
