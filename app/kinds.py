@@ -141,7 +141,8 @@ def _evaluation(spec: EvaluateSpec) -> Query:
         "training": spec.training,
     }  # fmt: skip
     named: Query = {name: id for name, id in files.items() if id}
-    return {**named, **_unusual(spec, ("method", "scale", "umap", "seed"))}
+    genome: Query = {"genome": spec.genome} if spec.genome else {}
+    return {**named, **genome, **_unusual(spec, ("method", "scale", "umap", "seed"))}
 
 
 NO_LABEL = analyses.NO_LABEL  # in the address: asked to compare with no label

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.asked import Draft
+from app.asked import Draft, genome_of
 from jobs.names import Modality
 from jobs.spec import EvaluateSpec
 from jobs.views import DatasetView
@@ -72,6 +72,7 @@ def spec(draft: Draft, files: Files) -> EvaluateSpec:
             "method": draft.one("method").strip()[:200],
             "scale": draft.pick("scale", list(SCALES[files.target])),
             "umap": draft.flag("umap", True),
+            "genome": None if genome_of(files.inputs) else draft.one("genome") or None,
             "seed": draft.whole("seed", 0),
         }
     )

@@ -73,7 +73,7 @@ class EvaluateSpec(Spec):
     prediction: id of a dataset of predicted values, or of counts. rna, atac: ids of measured cells: that of `target` is
     the truth, the other what was predicted from, for the depth null. training: cells of `target` that the model learned
     from: their average is the null. method: what made the prediction, in a word. scale: of `SCALES` in engine.foreign;
-    empty: as the values look.
+    empty: as the values look. genome: of the peaks, where their names do not tell.
     """
 
     kind: Literal["evaluate"] = "evaluate"
@@ -83,6 +83,7 @@ class EvaluateSpec(Spec):
     atac: str | None = None
     training: str | None = None
     method: str = Field(default="", max_length=200)
+    genome: str | None = Field(default=None, max_length=40)
     scale: Literal["", "log-normalised", "rate", "probability", "own"] = ""
     umap: bool = True
     seed: Seed = 0

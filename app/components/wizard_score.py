@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import asked, present, scoring
 from app.asked import Draft
-from app.components import address, failure, preflight
+from app.components import address, failure, preflight, recipe
 from app.components.cells import slot
 from app.scoring import PARAMS, SCALES, Files
 from jobs.bootstrap import current_client
@@ -117,6 +117,7 @@ def method(files: Files) -> bool:
     )  # fmt: skip
     with st.expander("Options", icon=":material/tune:", key="options"):
         address.tick("Draw maps of the cells (UMAP)", param="umap", usual=True, help="Adds some seconds.")
+        recipe.genome(asked.genome_of(files.inputs))
         address.number(
             "Seed", param="seed", usual=0, least=0, most=asked.SEED_END, help="Same files and seed: the same answer."
         )

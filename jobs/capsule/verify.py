@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -125,7 +125,8 @@ def _inputs(
     seen: list[str] = []
     sources = list(given) or [each.example for each in capsule.inputs.values() if each.example]
     for source in sources:
-        for name, path, digest in _copies(source, capsule, bundle, wishes, folder, stack, say):
+        left = set(capsule.inputs) - set(found)
+        for name, path, digest in _copies(source, capsule, left, bundle, wishes, folder, stack, say):
             if digest == capsule.inputs[name].digest:
                 found.setdefault(name, path)
             else:
@@ -144,16 +145,20 @@ def _inputs(
 def _copies(
     source: str,
     capsule: Capsule,
+    left: Collection[str],
     bundle: Path | None,
     wishes: Wishes | None,
     folder: Path,
     stack: ExitStack,
     say: Say,
 ) -> Iterator[tuple[InputName, Path, str]]:
-    """The file itself where it is a clean copy that is wanted; else what intake makes of it, by modality."""
+    """The file itself where it is a clean copy that is wanted; else what intake makes of it, by what it may be.
+
+    left: the inputs that are not found yet.
+    """
     from jobs.commands.offline import fetched, taken_from
 
-    wanted = capsule.inputs
+    wanted = {name: each for name, each in capsule.inputs.items() if name in left}
     path = stack.enter_context(fetched(source, say=say))
     if path.is_file() and (digest := sha256_of(path)) in {each.digest for each in wanted.values()}:
         for name, each in wanted.items():
@@ -172,7 +177,7 @@ def _copies(
             problems.append(problem)
             continue
         yield name, out, sha256_of(out)
-    if len(problems) == len(wanted):
+    if problems and len(problems) == len(wanted):
         raise problems[0]
 
 

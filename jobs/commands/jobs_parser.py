@@ -125,10 +125,10 @@ def _jobs_submit(a: Arguments) -> int:
                 model=a.model, label=a.label, genome=a.genome, seed=a.seed,
             )  # fmt: skip
         elif a.evaluate:
-            _refuse_unused(a)
+            _refuse_beside_training(a)
             job = submission.submit_evaluation(
                 client, a.evaluate, rna=a.rna, atac=a.atac, training=a.training, method=a.method, scale=a.scale,
-                seed=a.seed, title=a.title, how=how,
+                genome=a.genome, seed=a.seed, title=a.title, how=how,
             )  # fmt: skip
         elif a.train:
             job = submission.submit_training(
@@ -155,9 +155,14 @@ def _jobs_submit(a: Arguments) -> int:
 
 def _refuse_unused(a: Arguments) -> None:
     """Raises BadSetting for an option that would be passed over in silence."""
+    _refuse_beside_training(a)
+    _refuse({"--genome": a.genome}, "a training, an analysis or an evaluation", "--train, --analyse or --evaluate")
+
+
+def _refuse_beside_training(a: Arguments) -> None:
     of_training = {"--split": a.split, "--hold-out": a.hold_out, "--split-by": a.split_by, "--name": a.name}
     _refuse(of_training, "a training", "--train")
-    _refuse({"--set": a.set, "--genome": a.genome}, "a training or an analysis", "--train or --analyse")
+    _refuse({"--set": a.set}, "a training or an analysis", "--train or --analyse")
 
 
 def _refuse(given: Mapping[str, Any], whose: str, add: str) -> None:

@@ -83,6 +83,7 @@ def submit_evaluation(
     training: str | None = None,
     method: str = "",
     scale: str = "",
+    genome: str | None = None,
     seed: int = 0,
     title: str = "",
     how: Mapping[str, Any] = NO_MORE,
@@ -92,9 +93,7 @@ def submit_evaluation(
     what it was predicted from. Raises BadInput and kin.
     """
     if not (rna or atac):
-        raise BadInput(
-            "There is nothing to score it against.", hint="Give measured cells: --rna FILE or --atac FILE."
-        )
+        raise BadInput("There is nothing to score it against.", hint="Give measured cells: --rna FILE or --atac FILE.")
     mine = bring_in(client, prediction, modality=None, say=say, mends=MendOptions(values=True))
     target = mine.modality
     if target is None or not {Modality.RNA: rna, Modality.ATAC: atac}[target]:
@@ -109,6 +108,7 @@ def submit_evaluation(
         "target": target,
         "prediction": mine.id,
         "training": learned,
+        "genome": genome,
         "method": method,
         "scale": scale,
         "seed": seed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -215,10 +215,11 @@ class Results:
         """The genes or peaks a job knows; None where it was given none of them."""
         if not isinstance(spec, EvaluateSpec):
             return self.space(spec.bundle, modality)
-        if modality is spec.target:
-            return self.decoder(spec).space(modality)
-        id = spec.dataset(modality)
-        return None if id is None else self._space_in(self._dataset(id))
+        id = spec.prediction if modality is spec.target else spec.dataset(modality)
+        if id is None:
+            return None
+        space = self._space_in(self._dataset(id))
+        return space if space.genome or not spec.genome else replace(space, genome=spec.genome)
 
     def space_of(self, spec: ScoredSpec, modality: Modality) -> FeatureSpace:
         """As `known`. Raises NotFound where there are none."""
