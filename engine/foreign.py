@@ -235,6 +235,8 @@ def evaluate_foreign(
     )
     notes = [both.matching.note] if both.matching.told else []
     notes += [ASSUMED[target, scale], *_unequal(scores.features, target, scale, chosen, truth_nf)]
+    if training is None:
+        notes.append(f"The average profile is {MEASURED_MEAN}.")
     leaked = len({str(n) for n in names} & {str(n) for n in training.barcodes}) if training is not None else 0
     if leaked:
         notes.append(
