@@ -117,7 +117,10 @@ def test_the_result_is_read_like_a_translation(lab: Client, done: JobView) -> No
     page = at("job", id=done.id)
     assert "predicted expression · 24 cells · made by my net" in told(page)
     assert "Better than the average profile on" in told(page)
-    assert [tab.label for tab in page.tabs][:4] == ["Overview", "Scorecard", "Genes", "Cells"]
+    assert "than sequencing depth" not in told(page)  # nobody asked: no source was given
+    tabs = [tab.label for tab in page.tabs]
+    assert tabs[:5] == ["Overview", "Scorecard", "Genes", "Cells", "Profiles"]
+    assert "Genome" not in tabs  # no peaks of these cells
     name = lab.table(done.id, Direction.ATAC_TO_RNA, "features")["name"][2]
     assert f"{name}" in told(at("job", id=done.id, tab="Genes", **{QUERY: name}))
     scores = at("job", id=done.id, tab="Scorecard")
