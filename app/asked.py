@@ -12,7 +12,7 @@ from app.kinds import BATCHES, CHANCE, NAMES, NO_LABEL
 from app.parting import batch_columns
 from app.present import in_order
 from jobs.names import Direction, Modality
-from jobs.spec import AnySpec, BenchmarkSpec, Contender, HoldOut, JointSpec, TrainSpec, TranslateSpec
+from jobs.spec import INPUTS, AnySpec, BenchmarkSpec, Contender, HoldOut, JointSpec, TrainSpec, TranslateSpec
 from jobs.views import DatasetView, ModelView, RecipeView
 
 MOST_SEEDS = 20
@@ -273,7 +273,7 @@ def _kept(draft: Draft, names: Sequence[str]) -> dict[str, Any]:
 def said(spec: AnySpec) -> list[tuple[str, str]]:
     """What differs from the usual, as names and values for the last look; the cells and the model left out."""
     fields = type(spec).model_fields
-    left_out = {"kind", "model", "bundle", "rna", "atac", "split", "contenders", "directions"}
+    left_out = {"kind", "model", "bundle", *INPUTS, "target", "split", "contenders", "directions"}
     found = []
     for name, value in spec.model_dump(mode="json").items():
         usual = fields[name].get_default(call_default_factory=True)

@@ -14,6 +14,7 @@ from app.charts import FURNITURE, GOOD, INK_ON_DARK, NULL, PREDICTION, TRUTH, UN
 # What stands on a score's axis, in the legend's order: (name, shape, colour).
 MARKS = (
     ("this translation", "circle", PREDICTION),
+    ("this prediction", "circle", PREDICTION),
     ("this model", "circle", PREDICTION),
     ("joint view", "circle", PREDICTION),
     ("RNA alone", "square", NULL),

@@ -7,7 +7,17 @@ import shlex
 from collections.abc import Mapping
 
 from app.analyses import question
-from jobs.spec import AnalysisSpec, BenchmarkSpec, HoldOut, JointSpec, PairSpec, TrainSpec, TranslateSpec, read_spec
+from jobs.spec import (
+    AnalysisSpec,
+    BenchmarkSpec,
+    EvaluateSpec,
+    HoldOut,
+    JointSpec,
+    PairSpec,
+    TrainSpec,
+    TranslateSpec,
+    read_spec,
+)
 from jobs.views import JobView
 
 
@@ -23,6 +33,8 @@ def commands(job: JobView, inputs: Mapping[str, str]) -> list[str]:
         return [_embed(spec, inputs)]
     if isinstance(spec, AnalysisSpec):
         return _analyse(spec, inputs)
+    if isinstance(spec, EvaluateSpec):
+        return [_evaluate(spec, inputs)]
     return _translate(spec, inputs)
 
 
@@ -32,6 +44,16 @@ def _translate(spec: TranslateSpec, inputs: Mapping[str, str]) -> list[str]:
         f"--direction {direction.value} --out {direction.value}.h5ad"
         for direction in spec.directions
     ]
+
+
+def _evaluate(spec: EvaluateSpec, inputs: Mapping[str, str]) -> str:
+    source = spec.target.other.value
+    words = [f"crossview evaluate --prediction {_quoted(inputs, 'prediction')}"]
+    words += [f"--truth {_quoted(inputs, spec.target.value)}"]
+    words += [f"--source {_quoted(inputs, source)}"] if spec.dataset(spec.target.other) else []
+    words += [f"--training {_quoted(inputs, 'training')}"] if spec.training else []
+    words += [f"--scale {spec.scale}"] if spec.scale else []
+    return " ".join([*words, "--out report.json"])
 
 
 def _embed(spec: JointSpec, inputs: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ from app import analyses, present
 from jobs.spec import (
     AnalysisSpec,
     BenchmarkSpec,
+    EvaluateSpec,
     HoldOut,
     JointSpec,
     PairSpec,
@@ -37,6 +38,7 @@ KINDS: Mapping[str, Kind] = {
     "translate": Kind("Translation", ":material/swap_horiz:", "translation", "views/new.py"),
     "joint": Kind("Joint view", ":material/hub:", "joint view", "views/new.py"),
     "analysis": Kind("Analysis", ":material/query_stats:", "analysis", "views/analyse.py"),
+    "evaluate": Kind("Scored prediction", ":material/grading:", "scoring", "views/new.py"),
     "train": Kind("Training", ":material/model_training:", "training", "views/new.py"),
     "benchmark": Kind("Comparison", ":material/leaderboard:", "comparison", "views/new.py"),
 }
@@ -61,6 +63,9 @@ def facts(job: JobView) -> list[str]:
         return [*cells, f"model {present.plain(job.model)}", *compared]
     if job.kind == "analysis":
         return analyses.facts(AnalysisSpec.model_validate(job.spec), job.cells)
+    if job.kind == "evaluate":
+        made = [f"made by {present.plain(job.model)}"] if job.model else []
+        return [f"predicted {present.measured(job.directions[0].target)}", *cells, *made]
     return [present.directions(job.directions), *cells, *_outside(job), f"model {present.plain(job.model)}"]
 
 
@@ -93,6 +98,8 @@ def query(job: JobView) -> Query:
     """The address of a page that starts from what this job was asked."""
     if job.kind == "analysis":
         return analyses.query(AnalysisSpec.model_validate(job.spec))
+    if job.kind == "evaluate":
+        return {"kind": "score", "step": "4", **_evaluation(EvaluateSpec.model_validate(job.spec)), "from": job.id}
     return {"kind": job.kind, "step": "4", **_asked(job), "from": job.id}
 
 
@@ -126,6 +133,16 @@ def _unusual(spec: Spec, names: Sequence[str]) -> Query:
 def _joint(spec: JointSpec) -> Query:
     asked: Query = {"rna": spec.rna, "atac": spec.atac, "model": spec.model, "label": spec.label or NO_LABEL}
     return {**asked, **_unusual(spec, ("clusters", "resolution", "umap", "export", "seed"))}
+
+
+def _evaluation(spec: EvaluateSpec) -> Query:
+    files = {
+        "prediction": spec.prediction, "truth": spec.dataset(spec.target), "source": spec.dataset(spec.target.other),
+        "training": spec.training,
+    }  # fmt: skip
+    named: Query = {name: id for name, id in files.items() if id}
+    genome: Query = {"genome": spec.genome} if spec.genome else {}
+    return {**named, **genome, **_unusual(spec, ("method", "scale", "umap", "seed"))}
 
 
 NO_LABEL = analyses.NO_LABEL  # in the address: asked to compare with no label

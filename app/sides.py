@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -15,13 +15,16 @@ from jobs.names import Direction
 from jobs.views import JobView, ModelView
 
 FEWEST, MOST = 2, 6
-SCORED = ("translate", "train")  # kinds of jobs with a report of scores
+SCORED = ("translate", "train", "evaluate")  # kinds of jobs with a report of scores
 _NOT_ASKED = frozenset({"kind", "bundle"})
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of what is compared. report: of all directions. cells: what names the cells that judged it; "" is unknown."""
+    """One of what is compared. report: of all directions. cells: what names the cells that judged it; "" is unknown.
+
+    truths: the measurement that judged each direction, of a job that was given one.
+    """
 
     id: str
     name: str
@@ -29,6 +32,7 @@ class Side:
     report: Mapping[str, Any]
     asked: Mapping[str, str]
     cells: str = ""
+    truths: Mapping[Direction, str] = field(default_factory=dict)
 
 
 def of_job(job: JobView, report: Mapping[str, Any], models: Mapping[str, ModelView] = MappingProxyType({})) -> Side:
@@ -39,7 +43,8 @@ def of_job(job: JobView, report: Mapping[str, Any], models: Mapping[str, ModelVi
     asked["kind"] = job.kind
     for which, name in job.input_names.items():
         asked[which] = f"{name} ({job.spec.get(which)})"
-    return Side(job.id, job_title(job), "job", report, asked, _judged_job(job, models))
+    truths = {d: str(job.spec.get(d.target.value)) for d in job.truth}
+    return Side(job.id, job_title(job), "job", report, asked, _judged_job(job, models), truths)
 
 
 def _judged_job(job: JobView, models: Mapping[str, ModelView]) -> str:
@@ -85,6 +90,8 @@ def same_cells(chosen: Sequence[Side], which: Direction) -> tuple[bool, str]:
         if readings.readings(readings.of_direction(s.report, which))
     }
     marks = {s.cells for s in chosen}
+    if any(s.asked.get("kind") == "evaluate" for s in chosen):  # what it was predicted from may not have been given
+        marks = {s.truths.get(which, "") for s in chosen}
     if len(marks) == 1 and "" not in marks and len(numbers) == 1:
         return True, f"All were judged on the same {plural(int(next(iter(numbers)) or 0), 'cell')}."
     counts = sorted({int(n) for n in numbers if n})

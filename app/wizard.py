@@ -33,6 +33,11 @@ KINDS: Mapping[str, Kind] = {
         "On cells of yours measured both ways: each is predicted from the other, and scored against it.",
         "Judge it", "Ready to judge",
     ),
+    "score": Kind(
+        "Score a prediction", ":material/grading:",
+        "Of any model or tool, your own too: its .h5ad against what was measured of these cells, beside the average.",
+        "Score it", "Ready to score",
+    ),
     "joint": Kind(
         "Joint view", ":material/hub:",
         "See cells measured both ways in one map, with groups, and the gaps of either measurement filled in.",
@@ -49,7 +54,12 @@ KINDS: Mapping[str, Kind] = {
         "Compare them", "Ready to compare",
     ),
 }  # fmt: skip
+SCORED = ("prediction", "truth", "source", "training")  # what an address of this kind names
 STEPS = ("Data", "Check", "Model", "Review")
+OF_JOBS: Mapping[str, str] = {"evaluate": "translate", "score": "evaluate"}  # kinds of jobs that are called otherwise
+
+
+NAMED = ("rna", "atac", "cells", "other", "truth", "source")  # what an address calls measured cells
 
 
 def kind_of(text: str) -> str:
@@ -64,12 +74,14 @@ def step_of(text: str) -> int:
 def turned(query: Mapping[str, Sequence[str]], to: str, known: Sequence[DatasetView]) -> dict[str, str | list[str]]:
     """The address of the same cells for another kind of job. known: the datasets it names."""
     by_id = {data.id: data for data in known}
-    named = [id for name in ("rna", "atac", "cells", "other") for id in query.get(name, ()) if id in by_id]
+    named = [id for name in NAMED for id in query.get(name, ()) if id in by_id]
     chosen: dict[Modality, str] = {}
     for id in named:
         if (modality := by_id[id].modality) is not None:
             chosen.setdefault(Modality(modality), id)
     asked: dict[str, str | list[str]] = {"kind": to}
+    if to == "score":
+        return {**asked, **{name: ids[0] for name in SCORED if (ids := [*query.get(name, ())])}}
     if KINDS[to].paired:
         return {**asked, **{modality.value: id for modality, id in chosen.items()}}
     return {**asked, **dict(zip(("cells", "other"), [chosen[m] for m in Modality if m in chosen], strict=False))}

@@ -64,8 +64,8 @@ class Nulls:
         rna_nf = DepthScale.fit(train.rna.counts).log_normalised(train.rna.counts)
         atac_nf = binarised(train.atac.counts)
         return cls(
-            _fit_target(rna_nf, depth_of(train.atac.counts)),
-            _fit_target(atac_nf, depth_of(train.rna.counts)),
+            fit_target(rna_nf, depth_of(train.atac.counts)),
+            fit_target(atac_nf, depth_of(train.rna.counts)),
         )
 
     def of(self, target: Modality) -> TargetNull:
@@ -94,7 +94,8 @@ class Nulls:
         )
 
 
-def _fit_target(target_nf: Any, source_depth_n: Floats) -> TargetNull:
+def fit_target(target_nf: Any, source_depth_n: Floats) -> TargetNull:
+    """target_nf: on the scored scale. source_depth_n: of the same cells, shape (n,)."""
     mean_f = np.asarray(target_nf.mean(axis=0), dtype=np.float32).ravel()
     row_n = np.asarray(target_nf.mean(axis=1), dtype=np.float64).ravel()
     used_n = (row_n > 0) & (source_depth_n > 0)

@@ -61,6 +61,7 @@ class Scale(StrEnum):
     LOG_NORMALISED = "log-normalised"  # log1p of counts scaled to the training median depth
     RATE = "rate"  # expected counts
     PROBABILITY = "probability"  # of a peak being open, in [0, 1]
+    OWN = "own"  # of a prediction from elsewhere: z-scores, log odds; only its order tells
 
 
 def as_names(names: Iterable[str]) -> Names:

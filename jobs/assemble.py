@@ -56,16 +56,16 @@ def write_scores(attempt: Attempt, direction: Direction, *, device: str) -> dict
     table = columns_of(found.scores.features)
     word = "gene" if direction.target is Modality.RNA else "peak"
     artifacts = [
-        _put_json(attempt, direction, "features.json", table, f"Scores of each {word}."),
+        put_json(attempt, direction, "features.json", table, f"Scores of each {word}."),
         _put(attempt, direction, "scores.csv", csv_of(table), CSV, f"Scores of each {word}."),
     ]
     if found.scores.curve:
         curve = columns_of(found.scores.curve.as_dict())
-        artifacts.append(_put_json(attempt, direction, "roc.json", curve, "Curve of true against false positives."))
+        artifacts.append(put_json(attempt, direction, "roc.json", curve, "Curve of true against false positives."))
     # Scores of cells join the other columns of the cells when the direction is published.
     rows_m = match_barcodes(encoded.barcodes, truth.barcodes, what=("predicted", "true")).index_a
     by_cell = {name: values for name, values in found.scores.cells.items() if name != "name"}
-    _put_piece(attempt, direction, "cells.npz", {"rows": rows_m, **by_cell})
+    put_piece(attempt, direction, "cells.npz", {"rows": rows_m, **by_cell})
     doubt = doubt_of(bundle, encoded)
     report = with_doubt(found.report, doubt, cells=by_cell, rows_m=rows_m, depth_n=encoded.source_depth_n)
     return {"report": report.as_dict(), "artifacts": artifacts}
@@ -97,7 +97,7 @@ def write_maps(attempt: Attempt, direction: Direction, *, device: str) -> dict[s
         pieces["truth"] = np.full((len(encoded), 2), np.nan, dtype=np.float32)
         pieces["truth"][rows_m] = true.xy_n2
         notes.add(true.note)
-    _put_piece(attempt, direction, "maps.npz", pieces)
+    put_piece(attempt, direction, "maps.npz", pieces)
     return {"notes": sorted(note for note in notes | {measured.note} if note)}
 
 
@@ -113,13 +113,11 @@ def write_direction(attempt: Attempt, direction: Direction, *, device: str) -> d
     encoded = encoded_of(attempt, direction)
     labels, doubt = _labels(attempt, direction), doubt_of(bundle, encoded)
     cells = _cell_columns(attempt, direction, encoded, labels, doubt)
-    artifacts = [
-        _put_json(attempt, direction, "cells.json", columns_of(cells), "Labels, scores and maps of each cell.")
-    ]
+    artifacts = [put_json(attempt, direction, "cells.json", columns_of(cells), "Labels, scores and maps of each cell.")]
     report: dict[str, Any] | None = None
     if not attempt.spec.has_truth(direction):
         what = "Mean prediction of each gene or peak."
-        artifacts.append(_put_json(attempt, direction, "features.json", _means(bundle, encoded, direction), what))
+        artifacts.append(put_json(attempt, direction, "features.json", _means(bundle, encoded, direction), what))
         coverage = coverage_of(attempt, direction)
         seed = attempt.spec.seed
         without_truth = unscored(bundle, direction, n_cells=len(encoded), coverage=coverage, seed=seed)
@@ -189,7 +187,7 @@ def _labels(attempt: Attempt, direction: Direction) -> dict[str, Names]:
 
 def _maps(attempt: Attempt, direction: Direction) -> dict[str, NDArray[Any]]:
     """Coordinates by name, each of shape (n, 2); none where no maps were asked for."""
-    return _piece(attempt, direction, "maps.npz") if attempt.spec.umap else {}
+    return piece(attempt, direction, "maps.npz") if attempt.spec.umap else {}
 
 
 def _cell_columns(
@@ -204,7 +202,7 @@ def _cell_columns(
         **doubt_columns(doubt),
     }
     if attempt.spec.has_truth(direction):
-        scores = _piece(attempt, direction, "cells.npz")
+        scores = piece(attempt, direction, "cells.npz")
         rows = scores.pop("rows")
         for name, values in scores.items():
             column = np.full(len(encoded), np.nan)
@@ -233,7 +231,7 @@ def write_report(
         "directions": {name: dict(report) for name, report in directions.items()},
         "notes": list(notes),
     }
-    return _put_json(attempt, None, "report.json", plain(document), "Scores, nulls, verdicts and provenance.", indent=1)
+    return put_json(attempt, None, "report.json", plain(document), "Scores, nulls, verdicts and provenance.", indent=1)
 
 
 def summary_of(directions: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -311,9 +309,10 @@ def put_file(attempt: Attempt, name: str, path: Path, media_type: str, what: str
     return {"name": name, "bytes": path.stat().st_size, "sha256": digest, "media_type": media_type, "what": what}
 
 
-def _put_json(
+def put_json(
     attempt: Attempt, direction: Direction | None, name: str, document: Any, what: str, *, indent: int | None = None
 ) -> dict[str, Any]:
+    """A JSON file of one direction, or of all; the record the last event lists."""
     text = json.dumps(document, indent=indent, allow_nan=False, ensure_ascii=False)
     return _put(attempt, direction, name, text.encode(), JSON, what)
 
@@ -322,14 +321,16 @@ def _put_file(attempt: Attempt, direction: Direction, name: str, path: Path, wha
     return put_file(attempt, f"{direction.value}/{name}", path, H5AD, what)
 
 
-def _put_piece(attempt: Attempt, direction: Direction, name: str, arrays: Mapping[str, Any]) -> None:
+def put_piece(attempt: Attempt, direction: Direction, name: str, arrays: Mapping[str, Any]) -> None:
+    """What one task leaves for the next."""
     stream = io.BytesIO()
     plain_arrays: dict[str, Any] = {key: np.asarray(value) for key, value in arrays.items()}
     np.savez(stream, **plain_arrays)
     attempt.store.put_bytes(layout.piece(attempt.job, attempt.number, direction.value, name), stream.getvalue())
 
 
-def _piece(attempt: Attempt, direction: Direction, name: str) -> dict[str, NDArray[Any]]:
+def piece(attempt: Attempt, direction: Direction, name: str) -> dict[str, NDArray[Any]]:
+    """What `put_piece` left."""
     data = attempt.store.get_bytes(layout.piece(attempt.job, attempt.number, direction.value, name))
     with np.load(io.BytesIO(data), allow_pickle=False) as file:
         return {key: file[key] for key in file.files}

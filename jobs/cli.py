@@ -20,6 +20,7 @@ from jobs.commands.both import add_both
 from jobs.commands.capsule import add_capsule
 from jobs.commands.data import add_data
 from jobs.commands.embed_parser import add_embed
+from jobs.commands.evaluate_parser import add_evaluate
 from jobs.commands.jobs_parser import add_jobs, client_of, setting_of
 from jobs.commands.mends import add_mends, wishes_of
 from jobs.commands.people import add_token
@@ -127,9 +128,9 @@ def _features(text: str | None) -> list[str] | None:
 
 
 def _evaluate(a: Arguments) -> int:
-    from jobs.commands import offline
+    from jobs.commands.foreign import evaluate_asked
 
-    document = offline.evaluate(model=a.model, prediction=a.prediction, truth=a.truth, out=a.out)
+    document = evaluate_asked(a)
     if a.json:
         _print(document)
         return DONE
@@ -357,11 +358,7 @@ def _add_offline(commands: Any) -> None:
     translate.add_argument("--min-coverage", type=float, help="share of the model's features to ask for")
     add_mends(translate)
 
-    evaluate = _command(commands, "evaluate", _evaluate, "score a prediction against measured cells")
-    evaluate.add_argument("--prediction", required=True, type=Path, metavar="OUT.h5ad")
-    evaluate.add_argument("--truth", required=True)
-    evaluate.add_argument("--model", required=True, metavar="BUNDLE_OR_ID")
-    evaluate.add_argument("--out", type=Path, metavar="report.json")
+    add_evaluate(_command(commands, "evaluate", _evaluate, "score any prediction against measured cells"))
 
 
 def _add_models(commands: Any) -> None:

@@ -18,7 +18,7 @@ from jobs.queue.order import Priority
 from jobs.resources.views import ResourcesView
 from jobs.results.binned import BinnedView
 from jobs.results.exploring import ExploringClient
-from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
+from jobs.spec import AnySpec, PairedSpec
 from jobs.views import (
     ArtifactView,
     DatasetView,
@@ -141,7 +141,7 @@ class Client(Protocol):
         self, *, model: str, rna: str | None = None, atac: str | None = None, directions: Sequence[Direction] = ()
     ) -> PreflightView: ...
 
-    def pair_preflight(self, spec: TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec) -> PreflightView:
+    def pair_preflight(self, spec: PairedSpec) -> PreflightView:
         """Pairing, split and leak checks, filters, and how long and how much memory; nothing is submitted.
 
         Of a joint view: pairing and what the model knows of both modalities.

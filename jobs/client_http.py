@@ -25,7 +25,7 @@ from jobs.queue.order import Priority
 from jobs.resources.views import ResourcesView
 from jobs.results.binned import BinnedView
 from jobs.results.exploring import ExploringClient, HttpExploring
-from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
+from jobs.spec import AnySpec, PairedSpec
 from jobs.views import (
     ArtifactView,
     DatasetView,
@@ -186,7 +186,7 @@ class HttpClient(Wire):
         asked = {"model": model, "rna": rna, "atac": atac, "directions": list(directions)}
         return PreflightView.model_validate(self._post("preflight", asked))
 
-    def pair_preflight(self, spec: TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec) -> PreflightView:
+    def pair_preflight(self, spec: PairedSpec) -> PreflightView:
         return PreflightView.model_validate(self._post("preflight/pair", {"spec": spec.model_dump(mode="json")}))
 
     def submit(

@@ -20,7 +20,7 @@ from jobs.queue.order import Priority
 from jobs.resources.views import ResourcesView
 from jobs.results.binned import BinnedView
 from jobs.results.exploring import ExploringClient, LocalExploring
-from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec
+from jobs.spec import AnySpec, PairedSpec
 from jobs.views import (
     ArtifactView,
     DatasetView,
@@ -173,7 +173,7 @@ class LocalClient:
         with typed_errors():
             return self._service.desk.preflight(model=model, rna=rna, atac=atac, directions=directions)
 
-    def pair_preflight(self, spec: TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec) -> PreflightView:
+    def pair_preflight(self, spec: PairedSpec) -> PreflightView:
         with typed_errors():
             return self._service.desk.pair_preflight(spec)
 

@@ -271,6 +271,10 @@ def _work(attempt: Attempt, voice: Voice, executor: Executor, threads: int) -> d
         from jobs.analysis.conduct import analysis
 
         return analysis(attempt, voice, executor, threads=threads)
+    if attempt.asked.kind == "evaluate":
+        from jobs.evaluation.conduct import evaluation
+
+        return evaluation(attempt, voice, executor, threads=threads)
     if attempt.asked.kind != "translate":
         from jobs.training import conduct
 
@@ -369,6 +373,7 @@ def drained(task: Task, *, times: int, why: str, code: str = "worker-died") -> R
     less = {
         **dict.fromkeys(("train", "entry", "prepare-pair"), fits),
         "analyse": "look at raw profiles alone, give fewer cells",
+        **dict.fromkeys(("score-prediction", "map-prediction"), "give a prediction of fewer cells"),
     }.get(task.kind, "use smaller chunks (chunk_cells)")
     hint = (
         f"It {'needs' if code == 'out-of-memory' else 'probably needs'} more memory: {less}, or use a larger machine."

@@ -28,7 +28,8 @@ class MendOptions(BaseModel):
 
     layer: the one matrix to take counts from. gene_ids: name genes by what the file itself keeps. lift: the build the
     peaks are on now; onto: the wanted one (the model's, else the other build of the organism). min_fragments: of a
-    barcode that is a cell; cells: a dataset whose cells they are instead.
+    barcode that is a cell; cells: a dataset whose cells they are instead. values: the file holds a prediction, of any
+    scale, and no counts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +41,7 @@ class MendOptions(BaseModel):
     onto: Genome = ""
     min_fragments: int | None = Field(default=None, ge=1, le=10_000_000)
     cells: str = Field(default="", max_length=200)
+    values: bool = False
 
     def asked(self) -> dict[str, Any]:
         """Only what was asked for."""
@@ -78,6 +80,7 @@ def resolved(
         of=manifest.id if manifest else "",
         min_fragments=options.min_fragments or MIN_FRAGMENTS,
         cells=str(cells) if cells is not None else "",
+        values=options.values,
     )
 
 

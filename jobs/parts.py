@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -81,3 +82,15 @@ def scratch() -> Iterator[Path]:
 
     with own_folder(_cache() / "scratch") as folder:
         yield folder
+
+
+@contextmanager
+def at_most_threads(count: int) -> Iterator[None]:
+    """As many threads as the task was given: one more a core only makes all tasks slower."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    count = max(1, min(count, os.cpu_count() or 1))
+    torch.set_num_threads(count)
+    with threadpool_limits(limits=count):
+        yield

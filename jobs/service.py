@@ -21,6 +21,7 @@ from jobs.capsule.service import Capsules
 from jobs.errors import BadRequest, Conflict
 from jobs.failures import scrub
 from jobs.imports import Importer
+from jobs.inputs import dataset_row, ready_inputs
 from jobs.keeping.audit import entry, noted, refusals
 from jobs.keeping.retention import UPLOAD_IDLE
 from jobs.keeping.service import Keeping
@@ -46,14 +47,13 @@ from jobs.settings import Settings
 from jobs.shown import dataset_view, event_view, upload_view
 from jobs.spec import AnalysisSpec, JointSpec, TranslateSpec, read_spec
 from jobs.state import TERMINAL, JobState
-from jobs.submitting import Desk, dataset_row, ready_inputs, row_of
+from jobs.submitting import Desk, row_of
 from jobs.training.checkpoints import read_or_none
 from jobs.training.curve import read_curve
 from jobs.version import code_version
 from jobs.views import DatasetView, EventView, Health, JobView, RecipeView, TrainingView, UploadView
 from storage.tables import datasets as dataset_table
 from storage.tables import jobs as job_table
-from storage.tables.jobs import JobRow
 
 if TYPE_CHECKING:
     from storage.artifacts import ArtifactStore
@@ -319,8 +319,8 @@ class JobService:
                 f"The job is {here.value.lower()}; only what failed, was lost or was cancelled is tried again.",
                 hint="Submit it as a new job to run it afresh.",
             )
-        ready_inputs(self.database, **_inputs_by_word(row))
         spec = read_spec(row.spec)
+        ready_inputs(self.database, spec.inputs)
         if isinstance(spec, TranslateSpec | JointSpec | AnalysisSpec) and spec.model:
             self.models.manifest(spec.model)  # it may have been deleted, or be shared no longer
         if self.database.write_now(noted("job.retry", id, lambda conn: requeue(conn, row, reason="asked by a person"))):
@@ -343,7 +343,3 @@ class JobService:
         if link is not None:
             self.database.write_now(entry("result.download", id, file=name))
         return link
-
-
-def _inputs_by_word(row: JobRow) -> dict[str, str | None]:
-    return {modality.value: row.spec.get(modality.value) for modality in Modality}

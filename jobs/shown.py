@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from engine.types import Modality
 from jobs.accounts.insides import hidden
 from jobs.queue.order import Priority
-from jobs.spec import AnySpec, BenchmarkSpec, TranslateSpec, model_digest, read_spec
+from jobs.spec import AnySpec, BenchmarkSpec, EvaluateSpec, ScoredSpec, model_digest, read_spec
 from jobs.state import JobState
 from jobs.views import DatasetView, EventView, Failure, JobView, Progress, UploadView
 
@@ -51,7 +51,7 @@ def job_view(
 ) -> JobView:
     spec = read_spec(row.spec)
     known: dict[str, Any] = dict(row.result or {})
-    directions = spec.directions if isinstance(spec, TranslateSpec) else ()
+    directions = spec.directions if isinstance(spec, ScoredSpec) else ()
     summary = known.get("summary") or {}
     return JobView(
         id=row.id,
@@ -63,7 +63,7 @@ def job_view(
         bundle=model_digest(spec) or summary.get("bundle", ""),
         made=summary.get("model", "") if row.kind == "train" else "",
         directions=directions,
-        truth=tuple(d for d in directions if isinstance(spec, TranslateSpec) and spec.has_truth(d)),
+        truth=tuple(d for d in directions if isinstance(spec, ScoredSpec) and spec.has_truth(d)),
         progress=Progress(stage=row.stage, done=row.done, total=row.total, message=row.message),
         priority=Priority(row.priority),
         time_limit_s=row.time_limit_s,
@@ -87,6 +87,8 @@ def model_word(spec: AnySpec) -> str:
     """The model a job is about: an id of the catalog, a key of the registry, or the names of a benchmark's lines."""
     if isinstance(spec, BenchmarkSpec):
         return ", ".join(each.label or each.model for each in spec.contenders)
+    if isinstance(spec, EvaluateSpec):
+        return spec.method
     return spec.model
 
 

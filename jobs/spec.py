@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from engine.types import Direction, Modality
 
+INPUTS = ("rna", "atac", "prediction", "training")  # fields of specs that name datasets
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what numpy's and torch's generators take
 
 
@@ -18,6 +19,11 @@ class Spec(BaseModel):
     """Common to all kinds of jobs: frozen, no unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The ids of the datasets that are read, by what each is to the job: rna, atac …"""
+        return {name: str(id) for name in INPUTS if (id := getattr(self, name, None)) is not None}
 
     @property
     def digest(self) -> str:
@@ -59,6 +65,44 @@ class TranslateSpec(Spec):
 
     def has_truth(self, direction: Direction) -> bool:
         return self.dataset(direction.target) is not None
+
+
+class EvaluateSpec(Spec):
+    """Score a prediction that any model made against what was measured of the same cells.
+
+    prediction: id of a dataset of predicted values, or of counts. rna, atac: ids of measured cells: that of `target` is
+    the truth, the other what was predicted from, for the depth null. training: cells of `target` that the model learned
+    from: their average is the null. method: what made the prediction, in a word. scale: of `SCALES` in engine.foreign;
+    empty: as the values look. genome: of the peaks, where their names do not tell.
+    """
+
+    kind: Literal["evaluate"] = "evaluate"
+    target: Modality
+    prediction: str
+    rna: str | None = None
+    atac: str | None = None
+    training: str | None = None
+    method: str = Field(default="", max_length=200)
+    genome: str | None = Field(default=None, max_length=40)
+    scale: Literal["", "log-normalised", "rate", "probability", "own"] = ""
+    umap: bool = True
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _the_truth_is_given(self) -> Self:
+        if self.dataset(self.target) is None:
+            raise ValueError(f"A prediction of {self.target.value} is judged by {self.target.value} cells; give them.")
+        return self
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        return (Direction.to(self.target),)
+
+    def dataset(self, modality: Modality) -> str | None:
+        return self.rna if modality is Modality.RNA else self.atac
+
+    def has_truth(self, direction: Direction) -> bool:
+        return direction in self.directions
 
 
 class JointSpec(Spec):
@@ -215,7 +259,9 @@ class BenchmarkSpec(PairSpec):
         return self
 
 
-AnySpec = TranslateSpec | TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec
+AnySpec = TranslateSpec | TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec | EvaluateSpec
+PairedSpec = TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec | EvaluateSpec  # all but translations
+ScoredSpec = TranslateSpec | EvaluateSpec  # whose results are one direction or two, cell by cell
 
 
 def model_digest(spec: AnySpec) -> str:

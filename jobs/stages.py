@@ -36,6 +36,12 @@ STAGES: Mapping[str, Mapping[str, Stage]] = {
         "analyse": Stage("Analysing the cells", "Analyse", 0.9),
         "publish": Stage("Writing the results", "Write", 0.05),
     },
+    "evaluate": {
+        "prepare": Stage("Reading the prediction and matching its cells", "Read", 0.1),
+        "score": Stage("Scoring against the measured cells", "Score", 0.6),
+        "map": Stage("Laying out the maps", "Map", 0.25),
+        "publish": Stage("Writing the results", "Write", 0.05),
+    },
     "train": {
         "prepare": Stage("Reading both files and matching their cells", "Read", 0.05),
         "train": Stage("Training", "Train", 0.75),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import WrongDirection, WrongModality
+from engine.errors import WrongDirection
 from engine.types import Direction, Modality
 from jobs import estimate, layout, preflight
 from jobs.accounts import access
@@ -19,6 +19,7 @@ from jobs.accounts.errors import NotAllowed
 from jobs.errors import BadRequest, Conflict, NotFound, NotReady
 from jobs.failures import error_of
 from jobs.imports import Importer
+from jobs.inputs import ready_inputs
 from jobs.keeping.audit import refusals
 from jobs.models import Models
 from jobs.queue import capacity, entry
@@ -29,7 +30,15 @@ from jobs.queue.standing import Standing
 from jobs.results.shelf import Shelf
 from jobs.runners.base import Runner
 from jobs.shown import model_word
-from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, TrainSpec, TranslateSpec
+from jobs.spec import (
+    INPUTS,
+    AnalysisSpec,
+    AnySpec,
+    EvaluateSpec,
+    JointSpec,
+    PairedSpec,
+    TranslateSpec,
+)
 from jobs.state import JobState
 from jobs.version import code_version
 from jobs.views import Failure, JobView, PreflightView
@@ -58,10 +67,10 @@ ANALYSES: Mapping[str, str] = {
     "trajectory": "Trajectory",
     "activity": "Gene activity",
 }
-Inputs = Mapping[Modality, DatasetRow]
-PairedSpec = TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec
+Inputs = Mapping[str, DatasetRow]  # by what they are to the job: rna, atac …
 ALIKE = (  # of the same, the same speed
     "model", "settings", "contenders", "seeds", "what", "on", "embedding", "compare", "genes", "metacells", "only",
+    "target",
 )  # fmt: skip
 
 
@@ -99,17 +108,17 @@ class Desk:
     def preflight(
         self, *, model: str, rna: str | None = None, atac: str | None = None, directions: Sequence[Direction] = ()
     ) -> PreflightView:
-        return self._look(model, ready_inputs(self.database, rna=rna, atac=atac), directions)
+        return self._look(model, ready_inputs(self.database, {"rna": rna, "atac": atac}), directions)
 
     def pair_preflight(self, spec: PairedSpec) -> PreflightView:
         """As `submit` would see it. Raises NotFound and kin for the datasets alone."""
-        return self._look_at_pair(spec, ready_inputs(self.database, rna=spec.rna, atac=spec.atac))
+        return self._look_at_pair(spec, ready_inputs(self.database, spec.inputs))
 
     def _look(
         self, model: str, inputs: Inputs, directions: Sequence[Direction], min_coverage: float | None = None
     ) -> PreflightView:
         manifest = self.models.manifest(model)
-        digests = tuple((m, str(row.digest)) for m, row in inputs.items())
+        digests = tuple((Modality(m), str(row.digest)) for m, row in inputs.items())
         asked = (manifest.digest, digests, tuple(directions), min_coverage)
         if (view := self.looked.get(asked)) is None:
             view = preflight.look(
@@ -128,15 +137,19 @@ class Desk:
 
     def _look_at_pair(self, spec: PairedSpec, inputs: Inputs) -> PreflightView:
         from jobs.analysis import preflight as analysis_preflight
+        from jobs.evaluation import preflight as evaluation_preflight
         from jobs.joint import preflight as joint_preflight
         from jobs.training import preflight as pair_preflight
 
-        paths = {m: self.shelf.path(layout.dataset(str(row.digest))) for m, row in inputs.items()}
+        found = {name: self.shelf.path(layout.dataset(str(row.digest))) for name, row in inputs.items()}
+        paths = {m: found[m] for m in Modality if m in found}
         if isinstance(spec, JointSpec):
             view = joint_preflight.look(spec, self.models.folder(spec.model), self.models.manifest(spec.model), paths)
         elif isinstance(spec, AnalysisSpec):
             model = (self.models.folder(spec.model), self.models.manifest(spec.model)) if spec.model else ()
             view = analysis_preflight.look(spec, paths, *model)
+        elif isinstance(spec, EvaluateSpec):
+            view = evaluation_preflight.look(spec, found)
         else:
             view = pair_preflight.look(spec, paths)
         same = spec.model_dump(mode="json", include=set(ALIKE))
@@ -161,14 +174,14 @@ class Desk:
         if time_limit_s is not None and not 0 < time_limit_s < 1e8:
             raise BadRequest(f"The time limit is {time_limit_s} seconds.", hint="Give a number above 0, or none.")
         spec = self.completed(spec)
-        inputs = ready_inputs(self.database, rna=spec.rna, atac=spec.atac)
+        inputs = ready_inputs(self.database, spec.inputs)
         row = JobRow(
             id=f"job-{secrets.token_hex(6)}",
             kind=spec.kind,
             state=JobState.QUEUED.value,
             spec=spec.model_dump(mode="json"),
             spec_digest=spec.digest,
-            cache_key=cache_key(spec, {m: str(each.digest) for m, each in inputs.items()}),
+            cache_key=cache_key(spec, {name: str(each.digest) for name, each in inputs.items()}),
             owner=access.owner(),
             title=one_line(title) or _title(spec, inputs),
             priority=priority.value,
@@ -184,7 +197,7 @@ class Desk:
         low, high = view.seconds or (None, None)
         result = {
             "cells": view.cells,
-            "input_names": {m.value: each.name for m, each in inputs.items()},
+            "input_names": {name: each.name for name, each in inputs.items()},
             "seconds": view.seconds,
             "memory_mb": view.memory_mb,
         }
@@ -281,36 +294,6 @@ class Desk:
 # -- rows ------------------------------------------------------------------------------------------------------------
 
 
-def ready_inputs(database: Database, *, rna: str | None = None, atac: str | None = None) -> dict[Modality, DatasetRow]:
-    """Ready rows by modality. Raises NotFound, NotReady, WrongModality, or what the import failed of."""
-    found: dict[Modality, DatasetRow] = {}
-    for modality, id in ((Modality.RNA, rna), (Modality.ATAC, atac)):
-        if id is None:
-            continue
-        row = dataset_row(database, id)
-        if row.state == "failed":
-            raise error_of(Failure.model_validate(row.failure))
-        if row.state == "cancelled":
-            raise NotReady(f"The import of {row.name} was stopped.", hint="Bring the cells in again.")
-        if row.state != "ready":
-            raise NotReady(f"{row.name} is still being brought in.", hint="Wait until the dataset is ready.")
-        if row.modality != modality.value:
-            raise WrongModality(
-                f"{row.name} holds {str(row.modality).upper()}, and was given as {modality.value.upper()}.",
-                hint="Give genes as rna and peaks as atac.",
-            )
-        found[modality] = row
-    return found
-
-
-def dataset_row(database: Database, id: str) -> DatasetRow:
-    with database.read() as conn:
-        row = dataset_table.get(conn, id)
-    if row is None or row.deleted_at is not None or not access.mine(row.owner):
-        raise NotFound(f"There is no dataset {id[:80]!r}.", hint="It may have been deleted: bring it in again.")
-    return row
-
-
 def row_of(conn: DuckDBPyConnection, id: str, *, shared: bool = False) -> JobRow:
     """A job of whoever asks; shared: or one they were let see. Raises NotFound, NotAllowed."""
     row = job_table.get(conn, id)
@@ -321,11 +304,11 @@ def row_of(conn: DuckDBPyConnection, id: str, *, shared: bool = False) -> JobRow
     return row
 
 
-def cache_key(spec: AnySpec, digests: Mapping[Modality, str]) -> str:
+def cache_key(spec: AnySpec, digests: Mapping[str, str]) -> str:
     """The same cells, settings, bundle and code give the same key, whatever the datasets are called."""
     document = {
-        "spec": spec.model_dump(mode="json", exclude={"rna", "atac"}),
-        "inputs": {m.value: digest for m, digest in digests.items()},
+        "spec": spec.model_dump(mode="json", exclude=set(INPUTS)),
+        "inputs": dict(digests),
         "code": code_version(),
     }
     return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
@@ -337,6 +320,8 @@ def one_line(text: str) -> str:
 
 
 def _title(spec: AnySpec, inputs: Inputs) -> str:
+    if isinstance(spec, EvaluateSpec):
+        return one_line(f"Scores of {spec.method or inputs['prediction'].name} · {inputs[spec.target].name}")
     if isinstance(spec, AnalysisSpec):
         by = f" by {spec.model}" if spec.model else ""
         return one_line(f"{ANALYSES[spec.what]}{by} · {inputs[Modality.RNA].name}")

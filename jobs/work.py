@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,13 +18,25 @@ from engine.errors import BadBundle
 from engine.types import Direction, Modality
 from jobs import layout
 from jobs.failures import failure_of
-from jobs.parts import bundle_folder, part_bytes, read_part
+from jobs.parts import at_most_threads, bundle_folder, part_bytes, read_part
 from jobs.plan import chunks
 from jobs.resources.meter import meter_of
 from jobs.runners.base import Receipt, Task
-from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, JointSpec, PairSpec, TrainSpec, TranslateSpec, read_spec
+from jobs.spec import (
+    AnalysisSpec,
+    AnySpec,
+    BenchmarkSpec,
+    EvaluateSpec,
+    JointSpec,
+    PairSpec,
+    TrainSpec,
+    TranslateSpec,
+    read_spec,
+)
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from engine.bundle import Bundle
     from engine.intake.canonical import CanonicalCells
     from engine.preprocess.align import Alignment
@@ -59,7 +70,7 @@ class Attempt:
 
     @property
     def spec(self) -> TranslateSpec:
-        """Of a translation; likewise the five below. Raises TypeError for a job of another kind."""
+        """Of a translation; likewise the six below. Raises TypeError for a job of another kind."""
         return self._asked_as(TranslateSpec)
 
     @property
@@ -79,6 +90,10 @@ class Attempt:
         return self._asked_as(AnalysisSpec)
 
     @property
+    def evaluation(self) -> EvaluateSpec:
+        return self._asked_as(EvaluateSpec)
+
+    @property
     def pair(self) -> PairSpec:
         return self._asked_as(PairSpec)
 
@@ -91,11 +106,11 @@ class Attempt:
         return layout.part(self.job, self.spec_digest, direction.value, start, stop)
 
     @contextmanager
-    def cells(self, modality: Modality) -> Iterator[CanonicalCells]:
-        """The canonical copy, open for reading by rows, wherever the store is."""
+    def cells(self, name: str) -> Iterator[CanonicalCells]:
+        """The canonical copy, open for reading by rows, wherever the store is. name: rna, atac, prediction …"""
         from engine.intake.canonical import CanonicalCells
 
-        key = self.datasets[modality.value]["key"]
+        key = self.datasets[name]["key"]
         if self.store_uri.startswith("s3://"):
             from storage.ranged import open_ranged
 
@@ -105,13 +120,19 @@ class Attempt:
             ):
                 yield cells
             return
+        with self.copy(name) as path, CanonicalCells.open(path) as cells:
+            yield cells
+
+    @contextmanager
+    def copy(self, name: str) -> Iterator[Path]:
+        """The canonical copy as a whole file of this machine. Raises CorruptObject for a damaged one."""
         from storage.verified import verify
 
+        key = self.datasets[name]["key"]
         with self.store.open_local(key) as path:
             if (digest := layout.digest_in(key)) is not None:
                 verify(path, digest, what=key, mend="Bring the same cells in again: that replaces the damaged copy.")
-            with CanonicalCells.open(path) as cells:
-                yield cells
+            yield path
 
 
 def mends_of(attempt: Attempt, *modalities: Modality) -> dict[str, str]:
@@ -304,10 +325,11 @@ def task_of(kind: str) -> Callable[[Attempt, Arguments, str], dict[str, Any]]:
     if kind in TASKS:
         return TASKS[kind]
     from jobs.analysis import tasks as analysis
+    from jobs.evaluation import tasks as evaluation
     from jobs.joint import tasks as joint
     from jobs.training import tasks as training
 
-    return {**training.TASKS, **joint.TASKS, **analysis.TASKS}[kind]
+    return {**training.TASKS, **joint.TASKS, **analysis.TASKS, **evaluation.TASKS}[kind]
 
 
 def run_task(store_uri: str, task: Task, *, device: str = "cpu") -> Receipt:
@@ -316,20 +338,8 @@ def run_task(store_uri: str, task: Task, *, device: str = "cpu") -> Receipt:
     try:
         attempt = attempt_of(store_uri, arguments["job"], int(arguments["attempt"]))
         meter = meter_of(store_uri, attempt.job, attempt.number)
-        with meter.at(task.kind), _threads(int(arguments.get("threads", 1))):
+        with meter.at(task.kind), at_most_threads(int(arguments.get("threads", 1))):
             return Receipt(task, task_of(task.kind)(attempt, arguments, device))
     except Exception as error:
         error.add_note(f"in the task {task.kind}: {task.label}")
         return Receipt(task, {"failure": failure_of(error).model_dump(mode="json")})
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """As many threads as the task was given: one more a core only makes all tasks slower."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    count = max(1, min(count, os.cpu_count() or 1))
-    torch.set_num_threads(count)
-    with threadpool_limits(limits=count):
-        yield

@@ -19,11 +19,13 @@ from engine.translators.registry import recipe
 from engine.types import Modality, PairedCells, as_names
 from jobs.bootstrap import opened
 from jobs.client import Client
+from jobs.mending import MendOptions
 from jobs.settings import Settings
-from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, Contender, JointSpec, TrainSpec
+from jobs.spec import AnalysisSpec, AnySpec, BenchmarkSpec, Contender, EvaluateSpec, JointSpec, TrainSpec
 from jobs.state import JobState
 from jobs.views import DatasetView, JobView
 from tests.builders import write_h5ad
+from tests.foreign import predicted, write_values
 from tests.forked import ForkedRunner
 from tests.labs import CATALOG, MODEL, build_catalog, ended, imported, lab_settings
 from tests.planted import joint_bundle, with_links
@@ -138,6 +140,9 @@ def _kinds(folder: Path) -> None:
             "cre": AnalysisSpec(what="cre", genes=tuple(map(str, pair.rna.space.names[:3])), **of),
             "cluster": AnalysisSpec(what="cluster", **of),
         }
+        path = write_values(pair.rna, predicted(pair.rna), folder / "pretrained" / "prediction.h5ad")
+        mine = imported(client, str(path), mends=MendOptions(values=True))
+        asked["evaluate"] = EvaluateSpec(target=Modality.RNA, prediction=mine.id, method="My model", **ids)
         jobs = {name: client.submit(spec, title=f"My {name}") for name, spec in asked.items()}
         for job in jobs.values():
             _succeeded(client, job)

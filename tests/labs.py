@@ -26,6 +26,7 @@ from engine.translators.baselines.ridge import RidgeRecipe
 from jobs.client import Client
 from jobs.client_http import HttpClient
 from jobs.errors import Unreachable
+from jobs.mending import MendOptions
 from jobs.settings import Settings
 from jobs.views import DatasetView, JobView
 from tests.builders import paired, split_of, write_h5ad
@@ -85,9 +86,9 @@ def until(look: Callable[[], T], done: Callable[[T], bool], *, seconds: float = 
         time.sleep(0.05)
 
 
-def imported(client: Client, source: str) -> DatasetView:
+def imported(client: Client, source: str, *, mends: MendOptions | None = None) -> DatasetView:
     """The dataset once its import has ended, well or badly."""
-    begun = client.import_dataset(source)
+    begun = client.import_dataset(source, mends=mends)
     return until(lambda: client.dataset(begun.id), lambda view: view.state != "importing")
 
 

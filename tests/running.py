@@ -14,10 +14,11 @@ import numpy as np
 
 from engine.types import Direction, Modality, PairedCells
 from jobs import layout
-from jobs.spec import AnalysisSpec, AnySpec, JointSpec, TrainSpec, TranslateSpec
+from jobs.spec import AnalysisSpec, AnySpec, EvaluateSpec, JointSpec, TrainSpec, TranslateSpec
 from jobs.version import code_version
 from storage.artifacts import LocalStore
 from tests.builders import paired, split_of, write_h5ad
+from tests.foreign import predicted, write_values
 
 BOTH = (Direction.RNA_TO_ATAC, Direction.ATAC_TO_RNA)
 QUICK = {"components": "8", "target_components": "8"}
@@ -149,6 +150,31 @@ def order_analysis(folder: Path, *, job: str = "job1", **fields: Any) -> Ordered
     datasets = _bring_in(store, folder, slice(0, 160), (Modality.RNA, Modality.ATAC))
     asked = {"on": ("raw",), "embedding": "rna", "rna": "rna", "atac": "atac", **fields}
     return _ordered(store, job, AnalysisSpec.model_validate(asked), datasets, "", None)
+
+
+def order_evaluation(
+    folder: Path, target: Modality, *, job: str = "job1", given: tuple[Modality, ...] = (), **options: Any
+) -> Ordered:
+    """The types of the last built cells as a prediction of them, written by another tool. options: of EvaluateSpec.
+
+    given: measured besides the target. training, where asked for, is the first built cells.
+    """
+    from engine.intake.canonical import canonicalise
+    from engine.intake.mends import Mends
+
+    store = LocalStore(folder / "store")
+    datasets = _bring_in(store, folder, slice(112, 160), tuple({target, *given}))
+    cells = built_cells().of(target).rows(slice(112, 160))
+    raw = write_values(cells, predicted(cells), folder / "prediction.h5ad")
+    canonicalise(raw, folder / "prediction.clean.h5ad", modality=target, mends=Mends(values=True))
+    store.put_file(layout.dataset("prediction"), folder / "prediction.clean.h5ad")
+    datasets["prediction"] = {"key": layout.dataset("prediction"), "name": raw.name, "id": "prediction"}
+    if options.get("training"):
+        learned = _bring_in(store, folder / "learned", slice(0, 112), (target,))[target.value]
+        datasets["training"] = {**learned, "id": "training"}
+    ids = {m.value: m.value for m in Modality if m.value in datasets}
+    spec = EvaluateSpec(target=target, prediction="prediction", method="types", **ids, **options)
+    return _ordered(store, job, spec, datasets, "", None)
 
 
 def _ordered(

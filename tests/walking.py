@@ -73,7 +73,7 @@ STATES = (
     ),
     State("job-provenance", "/job?id={done}&tab=Provenance", "Can I trust it?"),
     State("job-files", "/job?id={done}&tab=Files", "Can I trust it?"),
-    *(State(f"new-{kind}", f"/new?kind={kind}") for kind in ("train", "joint", "benchmark")),
+    *(State(f"new-{kind}", f"/new?kind={kind}") for kind in ("train", "joint", "benchmark", "score")),
     State("job-a-place", "/job?id={done}&tab=Genome&direction=rna-to-atac&place=chr2:0-25,000", "Can I trust it?"),
     State("job-a-gene", "/job?id={done}&direction=atac-to-rna&gene=GENE00003", "GENE00003"),
     State("job-odd-address", "/job?id={done}&tab=Nothing&direction=sideways&gene=NOPE", "Can I trust it?"),
@@ -94,6 +94,7 @@ TABS = {
     "train": ("Scorecard", "Curve", "Card", *RECORD),
     "benchmark": ("Standings", "Pairs", "Batches", "Costs", "Recipes", *RECORD),
     "joint": ("Overview", "Genes", "Peaks", "Cells", "Profiles", *RECORD),
+    "evaluate": ("Overview", "Scorecard", "Genes", "Cells", "Profiles", "Genome", *RECORD),
     "cre": ("Genome", "Figures", "Tables", *RECORD),
     "cluster": ("Figures", "Tables"),
 }

@@ -16,7 +16,7 @@ from jobs.keeping.views import ReceiptView
 from jobs.mending import MendOptions
 from jobs.names import Direction, Modality
 from jobs.paging import newest_first
-from jobs.spec import AnalysisSpec, BenchmarkSpec, JointSpec, TrainSpec
+from jobs.spec import PairedSpec
 from jobs.views import DatasetView, GlanceView, PreflightView
 
 
@@ -61,7 +61,7 @@ class PreflightRequest(Document):
 class PairPreflightRequest(Document):
     """spec: as it would be submitted, of a training, a benchmark, a joint view or an analysis."""
 
-    spec: Annotated[TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec, Field(discriminator="kind")]
+    spec: Annotated[PairedSpec, Field(discriminator="kind")]
 
 
 def bring_in(call: Call) -> DatasetView:

@@ -18,7 +18,7 @@ from jobs.names import Direction, Modality
 from jobs.paging import newest_first
 from jobs.queue.order import Priority
 from jobs.results.tables import MOST_ROWS, PAGE_ROWS
-from jobs.spec import AnalysisSpec, BenchmarkSpec, JointSpec, TrainSpec, TranslateSpec
+from jobs.spec import AnalysisSpec, BenchmarkSpec, EvaluateSpec, JointSpec, TrainSpec, TranslateSpec
 from jobs.views import ArtifactView, EventView, FeatureHit, GenomeView, JobView, TableView, TrainingView, Values
 
 
@@ -33,7 +33,8 @@ Spec = Annotated[
     | Annotated[TrainSpec, Tag("train")]
     | Annotated[BenchmarkSpec, Tag("benchmark")]
     | Annotated[JointSpec, Tag("joint")]
-    | Annotated[AnalysisSpec, Tag("analysis")],
+    | Annotated[AnalysisSpec, Tag("analysis")]
+    | Annotated[EvaluateSpec, Tag("evaluate")],
     Discriminator(kind_of),
 ]
 

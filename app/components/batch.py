@@ -67,7 +67,11 @@ def _addresses() -> None:
 
 
 def _before() -> None:
-    before = {d.id: d for d in current_client().datasets() if d.state == "ready" and d.id not in named()}
+    before = {
+        d.id: d
+        for d in current_client().datasets()
+        if d.state == "ready" and not d.summary.get("values") and d.id not in named()
+    }
     if not before:
         return
     picked = st.multiselect(

@@ -8,7 +8,7 @@ from app import present
 from app.components import failure, progress
 from app.components.glance import glance
 from app.components.mends import mends
-from app.components.upload import upload
+from app.components.upload import CELLS, VALUES, upload
 from app.kept import until_line
 from jobs.bootstrap import current_client
 from jobs.mending import ASKED, MendOptions
@@ -18,11 +18,14 @@ from jobs.views import DatasetView
 UPLOAD, ADDRESS, BEFORE = "Upload a file", "Link, S3 or a path", "Used before"
 
 
-def slot(param: str, label: str) -> DatasetView | None:
-    """One set of cells, named by its id in the address under `param`; None until it is ready."""
+def slot(param: str, label: str, *, values: bool = False) -> DatasetView | None:
+    """One set of cells, named by its id in the address under `param`; None until it is ready.
+
+    values: a prediction, of any scale, instead of counts.
+    """
     chosen = st.query_params.get(param)
     if chosen is None:
-        _choose(param, label)
+        _choose(param, label, values=values)
         return None
     with failure.shown("These cells cannot be found"):
         data = current_client().dataset(chosen)
@@ -44,8 +47,9 @@ def slot(param: str, label: str) -> DatasetView | None:
     return None
 
 
-def _choose(param: str, label: str) -> None:
-    before = [d for d in current_client().datasets() if d.state == "ready"]
+def _choose(param: str, label: str, *, values: bool) -> None:
+    there = [d for d in current_client().datasets() if d.state == "ready"]
+    before = [d for d in there if bool(d.summary.get("values")) is values]
     ways = [UPLOAD, ADDRESS, *([BEFORE] if before else [])]
     way = st.segmented_control(
         f"Where from: {label}", ways, default=UPLOAD, required=True, key=f"{param}-way", label_visibility="collapsed"
@@ -54,11 +58,11 @@ def _choose(param: str, label: str) -> None:
         _from_before(param, before)
         return
     source = st.container()  # seen above what may be asked of it, which it needs to know
-    st.session_state[f"{param}-mends"] = mends(param)
+    st.session_state[f"{param}-mends"] = mends(param, values=values)
     with source:
         if way == ADDRESS:
             _from_address(param)
-        elif done := upload(f"Upload {label}", key=f"{param}-upload"):
+        elif done := upload(f"Upload {label}", key=f"{param}-upload", kind=VALUES if values else CELLS):
             _bring(param, f"upload:{done.id}", name=done.name)
 
 
@@ -115,7 +119,7 @@ def _importing(id: str) -> None:
             st.rerun()
         st.markdown(f"**{present.plain(data.name)}**")
         progress.bar(present.import_step(data))
-        st.caption("The file is opened apart from everything else, and only clean counts are kept.")
+        st.caption("The file is opened apart from everything else, and only clean numbers and names are kept.")
 
 
 def _stopped(data: DatasetView, param: str) -> None:
@@ -142,8 +146,9 @@ def _ready(data: DatasetView, param: str) -> None:
             with st.container(horizontal=True, width="content", vertical_alignment="center"):
                 st.markdown(f":material/check_circle: **{present.plain(data.name)}**", width="content")
                 if data.modality is not None:
-                    what = present.measured(Modality(data.modality)).capitalize()
-                    st.badge(f"{what} ({present.modality(data.modality)})", color="gray")
+                    what = present.measured(Modality(data.modality))
+                    word = "Predicted" if data.summary.get("values") else "Measured"
+                    st.badge(f"{word} {what} ({present.modality(data.modality)})", color="gray")
             _other(param, "Change")
         st.caption(f"{present.dataset_line(data)} · {until_line(data)}")
         for line in present.dataset_notes(data):

@@ -10,7 +10,7 @@ from app import present
 from app.components import failure
 from jobs.bootstrap import current_client
 from jobs.names import Direction
-from jobs.spec import AnalysisSpec, BenchmarkSpec, JointSpec, TrainSpec, read_spec
+from jobs.spec import PairedSpec, read_spec
 from jobs.views import Health, PreflightView
 
 
@@ -45,7 +45,7 @@ def look_at(
     return current_client().preflight(model=model, rna=rna, atac=atac, directions=directions)
 
 
-def look_at_pair(spec: TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec, *, digest: str = "") -> PreflightView:
+def look_at_pair(spec: PairedSpec, *, digest: str = "") -> PreflightView:
     """What the service says of this request, kept for ten minutes: a page is drawn again at every touch.
 
     digest: of the model that is asked, where one is.
@@ -58,5 +58,5 @@ def _look(document: str, digest: str) -> PreflightView:
     import json
 
     spec = read_spec(json.loads(document))
-    assert isinstance(spec, TrainSpec | BenchmarkSpec | JointSpec | AnalysisSpec)
+    assert isinstance(spec, PairedSpec)
     return current_client().pair_preflight(spec)

@@ -36,6 +36,11 @@ class Result:
     def scored(self) -> bool:
         return self.direction in self.job.truth
 
+    @property
+    def words(self) -> str:
+        """What its scores are of, in a legend."""
+        return "this prediction" if self.job.kind == "evaluate" else "this translation"
+
     def face(self) -> None:
         """Turns the page to this direction; to be called from a widget's callback."""
         st.session_state[f"direction-{self.job.id}"] = self.direction

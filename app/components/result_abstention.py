@@ -17,7 +17,8 @@ def abstain(result: Result) -> LeavingOut | None:
     """The slider and its sentence; for a model that does not know its limits a line that says so, and None."""
     table = result.cells()
     if abstaining.leaving_out(table, result.direction, percent=0, scored=result.scored) is None:
-        st.caption("This model does not say where it should not be trusted; crossview models do.")
+        if result.job.kind != "evaluate":
+            st.caption("This model does not say where it should not be trusted; crossview models do.")
         return None
     percent = st.slider(
         "Leave out the least certain cells", 0, MOST, 0, format="%d %%", key=SLIDER, bind="query-params",

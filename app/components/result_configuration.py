@@ -13,6 +13,7 @@ from app.commands import commands
 from app.components.table import table
 from jobs.bootstrap import current_client
 from jobs.names import CrossViewError
+from jobs.spec import INPUTS
 from jobs.views import JobView
 
 HERE = "http://127.0.0.1:8501"  # where it answers unless set otherwise
@@ -21,6 +22,7 @@ _SAME = {
     "translate": "Same cells, model digest, settings and seed give the same prediction.",
     "joint": "Same cells, model digest, settings and seed give the same view.",
     "analysis": "Same cells, model digest, settings and seed give the same tables.",
+    "evaluate": "Same prediction, cells and seed give the same scores.",
     "train": "Same cells, split, settings and seed give the same model on the CPU.",
     "benchmark": "Same cells, split, settings and seeds give the same scores on the CPU.",
 }
@@ -30,7 +32,7 @@ def configuration(job: JobView) -> None:
     asked = pd.DataFrame(configured.rows(job), columns=["setting", "value"])
     table(asked, key="settings", alt="What this job was asked", file=present.file(job, "settings"), height="content")
     st.subheader("Get it again", anchor=False)
-    names = {which: _input(job, which) for which in ("rna", "atac") if job.spec.get(which)}
+    names = {which: _input(job, which) for which in INPUTS if job.spec.get(which)}
     st.code("\n".join(commands(job, names)), language="bash", wrap_lines=True)
     st.caption(f"{_SAME.get(job.kind, _SAME['translate'])} This page's address can be shared.")
     st.markdown("**Over REST**")

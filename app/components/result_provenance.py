@@ -14,6 +14,7 @@ from jobs.client import Client
 from jobs.state import JobState
 from jobs.views import JobView
 
+ROLES = {"prediction": "the prediction", "training": "training cells"}
 SHORT = 12  # digits of a digest that are shown; all of them are in the capsule
 
 
@@ -60,7 +61,7 @@ def _boxes(job: JobView, known: Capsule) -> Iterator[tuple[str, str, list[str]]]
 
 def _cells(modality: str, its: Input) -> str:
     many = f", {present.plural(its.cells, 'cell')}" if its.cells else ""
-    return f"{present.plain(its.name)} ({modality.upper()}){many}  \n{_digest(its.digest)}"
+    return f"{present.plain(its.name)} ({ROLES.get(modality, modality.upper())}){many}  \n{_digest(its.digest)}"
 
 
 def _preparation(known: Capsule) -> Iterator[str]:
@@ -68,7 +69,7 @@ def _preparation(known: Capsule) -> Iterator[str]:
     for name, each in sorted(known.inputs.items()):
         for mend in _mends(each.mends):
             told = True
-            yield f"{name.upper()}: {present.plain(mend)}"
+            yield f"{ROLES.get(name, name.upper())}: {present.plain(mend)}"
     filters: dict[str, Any] = known.spec.get("filters") or {}
     if filters:
         told = True
@@ -92,6 +93,8 @@ def _mends(text: str) -> list[str]:
 def _mend(each: Any) -> str:
     if not isinstance(each, dict):
         return str(each)
+    if each.get("what") == "values":
+        return "taken as predicted values, as they are"
     return str(each.get("said") or each.get("what") or ", ".join(f"{k} {v}" for k, v in each.items()))[:200]
 
 

@@ -73,7 +73,7 @@ def _roc(result: Result) -> None:
     if not set(names) <= set(curve) or curve.empty:
         st.markdown("There is no ROC curve: the cells hold only open or only closed peaks.")
         return
-    data = curve.rename(columns=names)[list(names.values())].assign(what="this translation")
+    data = curve.rename(columns=names)[list(names.values())].assign(what=result.words)
     reading = readings.readings(result.report()).get("flat_auroc")
     area = present.number(reading.value) if reading else "–"
     average = present.number(reading.nulls.get("mean")) if reading else "–"

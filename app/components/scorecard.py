@@ -33,7 +33,7 @@ def scorecard(result: Result, *, whole: bool = True) -> None:
             _outside(result)
             return
         if result.scored:
-            axis(report, result.direction, key="scores-axis", of="this translation")
+            axis(report, result.direction, key="scores-axis", of=result.words, what=result.words)
         else:
             _without_truth(result)
         _outside(result)

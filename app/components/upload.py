@@ -40,6 +40,11 @@ CELLS = Kind(
     "Choose an .h5ad or .loom file, a packed 10x folder (.zip, .tar.gz) or fragments.tsv.gz, or drop it here.",
     "is no file of cells: give .h5ad, .loom, a 10x folder as .zip or .tar.gz, or fragments.tsv.gz.",
 )
+VALUES = Kind(
+    (".h5ad",),
+    "Choose the .h5ad file of the prediction, or drop it here.",
+    "is no prediction that can be read: give an .h5ad file with the values in X.",
+)
 BOTH = Kind(
     (".h5", ".h5mu", ".h5ad", ".zip", ".tar", ".tar.gz", ".tgz"),
     "Choose a 10x multiome .h5, an .h5mu file or a packed 10x folder (.zip, .tar.gz), or drop it here.",

@@ -6,12 +6,12 @@ import streamlit as st
 
 from app import jointly, present
 from app.asked import Draft, genome_of
-from app.components import failure, preflight
+from app.components import failure, preflight, wizard_score
 from app.components.mends import mends
 from app.components.wizard_data import Given
 from app.fit import Fit, fits
 from app.kept import until_line
-from app.wizard import batch_specs
+from app.wizard import NAMED, batch_specs
 from jobs.bootstrap import current_client
 from jobs.names import Modality
 from jobs.spec import HoldOut, JointSpec, TrainSpec
@@ -27,8 +27,10 @@ def check(kind: str, given: Given, models: list[ModelView], draft: Draft) -> boo
     st.subheader("2 · What they are, and what fits")
     if given.many:
         return _files(given, models)
-    for modality in (m for m in Modality if m in given.inputs):
-        _cells(given.inputs[modality])
+    for data in _all(given):
+        _cells(data)
+    if given.scored is not None:
+        return wizard_score.check(given.scored, draft)
     if kind in ("translate", "evaluate"):
         return _models(ranked(models, given))
     with failure.shown("These cells could not be checked"):
@@ -40,6 +42,13 @@ def check(kind: str, given: Given, models: list[ModelView], draft: Draft) -> boo
         preflight.card(plan, [], ready="These cells can be used")
         return plan.verdict != "refused"
     return False
+
+
+def _all(given: Given) -> list[DatasetView]:
+    measured = [given.inputs[m] for m in Modality if m in given.inputs]
+    if (scored := given.scored) is None:
+        return measured
+    return [scored.prediction, *measured, *([scored.training] if scored.training is not None else [])]
 
 
 def ranked(models: list[ModelView], given: Given) -> list[Fit]:
@@ -122,7 +131,7 @@ def mending(given: Given) -> None:
             if st.button("Bring it in again so", key=f"mend-go-{data.id}", disabled=wishes is None):
                 with failure.shown("These cells cannot be brought in"):
                     new = current_client().import_dataset(data.origin, name=data.name, mends=wishes)
-                    for name in ("cells", "other", "rna", "atac"):
+                    for name in NAMED:
                         if st.query_params.get(name) == data.id:
                             st.query_params[name] = new.id
                     st.query_params["step"] = "1"

@@ -9,10 +9,11 @@ import streamlit as st
 
 from app import present
 from app.asked import Inputs
-from app.components import batch, example
+from app.components import batch, example, wizard_score
 from app.components.cells import slot
 from app.components.pair import by_modality, pair
-from app.wizard import KINDS, turned
+from app.scoring import Files
+from app.wizard import KINDS, NAMED, turned
 from jobs.bootstrap import current_client
 from jobs.errors import CrossViewError
 from jobs.names import Modality
@@ -26,6 +27,7 @@ class Given:
     inputs: Inputs
     files: tuple[DatasetView, ...] = ()
     waiting: tuple[DatasetView, ...] = ()  # files of a batch that are not ready, or never will be
+    scored: Files | None = None  # of a prediction to be scored; its measured cells are the inputs
 
     @property
     def many(self) -> bool:
@@ -43,7 +45,7 @@ def kinds(here: str) -> None:
 
 def _turn() -> None:
     query = {name: st.query_params.get_all(name) for name in st.query_params}
-    known = [data for name in ("rna", "atac", "cells", "other") for id in query.get(name, ()) if (data := _known(id))]
+    known = [data for name in NAMED for id in query.get(name, ()) if (data := _known(id))]
     st.query_params.from_dict(turned(query, str(st.session_state["kind-choice"]), known))
 
 
@@ -56,6 +58,8 @@ def _known(id: str) -> DatasetView | None:
 
 def given(kind: str) -> Given | None:
     """What the address names, if all of it is ready: for the steps after the first."""
+    if kind == "score":
+        return _scored(wizard_score.given())
     if not KINDS[kind].paired and "batch" in st.query_params:
         found = [data for id in batch.named() if (data := _known(id))]
         ready = tuple(data for data in found if data.state == "ready" and data.modality)
@@ -73,6 +77,8 @@ def given(kind: str) -> Given | None:
 
 def source(kind: str, models: list[ModelView]) -> Given | None:
     """The step itself; None until all is ready."""
+    if kind == "score":
+        return _scored(wizard_score.source())
     if KINDS[kind].paired:
         st.subheader("1 · Cells measured both ways")
         st.caption("Two .h5ad files of the same cells, matched by their barcodes, or one multiome file.")
@@ -100,6 +106,10 @@ def source(kind: str, models: list[ModelView]) -> Given | None:
         return None
     inputs: Mapping[Modality, DatasetView] | None = by_modality(first, second)
     return Given(inputs) if inputs else None
+
+
+def _scored(files: Files | None) -> Given | None:
+    return Given(files.inputs, scored=files) if files is not None else None
 
 
 def _many() -> None:

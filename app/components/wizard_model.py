@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import asked, jointly, present, recipes
 from app.asked import Draft
-from app.components import address, preflight, recipe
+from app.components import address, preflight, recipe, wizard_score
 from app.components.grouping import grouping
 from app.components.holdout import hold_out
 from app.components.wizard_check import batch_models, ranked
@@ -24,6 +24,8 @@ SEED = "Same cells, settings and seed: the same answer."
 
 def model(kind: str, given: Given, models: list[ModelView], draft: Draft) -> bool:
     """The step itself; whether one may go on."""
+    if given.scored is not None:
+        return wizard_score.method(given.scored)
     if kind == "train":
         return _training(given, draft)
     if kind == "benchmark":

@@ -8,9 +8,9 @@ from typing import Any
 import streamlit as st
 from pydantic import ValidationError
 
-from app import asked, present
+from app import asked, present, scoring
 from app.asked import Draft
-from app.components import address, failure, preflight, recipe
+from app.components import address, failure, preflight, recipe, wizard_score
 from app.components.holdout import names_given
 from app.components.wizard_check import fine_files
 from app.components.wizard_data import Given
@@ -21,7 +21,7 @@ from jobs.board.views import BatchView
 from jobs.bootstrap import current_client
 from jobs.names import Modality
 from jobs.queue.order import Priority
-from jobs.spec import AnySpec, BenchmarkSpec, JointSpec, TrainSpec, TranslateSpec
+from jobs.spec import AnySpec, BenchmarkSpec, EvaluateSpec, JointSpec, TrainSpec, TranslateSpec
 from jobs.views import DatasetView, Health, JobView, ModelView, PreflightView
 
 
@@ -55,6 +55,8 @@ def review(kind: str, given: Given, models: list[ModelView], draft: Draft) -> No
 
 def _spec(kind: str, given: Given, models: list[ModelView], draft: Draft) -> AnySpec | None:
     """What the address asks for; None while something is missing."""
+    if given.scored is not None:
+        return scoring.spec(draft, given.scored)
     if kind in ("translate", "evaluate", "joint"):
         its = chosen(kind, given, models, draft)
         if its is None:
@@ -93,6 +95,9 @@ def _lines(
     if isinstance(spec, TranslateSpec):
         by = [f"**Model:** {present.plain(its.title)}"] if its else []
         return [*by, *present.plan_lines(plan, health)]
+    if given.scored is not None:
+        said = [*wizard_score.lines(plan, given.scored), present.cost_line(plan), present.where_line(health)]
+        return [line for line in said if line]
     n = present.plural(plan.cells if plan.paired_cells is None else plan.paired_cells, "cell")
     if isinstance(spec, JointSpec):
         runs = (
@@ -129,6 +134,8 @@ def _summary(spec: AnySpec) -> None:
 
 def _title(kind: str, spec: AnySpec, given: Given) -> str:
     cells = asked.title_of(given.inputs)
+    if isinstance(spec, EvaluateSpec):
+        return ""  # as the service calls it
     if isinstance(spec, TrainSpec):
         return spec.name or f"{_method(spec)} on {cells}"
     if isinstance(spec, BenchmarkSpec):

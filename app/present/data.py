@@ -30,6 +30,8 @@ def counts_lines(data: DatasetView) -> list[str]:
     summary = data.summary
     origin, depth = str(summary.get("counts_from", "")), (summary.get("depth") or {}).get("50")
     said = []
+    if summary.get("values"):
+        return dataset_notes(data)
     if origin:
         elsewhere = "" if origin in ("X", "matrix") else "; what X holds is not used"
         a_cell = f", about {count(round(depth))} a cell" if isinstance(depth, int | float) else ""

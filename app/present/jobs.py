@@ -42,6 +42,7 @@ _CACHED = {
     "train": "This model was already trained on these cells with these settings",
     "benchmark": "These models were already compared on these cells",
     "joint": "These cells were already seen by this model with these settings",
+    "evaluate": "This prediction was already scored against these cells",
     "analysis": "This question was already asked of these cells with these settings",
 }
 

@@ -71,7 +71,8 @@ def _row(each: HoldingView) -> None:
             with st.container(horizontal=True, width="content", vertical_alignment="center"):
                 st.markdown(f"**{present.plain(data.name)}**", width="content")
                 if data.modality is not None:
-                    st.badge(present.modality(Modality(data.modality)), color="gray")
+                    predicted = "Prediction of " if data.summary.get("values") else ""
+                    st.badge(f"{predicted}{present.modality(Modality(data.modality))}", color="gray")
                 elif data.state != "ready":
                     st.badge(STANDING[data.state], color="gray")
                 if each.overdue:
@@ -101,7 +102,12 @@ def _row(each: HoldingView) -> None:
 
 def _actions(each: HoldingView) -> None:
     data = each.dataset
-    if data.state == "ready":
+    if data.state == "ready" and data.summary.get("values"):
+        st.page_link(
+            "views/new.py", label="Score", icon=":material/grading:",
+            query_params={"kind": "score", "prediction": data.id},
+        )  # fmt: skip
+    elif data.state == "ready":
         st.page_link("views/new.py", label="Translate", icon=":material/swap_horiz:", query_params={"cells": data.id})
         st.page_link(
             "views/new.py", label="Train", icon=":material/model_training:",

@@ -147,12 +147,17 @@ def _finished(job: JobView) -> None:
             **_features(job, result, hit),
             "Cells": lambda: cells(result, hit),
             "Profiles": lambda: profiles(result),
-            "Genome": lambda: genome(result, hit),
+            **({"Genome": lambda: genome(result, hit)} if _has_peaks(job) else {}),
             **record(job),
         }
         with above:
             scorecard(result, whole=first_is_open(shows))
         tabs(shows)
+
+
+def _has_peaks(job: JobView) -> bool:
+    """Of a prediction of genes that was scored, only where the peaks of its cells were given."""
+    return job.kind != "evaluate" or bool(job.spec.get("atac"))
 
 
 def _features(job: JobView, result: Result, hit: FeatureHit | None) -> dict[str, Callable[[], None]]:

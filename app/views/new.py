@@ -13,7 +13,7 @@ from app.components.wizard_review import review
 from app.kinds import kind as kind_of_job
 from app.kinds import query
 from app.present import plain
-from app.wizard import KINDS, STEPS, kind_of, step_of
+from app.wizard import KINDS, OF_JOBS, STEPS, kind_of, step_of
 from jobs.bootstrap import current_client
 from jobs.errors import CrossViewError
 from jobs.views import JobView, ModelView
@@ -72,7 +72,7 @@ def _origin() -> JobView | None:
 
 
 def _same_kind(job: JobView, kind: str) -> bool:
-    return kind_of_job(job.kind) == kind_of_job("translate" if kind == "evaluate" else kind)
+    return kind_of_job(job.kind) == kind_of_job(OF_JOBS.get(kind, kind))
 
 
 with failure.shown("This page cannot be shown"):

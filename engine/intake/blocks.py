@@ -18,7 +18,7 @@ from engine.intake.look import Layout
 
 
 def blocks(file: Any, layout: Layout, matrix: Matrix, limits: Limits, scratch: Path) -> Iterator[sp.csr_matrix]:
-    """The counts in row order as CSR blocks of at most about `limits.block_values` values each.
+    """Counts, or what was predicted, as CSR blocks in row order, each of at most about `limits.block_values` values.
 
     Every index and value is checked on the way. Blocks are float32, canonical (sorted, summed, no stored zeros).
     scratch: folder for the parts of a large CSC matrix, which is turned around on disk.
@@ -34,7 +34,7 @@ def blocks(file: Any, layout: Layout, matrix: Matrix, limits: Limits, scratch: P
         source = _csc_blocks(file, layout, matrix, limits, scratch)
     start = 0
     for block in source:
-        yield _canonical(block, matrix, start)
+        yield (_values if layout.values else _canonical)(block, matrix, start)
         start += block.shape[0]
 
 
@@ -55,6 +55,18 @@ def _canonical(block: sp.csr_matrix, matrix: Matrix, start: int) -> sp.csr_matri
     if block.nnz and block.data.max() > LARGEST:
         raise CorruptMatrix(f"{where} adds repeated entries up to {block.data.max():.4g}.", hint=matrix.again)
     return sp.csr_matrix(block, dtype=np.float32)
+
+
+def _values(block: sp.csr_matrix, matrix: Matrix, start: int) -> sp.csr_matrix:
+    """As they were predicted, whatever they mean. Raises CorruptMatrix for what is no number."""
+    if (seen := judge(block.data.astype(np.float64, copy=False), values=True)).corrupt:
+        raise CorruptMatrix(
+            f"{matrix.origin}, cells {start:,}–{start + block.shape[0] - 1:,}, {seen.corrupt}.", hint=matrix.again
+        )
+    block = sp.csr_matrix(block, dtype=np.float32)
+    block.sum_duplicates()
+    block.eliminate_zeros()
+    return block
 
 
 def _dense_blocks(file: Any, layout: Layout, matrix: Matrix, limits: Limits) -> Iterator[sp.csr_matrix]:

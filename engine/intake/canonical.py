@@ -66,7 +66,7 @@ def canonicalise(
         scratch.mkdir(parents=True, exist_ok=True)
         with opened(path, scratch, limits, mends, called=called) as source_file:
             file = source_file.file
-            layout = replace(look_at(file, limits), layer=mends.layer)
+            layout = replace(look_at(file, limits), layer=mends.layer, values=mends.values)
             if looked is not None:
                 looked(layout)
             require_honest_chunks(file, layout)
@@ -145,10 +145,11 @@ def _summary(
     plan: Plan, nnz: int, largest: float, depth_n: NDArray[np.float64], detected_n: NDArray[np.float64]
 ) -> Summary:
     n, f = len(plan.barcodes), len(plan.space)
-    empty = int((depth_n == 0).sum())
+    what = "value" if plan.layout.values else "count"
+    empty = int((detected_n == 0).sum())
     if empty == n:
         raise NoCells(
-            f"None of the {n:,} cells has a single count in {plan.found.matrix.origin}.",
+            f"None of the {n:,} cells has a single {what} in {plan.found.matrix.origin}.",
             hint="Check the filter that wrote this file.",
         )
     summary = Summary(
@@ -167,10 +168,14 @@ def _summary(
         genome=plan.space.genome,
         notes=plan.notes,
         mends=plan.mends,
+        values=plan.layout.values,
     )
     if not empty:
         return summary
-    return replace(summary, notes=(*summary.notes, f"{empty:,} of {n:,} cells have no counts at all."))
+    return replace(
+        summary,
+        notes=(*summary.notes, f"{empty:,} of {n:,} cells have no {what}s at all."),
+    )
 
 
 def settle(partial: Path, out: Path) -> None:

@@ -17,6 +17,7 @@ from engine.intake.walk import Entry
 
 NAMED_COUNTS = ("counts", "raw_counts", "count", "raw", "umi", "umi_counts", "umis", "raw_count")
 TOLERANCE = 1e-4  # a count stored as float may have been through arithmetic once
+LARGEST_VALUE = float(np.finfo(np.float32).max)
 LARGEST = float(1 << 24)  # float32 holds whole numbers exactly up to here
 WINDOW = 50_000  # values looked at in each of three places to choose a matrix
 AGAIN = "Write the file again from AnnData: adata.X = scipy.sparse.csr_matrix(adata.X); adata.write_h5ad(path)."
@@ -69,7 +70,7 @@ class Found:
 def find_counts(file: Any, layout: Layout) -> Found:
     """The first matrix that holds counts: a layer named so, then X, then raw.X, then any other layer.
 
-    Raises NotCounts saying what was seen, CorruptMatrix, NoCells, NotAnnData.
+    Of a prediction X alone. Raises NotCounts saying what was seen, CorruptMatrix, NoCells, NotAnnData.
     """
     refused: list[str] = []
     broken: list[BadInput] = []
@@ -88,7 +89,8 @@ def find_counts(file: Any, layout: Layout) -> Found:
             refused.append(f"{matrix.origin}: {seen.normalised}")
         else:
             also = f"; not used: {'; '.join(refused)}" if refused else ""
-            return Found(matrix, f"Counts were read from {matrix.origin}{also}.")
+            what = "Predicted values" if layout.values else "Counts"
+            return Found(matrix, f"{what} were read from {matrix.origin}{also}.")
     if broken:
         raise broken[0]
     if refused:
@@ -103,6 +105,9 @@ def _candidates(layout: Layout) -> Iterator[tuple[str, str]]:
     layers = layout.children("layers")
     if layout.layer:
         yield _asked(layout, layers)
+        return
+    if layout.values:
+        yield "X", "var"
         return
     lower = {name.lower(): name for name in layers}
     named = [lower[name] for name in NAMED_COUNTS if name in lower]
@@ -205,7 +210,7 @@ def glance(file: Any, layout: Layout, matrix: Matrix) -> Seen:
         data = file[layout.resolve(f"{matrix.path}/data")]
         starts = {0, max(0, matrix.stored // 2 - WINDOW // 2), max(0, matrix.stored - WINDOW)}
         pieces = [np.asarray(data[start : start + WINDOW]) for start in sorted(starts)]
-    return judge(np.concatenate(pieces).astype(np.float64))
+    return judge(np.concatenate(pieces).astype(np.float64), values=layout.values)
 
 
 def arithmetic(piece: NDArray[Any]) -> NDArray[Any]:
@@ -225,16 +230,21 @@ def columns(file: Any, layout: Layout, matrix: Matrix, start: int, stop: int) ->
     return total
 
 
-def judge(values: NDArray[np.float64]) -> Seen:
-    """Whether these can be counts."""
-    finite = values[np.isfinite(values)]
+def judge(numbers: NDArray[np.float64], *, values: bool = False) -> Seen:
+    """Whether these can be counts; values: or predicted values, which may be any number."""
+    if values:
+        beyond = int((~(np.abs(numbers) <= LARGEST_VALUE)).sum())
+        said = f"holds {beyond:,} values that are not numbers (NaN or infinite): numpy.nan_to_num(adata.X) fills them"
+        return Seen(corrupt=said) if beyond else Seen()
+    finite = numbers[np.isfinite(numbers)]
+    missing = numbers.size - finite.size
     whole = np.rint(finite)
     odd = finite[np.abs(finite - whole) > TOLERANCE]
     if odd.size:
         sign = "negative and " if finite.min() < 0 else ""
         return Seen(normalised=f"{sign}fractional values such as {odd[0]:.4g}, max {finite.max():.4g}")
-    if finite.size < values.size:
-        return Seen(corrupt=f"holds {values.size - finite.size:,} values that are not numbers (NaN or infinite)")
+    if missing:
+        return Seen(corrupt=f"holds {missing:,} values that are not numbers (NaN or infinite)")
     if finite.size and finite.min() < 0:
         return Seen(corrupt=f"holds negative values such as {finite.min():.4g}, which counts cannot be")
     if finite.size and finite.max() > LARGEST:

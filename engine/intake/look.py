@@ -37,6 +37,7 @@ class Layout:
 
     entries: by absolute path. links: path → path, for soft links and second hard links, all inside the file.
     base: the group that paths asked for start from. layer: the only matrix that may be taken for counts, where asked.
+    values: whether predicted values are wanted, which any number may be, instead of counts.
     large_chunks: by data set, bytes of a chunk unpacked and where those lie that would have to be unpacked to know
     whether they say the truth.
     """
@@ -46,6 +47,7 @@ class Layout:
     declared_bytes: int
     base: str = "/"
     layer: str = ""
+    values: bool = False
     large_chunks: Mapping[str, tuple[int, list[tuple[int, ...]]]] = field(default_factory=dict)
 
     @property

@@ -34,7 +34,7 @@ ID_COLUMNS = ("gene_ids", "gene_id", "ensembl_id", "feature_id", "ensembl", "Acc
 class Mends:
     """Wishes of one import; all empty by default. Paths are of this machine and chosen by the operator's side.
 
-    layer: the one matrix that may be taken for counts (X, raw.X, or a layer's name).
+    layer: the one matrix that may be taken for counts (X, raw.X, or a layer's name). values: take it as a prediction.
     gene_ids: "symbol" or "ensembl", from what the file itself keeps, else by GENCODE; or the path of a table of both.
     lift: the build the peaks are on now; onto: the wanted one; chain: the path of its UCSC chain file.
     peaks: path of peak names, one a line, that fragments are counted on; genome: their build; of: whose they are.
@@ -51,6 +51,7 @@ class Mends:
     of: str = ""
     min_fragments: int = MIN_FRAGMENTS
     cells: str = ""
+    values: bool = False
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -72,6 +73,8 @@ def mended(file: Any, plan: Plan, mends: Mends, limits: Limits) -> tuple[Plan, l
     Raises WrongModality, FeatureMismatch or BadSetting when a mend does not apply to this file.
     """
     done: list[dict[str, Any]] = []
+    if mends.values:
+        done.append({"what": "values"})
     if mends.layer:
         done.append({"what": "layer", "layer": mends.layer})
     if mends.gene_ids:

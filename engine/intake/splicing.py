@@ -19,7 +19,7 @@ def find_splicing(file: Any, layout: Layout, counts: Matrix, modality: Modality)
     Raises CorruptMatrix where a layer contradicts itself or the tables, as for the counts.
     """
     present = [name for name in LAYERS if layout.get(f"layers/{name}") is not None]
-    if not present or modality is not Modality.RNA:
+    if not present or modality is not Modality.RNA or layout.values:
         return {}, []
     if len(present) < len(LAYERS):
         return {}, [f"The {present[0]} layer was left out: RNA velocity needs spliced and unspliced counts."]

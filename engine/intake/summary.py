@@ -19,6 +19,7 @@ class Summary:
     depth: counts a cell at the percentiles in `QUANTILES`; detected: features seen a cell, likewise.
     labels: cells a category, by label column. genome: build guessed from names, or None.
     mends: what was changed on the way in, as its owner asked: each with `what` and its figures.
+    values: whether they are predicted values and not counts.
     """
 
     source: str
@@ -36,6 +37,7 @@ class Summary:
     genome: str | None = None
     notes: tuple[str, ...] = ()
     mends: tuple[Mapping[str, Any], ...] = ()
+    values: bool = False
 
     @property
     def binary(self) -> bool:
@@ -54,6 +56,8 @@ class Summary:
         }
         if not self.mends:  # a copy of cells that needed none keeps the digest it always had
             del document["mends"]
+        if not self.values:
+            del document["values"]
         return document
 
     @classmethod

@@ -10,7 +10,7 @@ from typing import Any, cast
 from engine.errors import BadInput
 from engine.types import Direction
 from jobs.capsule.fingerprint import fingerprints
-from jobs.capsule.model import Capsule, File, Input, ModalityName, Model
+from jobs.capsule.model import Capsule, File, Input, InputName, Model
 from jobs.capsule.pack import packed
 from jobs.capsule.service import versions_in
 from jobs.capsule.words import readme
@@ -51,7 +51,7 @@ def create(out: Path, *, report: Path | None = None) -> bytes:
             "min_coverage": float(said["min_coverage"]),
             "name": said["source"],
         },
-        inputs=cast(dict[ModalityName, Input], inputs),
+        inputs=cast(dict[InputName, Input], inputs),
         model=Model(id=said["model"], digest=said["bundle"]),
         files=(File(name=NAME, bytes=out.stat().st_size, sha256=digest, arrays=fingerprints(out, NAME)),),
     )
@@ -62,7 +62,7 @@ def again(
     capsule: Capsule,
     report: Mapping[str, Any] | None,
     bundle: Path | None,
-    cells: Mapping[ModalityName, Path],
+    cells: Mapping[InputName, Path],
     folder: Path,
     say: Say,
 ) -> tuple[dict[str, Any] | None, dict[str, File]]:

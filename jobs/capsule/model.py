@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engine.errors import BadInput
 
-ModalityName = Literal["rna", "atac"]
+InputName = Literal["rna", "atac", "prediction", "training"]
 
 
 class BadCapsule(BadInput):
@@ -92,7 +92,7 @@ class Capsule(Part):
     device: str = ""  # the GPU, where one was used
     seeds: tuple[int, ...] = ()
     spec: dict[str, Any]
-    inputs: dict[ModalityName, Input]
+    inputs: dict[InputName, Input]
     model: Model | None = None
     report: str = ""  # SHA-256 of report.json as it lies in the capsule
     files: tuple[File, ...] = ()

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.bundle import read_manifest
-from engine.types import Modality
 from jobs.capsule.fingerprint import fingerprints
 from jobs.capsule.model import Capsule, File, Input, Model
 from jobs.capsule.pack import packed
@@ -86,13 +85,12 @@ class Capsules:
     def _inputs(self, spec: AnySpec) -> dict[Any, Input]:
         found: dict[Any, Input] = {}
         with self.database.read() as conn:
-            for modality in Modality:
-                asked = spec.dataset(modality)
-                row = dataset_table.get(conn, asked) if asked else None
+            for name, id in spec.inputs.items():
+                row = dataset_table.get(conn, id)
                 if row is None or row.digest is None:
                     continue
                 mends = row.summary.get("mends")
-                found[modality.value] = Input(
+                found[name] = Input(
                     digest=row.digest,
                     name=row.name,
                     cells=row.cells,

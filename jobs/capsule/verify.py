@@ -8,9 +8,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from engine.types import Modality
 from jobs import layout
 from jobs.capsule.compare import Item, compare_files, compare_reports, worst
 from jobs.capsule.fingerprint import fingerprints
-from jobs.capsule.model import CannotCheck, Capsule, File, Input, ModalityName
+from jobs.capsule.model import CannotCheck, Capsule, File, InputName
 from jobs.capsule.pack import unpacked
 from jobs.catalog import resolve
 from jobs.commands.mends import Wishes, granted
@@ -33,6 +33,7 @@ from storage.files import sha256_of
 Say = Callable[[str], None]
 FEW_CELLS = 5_000  # up to here starting workers takes longer than they save  # ours
 REPORTS = frozenset({"report.json", "benchmark.json"})
+OF_TARGET = frozenset({"prediction", "training"})  # inputs of the modality that an evaluation is about
 # What is compared elsewhere, and tells seconds besides: the report in words, and the zip of what stands beside it.
 RETOLD = frozenset({"benchmark.md", "model.zip"})
 
@@ -118,13 +119,14 @@ def _inputs(
     folder: Path,
     stack: ExitStack,
     say: Say,
-) -> dict[ModalityName, Path]:
+) -> dict[InputName, Path]:
     """Clean copies by modality, found by their digests. Raises CannotCheck naming each that is not among the files."""
-    found: dict[ModalityName, Path] = {}
+    found: dict[InputName, Path] = {}
     seen: list[str] = []
     sources = list(given) or [each.example for each in capsule.inputs.values() if each.example]
     for source in sources:
-        for name, path, digest in _copies(source, capsule.inputs, bundle, wishes, folder, stack, say):
+        left = set(capsule.inputs) - set(found)
+        for name, path, digest in _copies(source, capsule, left, bundle, wishes, folder, stack, say):
             if digest == capsule.inputs[name].digest:
                 found.setdefault(name, path)
             else:
@@ -142,16 +144,21 @@ def _inputs(
 
 def _copies(
     source: str,
-    wanted: Mapping[ModalityName, Input],
+    capsule: Capsule,
+    left: Collection[str],
     bundle: Path | None,
     wishes: Wishes | None,
     folder: Path,
     stack: ExitStack,
     say: Say,
-) -> Iterator[tuple[ModalityName, Path, str]]:
-    """The file itself where it is a clean copy that is wanted; else what intake makes of it, by modality."""
+) -> Iterator[tuple[InputName, Path, str]]:
+    """The file itself where it is a clean copy that is wanted; else what intake makes of it, by what it may be.
+
+    left: the inputs that are not found yet.
+    """
     from jobs.commands.offline import fetched, taken_from
 
+    wanted = {name: each for name, each in capsule.inputs.items() if name in left}
     path = stack.enter_context(fetched(source, say=say))
     if path.is_file() and (digest := sha256_of(path)) in {each.digest for each in wanted.values()}:
         for name, each in wanted.items():
@@ -160,24 +167,30 @@ def _copies(
         return
     problems: list[CrossViewError] = []
     for name in wanted:
-        modality = Modality(name)
+        modality = Modality(capsule.spec["target"] if name in OF_TARGET else name)
         out = folder / f"{len(list(folder.iterdir()))}-{name}.h5ad"
         try:
             with granted(wishes, model=str(bundle) if bundle else None, modality=modality, say=say) as mends:
+                mends = replace(mends, values=is_prediction(wanted[name].mends))
                 taken_from(path, out, modality, name=source, mends=mends)
         except CrossViewError as problem:  # genes are no peaks: the other modality may be what it is
             problems.append(problem)
             continue
         yield name, out, sha256_of(out)
-    if len(problems) == len(wanted):
+    if problems and len(problems) == len(wanted):
         raise problems[0]
+
+
+def is_prediction(mends: str) -> bool:
+    """Whether it was brought in as predicted values."""
+    return any(each.get("what") == "values" for each in json.loads(mends or "[]"))
 
 
 # -- a job, again ----------------------------------------------------------------------------------------------------
 
 
 def _run(
-    capsule: Capsule, bundle: Path | None, cells: Mapping[ModalityName, Path], folder: Path
+    capsule: Capsule, bundle: Path | None, cells: Mapping[InputName, Path], folder: Path
 ) -> tuple[dict[str, Any] | None, dict[str, File]]:
     """An attempt of the same job in a store of its own, by this machine's own runner. Raises CannotCheck."""
     store = LocalStore(folder / "store")

@@ -14,6 +14,7 @@ KINDS = {
     "train": "a training",
     "benchmark": "a comparison of models",
     "analysis": "an analysis",
+    "evaluate": "an evaluation of a prediction",
 }
 NOT_THERE = "No counts, no predictions and no address of a machine are in here."
 

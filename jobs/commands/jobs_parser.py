@@ -11,6 +11,7 @@ from typing import Any
 
 from jobs.commands.analyse import KINDS
 from jobs.commands.board import add_board, again
+from jobs.commands.evaluate_parser import add_foreign
 from jobs.commands.inbox import add_inbox
 from jobs.queue.order import Priority
 
@@ -27,7 +28,7 @@ def add_jobs(commands: Any, command: Command) -> None:
         metavar="submit|list|label|star|bin|restore|batch|show|logs|cancel|retry|wait|inbox|delete",
     )
     submit = command(
-        jobs, "submit", _jobs_submit, "send files to be translated, seen together, analysed, or trained on"
+        jobs, "submit", _jobs_submit, "send files to be translated, seen together, analysed, scored, or trained on"
     )
     submit.add_argument("--model", default="", metavar="ID", help="to translate with; with --train a recipe's key")
     submit.add_argument("--from", dest="source", metavar="JOB", help="what this job was asked, with changes")
@@ -41,6 +42,7 @@ def add_jobs(commands: Any, command: Command) -> None:
     submit.add_argument("--fresh", action="store_true", help="run again what finished or is under way already")
     _add_joint(submit)
     _add_analysis(submit)
+    _add_evaluation(submit)
     _add_training(submit)
     submit.add_argument("--wait", action="store_true", help="wait for the end")
     add_board(jobs, command, client_of)
@@ -71,6 +73,13 @@ def _add_analysis(submit: Any) -> None:
     analysis.add_argument(
         "--analyse", choices=KINDS, metavar="|".join(KINDS), help="one analysis; --model may be left out"
     )
+
+
+def _add_evaluation(submit: Any) -> None:
+    scored = submit.add_argument_group("with --evaluate (--rna or --atac is the truth, the other the source)")
+    scored.add_argument("--evaluate", metavar="PREDICTION", help="score this file, which any tool may have written")
+    scored.add_argument("--method", default="", help="what made the prediction, in a word")
+    add_foreign(scored, "--training")
 
 
 def _add_training(submit: Any) -> None:
@@ -116,6 +125,12 @@ def _jobs_submit(a: Arguments) -> int:
                 client, a.analyse, rna=a.rna, atac=a.atac, pair=a.pair, settings=settings, title=a.title, how=how,
                 model=a.model, label=a.label, genome=a.genome, seed=a.seed,
             )  # fmt: skip
+        elif a.evaluate:
+            _refuse_beside_training(a)
+            job = submission.submit_evaluation(
+                client, a.evaluate, rna=a.rna, atac=a.atac, training=a.training, method=a.method, scale=a.scale,
+                genome=a.genome, seed=a.seed, title=a.title, how=how,
+            )  # fmt: skip
         elif a.train:
             job = submission.submit_training(
                 client, model=a.model, rna=a.rna, atac=a.atac, pair=a.pair, settings=settings, split=a.split,
@@ -141,9 +156,14 @@ def _jobs_submit(a: Arguments) -> int:
 
 def _refuse_unused(a: Arguments) -> None:
     """Raises BadSetting for an option that would be passed over in silence."""
+    _refuse_beside_training(a)
+    _refuse({"--genome": a.genome}, "a training, an analysis or an evaluation", "--train, --analyse or --evaluate")
+
+
+def _refuse_beside_training(a: Arguments) -> None:
     of_training = {"--split": a.split, "--hold-out": a.hold_out, "--split-by": a.split_by, "--name": a.name}
     _refuse(of_training, "a training", "--train")
-    _refuse({"--set": a.set, "--genome": a.genome}, "a training or an analysis", "--train or --analyse")
+    _refuse({"--set": a.set}, "a training or an analysis", "--train or --analyse")
 
 
 def _refuse(given: Mapping[str, Any], whose: str, add: str) -> None:
@@ -160,6 +180,12 @@ def _refuse_mixed(a: Arguments) -> None:
     """Raises BadSetting where two kinds of jobs are asked for at once."""
     from engine.errors import BadSetting
 
+    if not a.evaluate:
+        of_scores = {"--training": a.training, "--method": a.method, "--scale": a.scale}
+        _refuse(of_scores, "the scoring of a prediction", "--evaluate PREDICTION")
+    else:
+        _refuse_beside_evaluation(a)
+        return
     if not (a.model or a.analyse):
         raise BadSetting("No model was named.", hint="Give --model ID: `crossview models list` shows them.")
     if a.analyse:
@@ -174,6 +200,20 @@ def _refuse_mixed(a: Arguments) -> None:
         _refuse({"--clusters": a.clusters}, "a joint view", "--joint")
     if not (a.joint or a.train):
         _refuse({"--pair": a.pair}, "a joint view, an analysis or a training", "--joint, --analyse or --train")
+
+
+def _refuse_beside_evaluation(a: Arguments) -> None:
+    """Raises BadSetting for what the scoring of a prediction does not take."""
+    from engine.errors import BadSetting
+
+    given = {
+        "--model": a.model, "--train": a.train, "--joint": a.joint, "--analyse": a.analyse, "--pair": a.pair,
+        "--direction": a.direction, "--export": a.export, "--label": a.label, "--clusters": a.clusters,
+        "--device": a.device != "auto",
+    }  # fmt: skip
+    if unused := [name for name, value in given.items() if value]:
+        hint = "Leave it out: the scores need the prediction and the measured cells alone."
+        raise BadSetting(f"{', '.join(unused)} does not belong to the scoring of a prediction.", hint=hint)
 
 
 def _refuse_beside_analysis(a: Arguments) -> None:

@@ -21,7 +21,8 @@ SHOWN: Mapping[str, Mapping[str, str]] = {
     },
 }
 MARKS = {"mean": "○", "depth": "◇"}
-LEGEND = "● score  ├─┤ 95 % interval over cells  ○ average profile  ◇ average profile × depth"
+DEPTH_TOO = "  ◇ average profile × depth"
+LEGEND = f"● score  ├─┤ 95 % interval over cells  ○ average profile{DEPTH_TOO}"
 
 
 def scorecard(report: Mapping[str, Any]) -> list[str]:
@@ -29,7 +30,11 @@ def scorecard(report: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
     for name, direction in report["directions"].items():
         lines += [*_direction(name, direction), ""]
-    return [*lines, LEGEND] if any(each["scores"] for each in report["directions"].values()) else lines[:-1]
+    scored = [each for each in report["directions"].values() if each["scores"]]
+    if not scored:
+        return lines[:-1]
+    depth = any("depth" in score["nulls"] for each in scored for score in each["scores"].values())
+    return [*lines, LEGEND if depth else LEGEND.removesuffix(DEPTH_TOO)]
 
 
 def _direction(name: str, report: Mapping[str, Any]) -> list[str]:

@@ -15,7 +15,8 @@ from engine.types import Direction, Modality
 from jobs.client import Client
 from jobs.commands.packing import packed
 from jobs.errors import NotReady
-from jobs.spec import AnalysisSpec, HoldOut, JointSpec, TrainSpec, TranslateSpec
+from jobs.mending import MendOptions
+from jobs.spec import AnalysisSpec, EvaluateSpec, HoldOut, JointSpec, TrainSpec, TranslateSpec
 from jobs.views import DatasetView, JobView
 
 SLICE = 8 * 2**20
@@ -71,6 +72,48 @@ def submit_joint(
     ids = _both(client, rna, atac, pair, say, what="A joint view")
     spec = JointSpec(model=model, label=label, clusters=clusters, seed=seed, export=export, **ids)
     return client.submit(spec, title=title, **how)
+
+
+def submit_evaluation(
+    client: Client,
+    prediction: str,
+    *,
+    rna: str | None = None,
+    atac: str | None = None,
+    training: str | None = None,
+    method: str = "",
+    scale: str = "",
+    genome: str | None = None,
+    seed: int = 0,
+    title: str = "",
+    how: Mapping[str, Any] = NO_MORE,
+    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
+) -> JobView:
+    """Bring a prediction and the measured cells in and have it scored. rna or atac: of its kind the truth, the other
+    what it was predicted from. Raises BadInput and kin.
+    """
+    if not (rna or atac):
+        raise BadInput("There is nothing to score it against.", hint="Give measured cells: --rna FILE or --atac FILE.")
+    mine = bring_in(client, prediction, modality=None, say=say, mends=MendOptions(values=True))
+    target = mine.modality
+    if target is None or not {Modality.RNA: rna, Modality.ATAC: atac}[target]:
+        kind = target.value if target is not None else "known"
+        raise BadInput(
+            f"The prediction holds {kind.upper()}, and no {kind} cells were given.", hint=f"Add --{kind} FILE."
+        )
+    given = {m: source for m, source in ((Modality.RNA, rna), (Modality.ATAC, atac)) if source}
+    ids = {m.value: bring_in(client, source, modality=m, say=say).id for m, source in given.items()}
+    learned = bring_in(client, training, modality=target, say=say).id if training else None
+    asked = {
+        "target": target,
+        "prediction": mine.id,
+        "training": learned,
+        "genome": genome,
+        "method": method,
+        "scale": scale,
+        "seed": seed,
+    }
+    return client.submit(EvaluateSpec.model_validate({**asked, **ids}), title=title, **how)
 
 
 def submit_analysis(
@@ -186,11 +229,18 @@ def _both(
     return {m.value: dataset.id for m, dataset in zip(Modality, found, strict=True)}
 
 
-def bring_in(client: Client, source: str, *, modality: Modality | None, say: Callable[[str], None]) -> DatasetView:
+def bring_in(
+    client: Client,
+    source: str,
+    *,
+    modality: Modality | None,
+    say: Callable[[str], None],
+    mends: MendOptions | None = None,
+) -> DatasetView:
     """A ready dataset from a path or an address the server can read itself; dataset:ID names one that is there."""
     if source.startswith("dataset:"):
         return _ready(client, client.dataset(source.removeprefix("dataset:")))
-    return _ready(client, client.import_dataset(_source(client, source, say), modality=modality))
+    return _ready(client, client.import_dataset(_source(client, source, say), modality=modality, mends=mends))
 
 
 def _source(client: Client, source: str, say: Callable[[str], None]) -> str:

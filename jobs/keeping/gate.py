@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from engine.types import Modality
 from jobs.errors import NotFound
 from jobs.keeping.audit import Act, entry
 from jobs.keeping.quota import Quota
 from jobs.once import noting
+from jobs.spec import INPUTS
 from storage.tables import datasets as dataset_table
 from storage.tables import jobs as job_table
 from storage.tables import retention as retention_table
@@ -75,7 +75,7 @@ class Gate:
 
 def inputs_of(row: JobRow) -> set[str]:
     """The datasets a job reads."""
-    return {str(id) for modality in Modality if (id := row.spec.get(modality.value)) is not None}
+    return {str(id) for name in INPUTS if (id := row.spec.get(name)) is not None}
 
 
 def source_kind(origin: str) -> str:

@@ -40,6 +40,7 @@ _KINDS = {
     "benchmark": "Comparison of models",
     "joint": "Joint view",
     "analysis": "Analysis",
+    "evaluate": "Scores of a prediction",
 }
 _ENDED = {
     Event.JOB_SUCCEEDED: "succeeded",

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import UnknownModel
-from engine.types import Modality
 from jobs import layout
 from jobs.errors import NotFound
 from jobs.keeping.actor import PERSON
@@ -32,15 +31,13 @@ def order_document(conn: DuckDBPyConnection, row: JobRow) -> dict[str, Any]:
     """The order of the row's attempt. Raises NotFound when its cells were deleted."""
     spec = read_spec(row.spec)
     inputs: dict[str, Any] = {}
-    for modality in Modality:
-        if (id := spec.dataset(modality)) is None:
-            continue
+    for name, id in spec.inputs.items():
         dataset = dataset_table.get(conn, id)
         if dataset is None or dataset.digest is None or dataset.deleted_at is not None:
             raise NotFound("The cells of this job were deleted.", hint="Bring them in again and submit a new job.")
-        inputs[modality.value] = {"key": layout.dataset(dataset.digest), "name": dataset.name, "id": id}
+        inputs[name] = {"key": layout.dataset(dataset.digest), "name": dataset.name, "id": id}
         if mends := dataset.summary.get("mends"):
-            inputs[modality.value]["mends"] = json.dumps(mends)
+            inputs[name]["mends"] = json.dumps(mends)
     return {
         "version": code_version(),
         "job": row.id,

@@ -13,11 +13,12 @@ from pydantic import BaseModel, ConfigDict
 
 from engine.types import Direction, Latent, Modality
 from jobs.errors import BadRequest, NotFound
-from jobs.results.latents import LATENT
+from jobs.results.decoders import kept_name
+from jobs.results.latents import LATENT, PLACE
 
 if TYPE_CHECKING:
-    from engine.bundle import Bundle
     from jobs.results.read import Results
+    from jobs.spec import ScoredSpec
 
 BINS, MOST_BINS = 140, 400  # along a side  # ours
 BLOCK = 2**15  # cells decoded at once  # ours
@@ -114,11 +115,11 @@ class Binned:
                 hint=f"Ask for 2 to {MOST_BINS} of {', '.join(MAPS)}.",
             )
         with self.results.turn:
-            drawn = self._drawn(row.id, row.attempt, direction)
+            drawn = self._drawn(row.id, row.attempt, direction, kept_name(spec))
             if map not in drawn.at:
                 raise NotFound(f"This job has no map of the {map}.", hint="Submit it with maps (`umap`).")
-            values_n, scale = self._values(row.id, row.attempt, direction, spec.bundle, feature)
-            grid = self._grid(row.id, row.attempt, direction, map, bins)
+            values_n, scale = self._values(row.id, row.attempt, direction, spec, feature)
+            grid = self._grid(row.id, row.attempt, direction, kept_name(spec), map, bins)
         cells_m, _ = drawn.at[map]
         values_m = values_n[cells_m]
         low, high = (float(v) for v in np.percentile(values_m, (1, 99)))
@@ -127,25 +128,25 @@ class Binned:
             of=len(values_n), low=low, high=high, **grid.of(values_m),
         )  # fmt: skip
 
-    def _load(self, id: str, attempt: int, direction: Direction) -> Drawn:
-        return read_drawn(self.results.open_artifact(id, f"{direction.value}/latent.h5ad"), direction.source)
+    def _load(self, id: str, attempt: int, direction: Direction, name: str) -> Drawn:
+        return read_drawn(self.results.open_artifact(id, f"{direction.value}/{name}"), direction.source)
 
-    def _laid(self, id: str, attempt: int, direction: Direction, map: str, bins: int) -> Grid:
-        return Grid.over(self._drawn(id, attempt, direction).at[map][1], bins)
+    def _laid(self, id: str, attempt: int, direction: Direction, name: str, map: str, bins: int) -> Grid:
+        return Grid.over(self._drawn(id, attempt, direction, name).at[map][1], bins)
 
     def _decode(
-        self, id: str, attempt: int, direction: Direction, digest: str, feature: str
+        self, id: str, attempt: int, direction: Direction, spec: ScoredSpec, feature: str
     ) -> tuple[NDArray[np.float32], str]:
         from engine.translators.base import positions_of
 
-        bundle: Bundle = self.results.bundle(digest)
-        (position,) = positions_of(bundle.space(direction.target), [feature])
-        latent = self._drawn(id, attempt, direction).latent
+        decoder = self.results.decoder(spec)
+        (position,) = positions_of(decoder.space(direction.target), [feature])
+        latent = self._drawn(id, attempt, direction, kept_name(spec)).latent
         parts: list[NDArray[np.float32]] = []
         scale = ""
         for start in range(0, len(latent), BLOCK):
             rows = slice(start, min(start + BLOCK, len(latent)))
-            found = bundle.translator.decode(latent.rows(rows), direction.target, [int(position)])
+            found = decoder.decode(latent.rows(rows), direction.target, [int(position)])
             parts.append(np.asarray(found.values[:, 0], dtype=np.float32))
             scale = found.scale.value
         return np.concatenate(parts), scale
@@ -156,7 +157,7 @@ def read_drawn(path: Path, source: Modality) -> Drawn:
     import h5py
 
     with h5py.File(path, "r") as file:
-        values = np.asarray(file["obsm"][LATENT][()], dtype=np.float32)
+        values = np.asarray(file["obsm"][LATENT if LATENT in file["obsm"] else PLACE][()], dtype=np.float32)
         at = {}
         for name, key in MAPS.items():
             if key in file["obsm"]:

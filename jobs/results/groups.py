@@ -19,8 +19,8 @@ from jobs.results.exploring import GroupsView
 from jobs.results.read import Results, rows_of
 
 if TYPE_CHECKING:
-    from engine.bundle import Bundle
     from engine.types import Latent, Modality, Scale
+    from jobs.results.decoders import Decoder
     from jobs.results.measured import Measured
 
 LEAST = 3  # cells of a group  # ours
@@ -46,21 +46,21 @@ class GroupResults:
         with self.results.turn:
             kept = self.results.latent(row.id, row.attempt, direction)
             rows = [_drawn(rows_of(kept, group)) for group in (a, b)]
-            bundle = self.results.bundle(spec.bundle)
+            decoder = self.results.decoder(spec)
             (mean_a, var_a), (mean_b, var_b) = (
-                _moments(bundle, kept.latent.rows(each), direction.target) for each in rows
+                _moments(decoder, kept.latent.rows(each), direction.target) for each in rows
             )
             measured = self.results.measured_of(spec, direction.target)
             seen = None
             if measured is not None:
                 at = [measured.rows_of(kept.barcodes)[each] for each in rows]
                 known = [each[each >= 0].tolist() for each in at]
-                seen = _seen(measured, known, bundle.translator.scale(direction.target))
+                seen = _seen(measured, known, decoder.scale(direction.target))
         difference = mean_a - mean_b
         pooled = np.sqrt((var_a + var_b) / 2)
         effect = np.divide(difference, pooled, out=np.zeros_like(difference), where=pooled > 0)
         order = np.argsort(-np.abs(difference), kind="stable")[:limit]
-        names = bundle.space(direction.target).names
+        names = decoder.space(direction.target).names
 
         def some(values: Floats64) -> tuple[float, ...]:
             return tuple(float(f"{v:.6g}") for v in values[order].tolist())
@@ -74,7 +74,7 @@ class GroupResults:
             measured_a=some(seen[0]) if seen else None,
             measured_b=some(seen[1]) if seen else None,
             agreement=_agreement(difference, seen[0] - seen[1]) if seen else None,
-            scale=bundle.translator.scale(direction.target).value,
+            scale=decoder.scale(direction.target).value,
             tested=len(names),
             cells=(len(rows[0]), len(rows[1])),
             of=(len(a), len(b)),
@@ -101,14 +101,14 @@ def _drawn(rows: Sequence[int]) -> list[int]:
     return [ordered[i] for i in np.linspace(0, len(ordered) - 1, MOST).astype(int)]
 
 
-def _moments(bundle: Bundle, latent: Latent, target: Modality) -> tuple[Floats64, Floats64]:
+def _moments(decoder: Decoder, latent: Latent, target: Modality) -> tuple[Floats64, Floats64]:
     """Mean and variance over the cells of every feature, decoded a stretch of features at a time."""
-    n, f = len(latent), len(bundle.space(target))
+    n, f = len(latent), len(decoder.space(target))
     mean_f, var_f = np.zeros(f), np.zeros(f)
     step = max(AT_ONCE // max(n, 1), 1)
     for start in range(0, f, step):
         here = slice(start, min(start + step, f))
-        values = bundle.translator.decode(latent, target, range(here.start, here.stop)).values
+        values = decoder.decode(latent, target, range(here.start, here.stop)).values
         mean_f[here] = values.mean(axis=0, dtype=np.float64)
         var_f[here] = values.var(axis=0, dtype=np.float64, ddof=1)
     return mean_f, var_f

@@ -9,6 +9,7 @@ from pathlib import Path
 from engine.types import Latent, Modality, Names, as_names
 
 LATENT = "X_crossview"
+PLACE = "X_place"  # of a prediction that was given: the row of each cell in it, and the factor of its counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +25,12 @@ class Kept:
 
 
 def read_latent(path: Path, source: Modality) -> Kept:
-    """The latent of `<direction>/latent.h5ad`."""
+    """The latent of `<direction>/latent.h5ad`, or the places of `<direction>/cells.h5ad`."""
     import h5py
     import numpy as np
 
     with h5py.File(path, "r") as file:
-        values = np.asarray(file["obsm"][LATENT][()], dtype=np.float32)
+        values = np.asarray(file["obsm"][LATENT if LATENT in file["obsm"] else PLACE][()], dtype=np.float32)
         obs = file["obs"]
         barcodes = as_names(obs[obs.attrs["_index"]].asstr()[:])
     return Kept(Latent(values, frozenset({source})), barcodes)

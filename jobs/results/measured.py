@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import FeatureSpace, Floats, Names, Scale
+from engine.types import FeatureSpace, Floats, Modality, Names, Scale
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -93,7 +93,7 @@ class Measured:
 
     def _sparse(self, counts: sp.csr_matrix, rows: NDArray[np.int64], scale: Scale) -> sp.csr_matrix:
         """On the scale: each of them leaves a zero as it is."""
-        if scale is Scale.PROBABILITY:
+        if self._opened(scale):
             counts.data = (counts.data > 0).astype(np.float32)
         elif scale is not Scale.RATE:
             each = np.repeat(rows, np.diff(counts.indptr))
@@ -101,8 +101,13 @@ class Measured:
             counts.data = np.log1p(counts.data * np.where(depth > 0, self.median / np.maximum(depth, 1e-9), 0.0))
         return counts
 
+    def _opened(self, scale: Scale) -> bool:
+        """Whether it is told by what is open and what is not."""
+        of_peaks = self.alignment.space.modality is Modality.ATAC
+        return scale is Scale.PROBABILITY or (scale is Scale.OWN and of_peaks)
+
     def _on(self, counts_nf: Floats, rows: NDArray[np.int64], scale: Scale) -> Floats:
-        if scale is Scale.PROBABILITY:
+        if self._opened(scale):
             return (counts_nf > 0).astype(np.float32)
         if scale is Scale.RATE:
             return counts_nf

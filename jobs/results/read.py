@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,11 @@ from engine.types import Direction, Modality
 from jobs import layout
 from jobs.accounts import access
 from jobs.errors import BadRequest, NotFound, NotReady
+from jobs.results.decoders import Decoder, Given, Trained, kept_name
 from jobs.results.measured import Measured
 from jobs.results.search import find_genes, find_peaks
 from jobs.results.shelf import Shelf
-from jobs.spec import JointSpec, TranslateSpec, read_spec
+from jobs.spec import EvaluateSpec, JointSpec, ScoredSpec, read_spec
 from jobs.state import JobState
 from jobs.views import ArtifactView, FeatureHit, Values
 from storage.errors import ArtifactMissing
@@ -59,6 +60,8 @@ class Results:
         self.space = lru_cache(maxsize=8)(self._load_space)
         self.latent = lru_cache(maxsize=4)(self._load_latent)
         self._measured = lru_cache(maxsize=8)(self._load_measured)
+        self._given = lru_cache(maxsize=4)(self._load_given)
+        self._space_in = lru_cache(maxsize=4)(self._load_space_in)
 
     def report(self, id: str) -> dict[str, Any]:
         return self.document(id, "report.json")
@@ -80,7 +83,7 @@ class Results:
     def search(self, id: str, direction: Direction, query: str, *, limit: int = 20) -> list[FeatureHit]:
         """Among the features the job predicted."""
         _, spec = self.translated(id, direction)
-        space = self.space(spec.bundle, direction.target)
+        space = self.space_of(spec, direction.target)
         if direction.target is Modality.RNA:
             return find_genes(space, query, limit=limit)
         return find_peaks(space, query, limit=limit)
@@ -144,18 +147,18 @@ class Results:
     # -- values --------------------------------------------------------------------------------------------------
 
     def _predicted(
-        self, spec: TranslateSpec, direction: Direction, kept: Kept, rows: Sequence[int], features: Sequence[str]
+        self, spec: ScoredSpec, direction: Direction, kept: Kept, rows: Sequence[int], features: Sequence[str]
     ) -> Values:
         from engine.translators.base import positions_of
 
-        bundle = self.bundle(spec.bundle)
-        positions = positions_of(bundle.space(direction.target), features)
+        decoder = self.decoder(spec)
+        positions = positions_of(decoder.space(direction.target), features)
         measured = self.measured_of(spec, direction.target)
         at = None if measured is None else measured.rows_of(kept.barcodes)
         if at is not None:
             rows = [row for row in rows if at[row] >= 0]
         check_size(len(rows), len(positions))
-        decoded = bundle.translator.decode(kept.latent.rows(list(rows)), direction.target, [int(p) for p in positions])
+        decoded = decoder.decode(kept.latent.rows(list(rows)), direction.target, [int(p) for p in positions])
         truth = None
         if measured is not None and at is not None:
             truth = measured.values(at[rows], positions, decoded.scale).tolist()
@@ -169,7 +172,7 @@ class Results:
         )
 
     def _input(
-        self, spec: TranslateSpec, direction: Direction, kept: Kept, rows: Sequence[int], features: Sequence[str]
+        self, spec: ScoredSpec, direction: Direction, kept: Kept, rows: Sequence[int], features: Sequence[str]
     ) -> Values:
         from engine.translators.base import positions_of
         from engine.types import Scale
@@ -177,10 +180,12 @@ class Results:
         measured = self.measured_of(spec, direction.source)
         if measured is None:
             raise NotFound("The cells of this job were deleted.", hint="Its report and tables are still there.")
-        positions = positions_of(self.space(spec.bundle, direction.source), features)
+        positions = positions_of(self.space_of(spec, direction.source), features)
+        at = measured.rows_of(kept.barcodes)
+        rows = [row for row in rows if at[row] >= 0]  # of a prediction, some may come from elsewhere
         check_size(len(rows), len(positions))
         scale = Scale.LOG_NORMALISED if direction.source is Modality.RNA else Scale.PROBABILITY
-        values = measured.values(measured.rows_of(kept.barcodes)[rows], positions, scale)
+        values = measured.values(at[rows], positions, scale)
         return Values(
             barcodes=tuple(kept.barcodes[rows].tolist()),
             features=tuple(features),
@@ -189,7 +194,7 @@ class Results:
             truth=values.tolist(),
         )
 
-    def measured_of(self, spec: TranslateSpec | JointSpec, modality: Modality) -> Measured | None:
+    def measured_of(self, spec: ScoredSpec | JointSpec, modality: Modality) -> Measured | None:
         """The cells as they were measured; None where none were given, or they were deleted since."""
         id = spec.dataset(modality)
         if id is None:
@@ -198,7 +203,40 @@ class Results:
             row = dataset_table.get(conn, id)
         if row is None or row.deleted_at is not None or row.digest is None:
             return None
-        return self._measured(row.digest, spec.bundle, modality)
+        return self._measured(row.digest, spec if isinstance(spec, EvaluateSpec) else spec.bundle, modality)
+
+    def decoder(self, spec: ScoredSpec) -> Decoder:
+        """Raises UnknownModel or NotFound where what decodes was deleted."""
+        if isinstance(spec, EvaluateSpec):
+            return self._given(self._dataset(spec.prediction), spec)
+        return Trained(self.bundle(spec.bundle))
+
+    def known(self, spec: ScoredSpec, modality: Modality) -> FeatureSpace | None:
+        """The genes or peaks a job knows; None where it was given none of them."""
+        if not isinstance(spec, EvaluateSpec):
+            return self.space(spec.bundle, modality)
+        id = spec.prediction if modality is spec.target else spec.dataset(modality)
+        if id is None:
+            return None
+        space = self._space_in(self._dataset(id))
+        return space if space.genome or not spec.genome else replace(space, genome=spec.genome)
+
+    def space_of(self, spec: ScoredSpec, modality: Modality) -> FeatureSpace:
+        """As `known`. Raises NotFound where there are none."""
+        if (found := self.known(spec, modality)) is None:
+            raise NotFound(
+                f"This job was given no {modality.value.upper()}.",
+                hint="Score the prediction again with the cells it was predicted from.",
+            )
+        return found
+
+    def _dataset(self, id: str) -> str:
+        """The digest of cells that are still there. Raises NotFound."""
+        with self.database.read() as conn:
+            row = dataset_table.get(conn, id)
+        if row is None or row.deleted_at is not None or row.digest is None:
+            raise NotFound("The cells of this job were deleted.", hint="Its report and tables are still there.")
+        return row.digest
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -212,11 +250,11 @@ class Results:
             raise NotReady(f"The job has no result: it is {row.state.lower()}.", hint="Wait until it has succeeded.")
         return row
 
-    def translated(self, id: str, direction: Direction) -> tuple[JobRow, TranslateSpec]:
+    def translated(self, id: str, direction: Direction) -> tuple[JobRow, ScoredSpec]:
         """Raises WrongDirection for what the job did not translate."""
         row = self.finished(id)
         spec = read_spec(row.spec)
-        if not isinstance(spec, TranslateSpec):
+        if not isinstance(spec, ScoredSpec):
             raise WrongDirection(f"The job is a {spec.kind} and translated nothing.", hint="Look at its report.")
         if direction not in spec.directions:
             asked = ", ".join(d.value for d in spec.directions)
@@ -247,10 +285,21 @@ class Results:
     def _load_latent(self, id: str, attempt: int, direction: Direction) -> Kept:
         from jobs.results.latents import read_latent
 
-        return read_latent(self.open_artifact(id, f"{direction.value}/latent.h5ad"), direction.source)
+        _, spec = self.translated(id, direction)
+        return read_latent(self.open_artifact(id, f"{direction.value}/{kept_name(spec)}"), direction.source)
 
-    def _load_measured(self, dataset: str, bundle: str, modality: Modality) -> Measured:
-        return Measured.open(self.shelf.path(layout.dataset(dataset)), self.space(bundle, modality))
+    def _load_measured(self, dataset: str, known: str | EvaluateSpec, modality: Modality) -> Measured:
+        space = self.space(known, modality) if isinstance(known, str) else self.space_of(known, modality)
+        return Measured.open(self.shelf.path(layout.dataset(dataset)), space)
+
+    def _load_given(self, dataset: str, spec: EvaluateSpec) -> Given:
+        return Given.open(self.shelf.path(layout.dataset(dataset)), spec)
+
+    def _load_space_in(self, dataset: str) -> FeatureSpace:
+        from engine.intake.canonical import CanonicalCells
+
+        with CanonicalCells.open(self.shelf.path(layout.dataset(dataset))) as cells:
+            return cells.space
 
 
 def rows_of(kept: Kept, cells: Sequence[str] | None) -> list[int]:

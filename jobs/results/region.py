@@ -20,7 +20,7 @@ from jobs.views import GenomeView, LinkView
 if TYPE_CHECKING:
     from engine.genome.genes import GeneModels
     from jobs.results.latents import Kept
-    from jobs.spec import TranslateSpec
+    from jobs.spec import ScoredSpec
 
 MOST_CELLS = 4_000  # decoded for one stretch, evenly drawn within each group  # ours
 MOST_PEAKS = 1_000  # ours
@@ -42,7 +42,7 @@ class RegionResults:
     def around(self, id: str, direction: Direction, text: str, *, label: str = "") -> GenomeView:
         """Raises BadRequest for a label or a place that is none, NotFound for a gene the genome's table has not."""
         row, spec = self.results.translated(id, direction)
-        space = self.results.space(spec.bundle, Modality.ATAC)
+        space = self.results.space_of(spec, Modality.ATAC)
         models = _models(space)
         places = Places(models)
         place = places.find(text)
@@ -52,8 +52,9 @@ class RegionResults:
             groups, notes = self._groups(id, direction, kept, label)
             values = _Values(self.results, spec, direction, kept, _drawn(groups), [int(i) for i in inside])
             coverage = values.coverage(groups)
-            genes = _linked(models, place, self.results.space(spec.bundle, Modality.RNA), text)
-            links = values.links(models, genes, space, inside) if len(inside) else []
+            rna = self.results.known(spec, Modality.RNA)
+            genes = _linked(models, place, rna, text) if rna is not None else []
+            links = values.links(models, genes, space, inside) if len(inside) and genes else []
         peaks, known = parsed(space)
         at = np.searchsorted(known, inside)
         if len(values.rows) < sum(map(len, groups.values())):
@@ -139,7 +140,7 @@ class _Values:
     """Peaks and genes of the drawn cells, measured and predicted as far as the direction has them."""
 
     def __init__(
-        self, results: Results, spec: TranslateSpec, direction: Direction, kept: Kept, rows: list[int], peaks: list[int]
+        self, results: Results, spec: ScoredSpec, direction: Direction, kept: Kept, rows: list[int], peaks: list[int]
     ) -> None:
         self.results, self.spec, self.direction, self.kept, self.rows = results, spec, direction, kept, rows
         self.measured_np = self._measured(Modality.ATAC, peaks) if peaks else None
@@ -162,7 +163,7 @@ class _Values:
 
         "imputed": measured expression with predicted peaks, or predicted expression with measured peaks.
         """
-        space_rna = self.results.space(self.spec.bundle, Modality.RNA)
+        space_rna = self.results.space_of(self.spec, Modality.RNA)
         names = [str(models.symbol[i]) for i in genes]
         positions = [int(space_rna.index[name]) for name in names]
         if not positions or len(self.rows) < LEAST_CELLS:
@@ -196,8 +197,8 @@ class _Values:
     def _predicted(self, modality: Modality, positions: list[int]) -> Floats | None:
         if modality is not self.direction.target:
             return None
-        bundle = self.results.bundle(self.spec.bundle)
-        found: Floats = bundle.translator.decode(self.kept.latent.rows(self.rows), modality, positions).values
+        decoder = self.results.decoder(self.spec)
+        found: Floats = decoder.decode(self.kept.latent.rows(self.rows), modality, positions).values
         return found
 
 

@@ -172,6 +172,23 @@ def test_wishes_of_an_import_name_only_what_is_ones_own(here: Lab, bert: httpx.C
     assert theirs.text.replace("ds-1", "") == missing.text.replace("ds-0", "")
 
 
+@pytest.mark.parametrize("name", ["prediction", "training", "rna", "atac"])
+@pytest.mark.parametrize("path", ["jobs", "preflight/pair"])
+def test_a_prediction_is_scored_with_what_is_ones_own_alone(
+    here: Lab, bert: httpx.Client, name: str, path: str
+) -> None:
+    with asking(ANNA):
+        cells(here.service, "ds-1")
+    with asking(BERT):
+        cells(here.service, "ds-2")
+    asked = {"kind": "evaluate", "target": "rna", "prediction": "ds-2", "rna": "ds-2"}
+    theirs, missing = (
+        bert.post(f"/api/v1/{path}", json={"spec": {**asked, name: id}}) for id in ("ds-1", "ds-0")
+    )  # fmt: skip
+    assert theirs.status_code == missing.status_code == 404
+    assert theirs.text.replace("ds-1", "") == missing.text.replace("ds-0", "")
+
+
 def test_an_operator_sees_the_queue_and_the_log_and_no_names_or_results(here: Lab, anna: httpx.Client) -> None:
     a_job(here, state=JobState.RUNNING)
     boss = here.script(here.token(here.person("boss@lab.org", Role.OPERATOR)))
