@@ -12,6 +12,7 @@ from engine.metrics.sources import Source
 from engine.types import FeatureSpace, Modality, Names, Scale
 
 LOOKED_AT = 512  # cells whose values tell the scale  # ours
+UNDERSHOOT = 0.25  # share below zero up to which it is a regression that undershoots, not centred values  # ours
 TOP_OF_LOG = 20.0  # above log1p of any count of molecules in a cell, below many a count  # ours
 SCALES: Mapping[Modality, tuple[Scale, ...]] = {
     Modality.RNA: (Scale.LOG_NORMALISED, Scale.RATE, Scale.OWN),
@@ -54,15 +55,18 @@ def scale_of(prediction: Foreign, *, asked: str = "") -> Scale:
     seen = [prediction.source.rows(start, min(n, start + part)) for start in starts]
     low, high = min(float(x.min()) for x in seen), max(float(x.max()) for x in seen)
     whole = all(bool((x == np.rint(x)).all()) for x in seen)
-    return _guessed(modality, low=low, high=high, whole=whole)
+    below, beyond = (sum(float(np.maximum(sign * x, 0).sum(dtype=np.float64)) for x in seen) for sign in (-1, 1))
+    return _guessed(modality, low=low, high=high, whole=whole, below=below / max(below + beyond, 1e-12))
 
 
-def _guessed(modality: Modality, *, low: float, high: float, whole: bool) -> Scale:
-    if low < 0:
+def _guessed(modality: Modality, *, low: float, high: float, whole: bool, below: float) -> Scale:
+    """below: share of what the values add up to, signs aside, that lies below zero; about half of centred ones."""
+    undershoots = modality is Modality.RNA and below <= UNDERSHOOT and high <= TOP_OF_LOG
+    if low < 0 and not undershoots:
         return Scale.OWN
     if modality is Modality.ATAC:
         return Scale.PROBABILITY if high <= 1 else Scale.RATE
-    return Scale.RATE if whole or high > TOP_OF_LOG else Scale.LOG_NORMALISED
+    return Scale.RATE if low >= 0 and (whole or high > TOP_OF_LOG) else Scale.LOG_NORMALISED
 
 
 def scored_scale(target: Modality, given: Scale) -> Scale:

@@ -51,6 +51,8 @@ def as_it_is(judged: Judged) -> dict[str, Any]:
         (Modality.RNA, [0.0, 1.0, 7.0], Scale.RATE),
         (Modality.RNA, [0.1, 3.5, 812.5], Scale.RATE),
         (Modality.RNA, [-1.2, 0.0, 2.0], Scale.OWN),
+        (Modality.RNA, [-0.2, 0.7, 3.2], Scale.LOG_NORMALISED),  # a regression undershoots
+        (Modality.RNA, [-0.2, 0.7, 320.0], Scale.OWN),
         (Modality.ATAC, [0.0, 0.2, 1.0], Scale.PROBABILITY),
         (Modality.ATAC, [0.0, 0.2, 2.5], Scale.RATE),
         (Modality.ATAC, [-4.0, 0.2, 2.5], Scale.OWN),
