@@ -229,10 +229,8 @@ def verdict(report: Mapping[str, Any]) -> Verdict:
     level, sentence = _LEVELS.get(given.get("level", ""), ("unknown", ""))
     if level == "unknown":
         return Verdict("unknown", given["headline"]) if given.get("headline") else _UNSCORED
-    sentence = (
-        sentence if "depth" in report.get("nulls", "depth") else sentence.replace(" and than sequencing depth", "")
-    )
-    return _not_for_seen_cells(report) or Verdict(level, sentence, str(given.get("headline", "")))
+    unasked = "" if "depth" in report.get("nulls", "depth") else " and than sequencing depth"
+    return _not_for_seen_cells(report) or Verdict(level, sentence.replace(unasked, ""), str(given.get("headline", "")))
 
 
 def _not_for_seen_cells(report: Mapping[str, Any]) -> Verdict | None:

@@ -6,62 +6,38 @@ Nothing is asked of the model that made it. Genes and peaks are those of the pre
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from engine.errors import BadSetting, CellsDoNotMatch, FeatureMismatch, WrongModality
+from engine.errors import CellsDoNotMatch, DuplicateNames, FeatureMismatch, WrongModality
 from engine.evaluate import NULL_WORDS, Evaluation, versions
 from engine.metrics.atac import score_atac
 from engine.metrics.ceiling import noise_ceiling
 from engine.metrics.normalise import log_normalised, median_depth
 from engine.metrics.rna import score_rna
-from engine.metrics.scores import Table
-from engine.metrics.sources import ChosenSource, Source, blocks
+from engine.metrics.scores import Scores, Table
+from engine.metrics.sources import READ_ELEMENTS, ChosenSource, Source, blocks
 from engine.metrics.verdict import verdict
 from engine.nulls import RankOne, TargetNull, fit_target
 from engine.pairs import Matching, match_barcodes
+from engine.predicted import ASSUMED, LOOKED_AT, Foreign, scored_scale
 from engine.preprocess.align import Alignment, match
 from engine.preprocess.steps import binarised
 from engine.report import Report
-from engine.types import Cells, Direction, FeatureSpace, Floats, Modality, Names, Scale
+from engine.types import Cells, Direction, FeatureSpace, Floats, Modality, Names, Scale, as_names
 
 Positions = NDArray[np.int64]
 MIN_CELLS = 10  # fewer make no correlation over cells  # ours
 MIN_FEATURES = 10  # ours
-LOOKED_AT = 512  # cells whose values tell the scale  # ours
-TOP_OF_LOG = 20.0  # above log1p of any count of molecules in a cell, below many a count  # ours
 OFF = 2.0  # how far totals of two log scales may lie apart before their squared errors mean nothing  # ours
 MEASURED_MEAN = (
     "the average of the measured cells themselves, as no training cells were given: it knows what no model can, so a "
     "prediction that beats it has earned it"
 )
-SCALES: Mapping[Modality, tuple[Scale, ...]] = {
-    Modality.RNA: (Scale.LOG_NORMALISED, Scale.RATE, Scale.OWN),
-    Modality.ATAC: (Scale.PROBABILITY, Scale.RATE, Scale.OWN),
-}
-ASSUMED: Mapping[tuple[Modality, Scale], str] = {
-    (Modality.RNA, Scale.LOG_NORMALISED): "The values are taken as log-normalised expression, as they are.",
-    (Modality.RNA, Scale.RATE): "The values are taken as counts: each cell is scaled to the median depth, then log1p.",
-    (Modality.RNA, Scale.OWN): "The values are on a scale of their own, such as z-scores: correlations of each gene "
-    "are sound, those of each cell are not to be read, and squared error is left out.",
-    (Modality.ATAC, Scale.PROBABILITY): "The values are taken as probabilities of being open.",
-    (Modality.ATAC, Scale.RATE): "The values are taken as counts: only their order is used, calibration is left out.",
-    (Modality.ATAC, Scale.OWN): "The values are on a scale of their own, such as log odds: only their order is used, "
-    "calibration is left out.",
-}
-
-
-@dataclass(frozen=True, eq=False)
-class Foreign:
-    """A prediction by its names. source: all its cells and features, shape (n, f) of `barcodes` and `space`."""
-
-    space: FeatureSpace
-    barcodes: Names
-    source: Source
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,55 +93,31 @@ def _kind_and_mend(modality: Modality) -> tuple[str, str]:
     return "peaks", "Name peaks chromosome:start-end on one genome build in both files; lift one of them if need be."
 
 
-def scale_of(prediction: Foreign, *, asked: str = "") -> Scale:
-    """What the numbers are, from some cells at the beginning, middle and end; or as asked. Raises BadSetting."""
-    n, modality = len(prediction.barcodes), prediction.space.modality
-    if asked:
-        known = [scale.value for scale in SCALES[modality]]
-        if asked not in known:
-            raise BadSetting(
-                f"A prediction of {modality.value.upper()} cannot be {asked!r}.",
-                hint=f"It is one of {', '.join(known)}.",
-            )
-        return Scale(asked)
-    part = max(1, LOOKED_AT // 3)
-    starts = sorted({0, max(0, (n - part) // 2), max(0, n - part)})
-    seen = [prediction.source.rows(start, min(n, start + part)) for start in starts]
-    low, high = min(float(x.min()) for x in seen), max(float(x.max()) for x in seen)
-    whole = all(bool((x == np.rint(x)).all()) for x in seen)
-    return _guessed(modality, low=low, high=high, whole=whole)
-
-
-def _guessed(modality: Modality, *, low: float, high: float, whole: bool) -> Scale:
-    if low < 0:
-        return Scale.OWN
-    if modality is Modality.ATAC:
-        return Scale.PROBABILITY if high <= 1 else Scale.RATE
-    return Scale.RATE if whole or high > TOP_OF_LOG else Scale.LOG_NORMALISED
-
-
-def scored_scale(target: Modality, given: Scale) -> Scale:
-    """What values of this scale are scored on: predicted counts of genes are brought to log1p, others stay."""
-    return Scale.LOG_NORMALISED if target is Modality.RNA and given is Scale.RATE else given
-
-
 @dataclass(eq=False)
-class Placed:
-    """The shared cells and features of a prediction, as they are."""
+class Chosen:
+    """Some cells and features of a prediction in a file. cells: shape (n,); features: shape (f,); width: of the file.
+
+    Whatever the file holds besides is not read, or only a few rows at a time.
+    """
 
     inner: ChosenSource
+    width: int
     shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, prediction: Foreign, both: Shared) -> Chosen:
+        chosen = ChosenSource(prediction.source, both.matching.index_a, both.scored)
+        return cls(chosen, len(prediction.space), (both.cells, len(both.scored)))
 
     def rows(self, start: int, stop: int) -> Floats:
         return self.inner.rows(start, stop)
 
     def columns(self, positions: Positions) -> Floats:
-        return self.inner.columns(positions)
-
-
-def placed(prediction: Foreign, both: Shared) -> Placed:
-    chosen = ChosenSource(prediction.source, both.matching.index_a, both.scored)
-    return Placed(chosen, (both.cells, len(both.scored)))
+        n = self.shape[0]
+        out = np.empty((n, len(positions)), dtype=np.float32)
+        for start, stop in blocks(n, self.width, block=LOOKED_AT, elements=READ_ELEMENTS):
+            out[start:stop] = self.rows(start, stop)[:, positions]
+        return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +169,7 @@ def evaluate_foreign(
     )
     counts_nf, truth_nf = _scored(truth, both.alignment, both.matching.index_b, both.scored)
     rows, names = both.matching.index_a, prediction.barcodes[both.matching.index_a]
-    chosen: Source = ChosenSource(prediction.source, rows, both.scored)
+    chosen: Source = Chosen.of(prediction, both)
     factor_n = np.empty(0, np.float32)
     if scored_scale(target, scale) is not scale:
         factor_n = _factors(chosen, counts_nf)
@@ -233,6 +185,8 @@ def evaluate_foreign(
         rng=np.random.default_rng(seed),
         cells=names,
     )
+    if scale is not Scale.PROBABILITY:
+        scores = _by_order(scores)
     notes = [both.matching.note] if both.matching.told else []
     notes += [ASSUMED[target, scale], *_unequal(scores.features, target, scale, chosen, truth_nf)]
     if training is None:
@@ -285,11 +239,19 @@ def _factors(predicted: Source, counts_nf: sp.csr_matrix) -> Floats:
     return factor_n
 
 
+def rows_in(barcodes: Names, names: Names) -> Positions | None:
+    """Where each of these cells stands in another file, matched as cells are; None unless every one is there."""
+    try:
+        found = match_barcodes(names, barcodes, what=("scored", "source"))
+    except (CellsDoNotMatch, DuplicateNames):
+        return None
+    return found.index_b if len(found) == len(names) else None
+
+
 def _depths(known: Mapping[str, float] | None, names: Names) -> Floats | None:
     """Of the scored cells; None where the source is not known of every one."""
-    if known is None or any(str(name) not in known for name in names):
-        return None
-    return np.array([known[str(name)] for name in names], dtype=np.float32)
+    rows = None if known is None else rows_in(as_names(known), names)
+    return None if rows is None or known is None else np.array(list(known.values()), dtype=np.float32)[rows]
 
 
 def _nulls(
@@ -308,8 +270,18 @@ def _nulls(
     if depth_n is not None:
         line = fit_target(truth_nf, depth_n)
         nulls["depth"] = RankOne(mean_f, TargetNull(mean_f, line.intercept, line.slope).level(depth_n))
-        words["depth"] = "that average times the depth of each cell, as the depth it was predicted from tells it"
+        words["depth"] = (
+            "that average times each cell's depth, told by the depth of what it was predicted from (a line fitted to "
+            "these cells)"
+        )
     return nulls, words
+
+
+def _by_order(scores: Scores) -> Scores:
+    """Without what only probabilities have, also where other numbers happen to lie between 0 and 1."""
+    scores.features.pop("brier_skill", None)
+    kept = {name: score for name, score in scores.scores.items() if name != "brier_skill"}
+    return replace(scores, scores=kept, calibration=None, brier_n=None)
 
 
 def _unequal(table: Table, target: Modality, scale: Scale, chosen: Source, truth_nf: sp.csr_matrix) -> list[str]:

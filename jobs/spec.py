@@ -72,8 +72,8 @@ class EvaluateSpec(Spec):
 
     prediction: id of a dataset of predicted values, or of counts. rna, atac: ids of measured cells: that of `target` is
     the truth, the other what was predicted from, for the depth null. training: cells of `target` that the model learned
-    from: their average is the null. method: what made the prediction, in a word. scale: of `SCALES` in engine.foreign;
-    empty: as the values look. genome: of the peaks, where their names do not tell.
+    from: their average is the null. method: what made the prediction, in a word. scale: of its values, as
+    `engine.predicted` has them; empty: as they look. genome: of the peaks, where their names do not tell.
     """
 
     kind: Literal["evaluate"] = "evaluate"

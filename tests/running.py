@@ -153,7 +153,13 @@ def order_analysis(folder: Path, *, job: str = "job1", **fields: Any) -> Ordered
 
 
 def order_evaluation(
-    folder: Path, target: Modality, *, job: str = "job1", given: tuple[Modality, ...] = (), **options: Any
+    folder: Path,
+    target: Modality,
+    *,
+    job: str = "job1",
+    given: tuple[Modality, ...] = (),
+    cells: slice = slice(112, 160),
+    **options: Any,
 ) -> Ordered:
     """The types of the last built cells as a prediction of them, written by another tool. options: of EvaluateSpec.
 
@@ -163,9 +169,9 @@ def order_evaluation(
     from engine.intake.mends import Mends
 
     store = LocalStore(folder / "store")
-    datasets = _bring_in(store, folder, slice(112, 160), tuple({target, *given}))
-    cells = built_cells().of(target).rows(slice(112, 160))
-    raw = write_values(cells, predicted(cells), folder / "prediction.h5ad")
+    datasets = _bring_in(store, folder, cells, tuple({target, *given}))
+    measured = built_cells().of(target).rows(cells)
+    raw = write_values(measured, predicted(measured), folder / "prediction.h5ad")
     canonicalise(raw, folder / "prediction.clean.h5ad", modality=target, mends=Mends(values=True))
     store.put_file(layout.dataset("prediction"), folder / "prediction.clean.h5ad")
     datasets["prediction"] = {"key": layout.dataset("prediction"), "name": raw.name, "id": "prediction"}

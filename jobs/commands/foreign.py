@@ -32,7 +32,8 @@ def evaluate_foreign_file(
     Raises BadInput and kin, saying which file and how to mend it.
     """
     from engine.evaluate import as_json
-    from engine.foreign import evaluate_foreign, scale_of
+    from engine.foreign import evaluate_foreign
+    from engine.predicted import scale_of
     from jobs.evaluation.reading import depths, foreign
     from storage.files import sha256_of
 

@@ -27,11 +27,12 @@ def evaluation(attempt: Attempt, voice: Voice, executor: Executor, *, threads: i
     voice.say("score", done=0, total=1, message=WORDS["score"])
     for receipt in executor.run(tasks):
         said[receipt.task.kind] = result_of(receipt)
-        stage = "map" if "score-prediction" in said else "score"
-        done = int("map-prediction" in said) if stage == "map" else 0
+        scored = "score-prediction" in said
+        stage = "map" if scored and attempt.evaluation.umap else "score"
+        done = len(said) - 1 if stage == "map" else int(scored)
         voice.say(stage, done=done, total=1, message=WORDS[stage])
     voice.say("publish", done=0, total=1, message="Writing the files")
-    scored, notes = said["score-prediction"], said.get("map-prediction", {}).get("notes", [])
-    last = {**which, "report": scored["report"], "artifacts": scored["artifacts"], "notes": notes}
+    judged, notes = said["score-prediction"], said.get("map-prediction", {}).get("notes", [])
+    last = {**which, "report": judged["report"], "artifacts": judged["artifacts"], "notes": notes}
     (receipt,) = executor.run([Task("publish-evaluation", last, label="the result", weight=n)])
     return result_of(receipt)

@@ -24,7 +24,8 @@ FULL = 0.9  # share of the smaller list below which the loss is worth a note  # 
 
 def look(spec: EvaluateSpec, paths: Mapping[str, Path]) -> PreflightView:
     """paths: canonical copies, by what they are to the job. Every problem is an issue of the result."""
-    from engine.foreign import ASSUMED, scale_of, shared
+    from engine.foreign import shared
+    from engine.predicted import ASSUMED, scale_of
     from jobs.evaluation.reading import foreign
 
     inputs = {name: given(path) for name, path in paths.items()}
@@ -83,6 +84,8 @@ def _found(prediction: Given, both: Shared) -> Iterator[str]:
 
 
 def _notes(spec: EvaluateSpec, inputs: Mapping[str, Given], both: Shared) -> Iterator[IssueView]:
+    from engine.foreign import rows_in
+
     prediction, truth = inputs["prediction"], inputs[spec.target]
     if both.matching.told:
         hint = "Only cells in both files are scored."
@@ -106,7 +109,7 @@ def _notes(spec: EvaluateSpec, inputs: Mapping[str, Given], both: Shared) -> Ite
         message = f"{leaked:,} of the {both.cells:,} scored cells are among the training cells: the scores flatter it."
         yield IssueView(level="note", code="scored-in-training", message=message, hint="Score cells it never saw.")
     source = inputs.get(spec.target.other)
-    if source is not None and not set(_scored(prediction, both)) <= set(map(str, source.barcodes)):
+    if source is not None and rows_in(source.barcodes, prediction.barcodes[both.matching.index_a]) is None:
         yield IssueView(
             level="note",
             code="source-incomplete",

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.foreign import Foreign
 from engine.intake.canonical import CanonicalCells
 from engine.metrics.sources import H5Source, blocks
+from engine.predicted import Foreign
 
 if TYPE_CHECKING:
     import numpy as np

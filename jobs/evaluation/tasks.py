@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import Cells, Direction, Modality, Names, Scale
+from engine.types import Cells, Direction, Modality, Names, Scale, as_names
 from jobs.assemble import (
     CSV,
     H5AD,
@@ -32,7 +32,8 @@ from jobs.results.latents import PLACE
 from jobs.work import Attempt
 
 if TYPE_CHECKING:
-    from engine.foreign import Foreign, Shared
+    from engine.foreign import Shared
+    from engine.predicted import Foreign
 
 Arguments = Mapping[str, Any]
 ROW, FACTOR = "row", "factor"
@@ -41,7 +42,7 @@ MAP_NAMES = {"prediction": "X_umap"}
 
 def prepare(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]:
     """What both files share and what the values are: files that do not belong together are told at once."""
-    from engine.foreign import scale_of
+    from engine.predicted import scale_of
 
     with _prediction(attempt) as prediction:
         both = _shared(attempt, prediction)
@@ -81,7 +82,7 @@ def score(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]
 
 def draw(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]:
     """Maps of the prediction and of the truth, and of what it was predicted from where that is given."""
-    from engine.foreign import placed
+    from engine.foreign import Chosen
     from engine.maps import map_of_counts, map_of_prediction
 
     spec, which = attempt.evaluation, _direction(attempt)
@@ -90,7 +91,7 @@ def draw(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]:
     with _prediction(attempt) as prediction:
         both = _shared(attempt, prediction)
         drawn = map_of_prediction(
-            placed(prediction, both), scale=_drawn_as(spec.target, Scale(arguments["scale"])), seed=spec.seed
+            Chosen.of(prediction, both), scale=_drawn_as(spec.target, Scale(arguments["scale"])), seed=spec.seed
         )
         names = prediction.barcodes[both.matching.index_a]
     pieces["prediction"] = drawn.xy_n2
@@ -108,6 +109,8 @@ def draw(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]:
 
 def publish(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, Any]:
     """cells.json, cells.h5ad and the report, in the form of a translation with its truth."""
+    from engine.foreign import rows_in
+
     spec, which = attempt.evaluation, _direction(attempt)
     scored = piece(attempt, which, "cells.npz")
     maps = piece(attempt, which, "maps.npz") if spec.umap else {}
@@ -116,8 +119,9 @@ def publish(attempt: Attempt, arguments: Arguments, device: str) -> dict[str, An
         both = _shared(attempt, prediction)
         names = prediction.barcodes[rows]
     labels = _labels(attempt, rows, both.matching.index_b)
-    if (known := _source_depth(attempt)) is not None:
-        scored["source_depth"] = np.array([known.get(str(name), np.nan) for name in names], dtype=np.float32)
+    known = _source_depth(attempt) or {}
+    if known and (at := rows_in(as_names(known), names)) is not None:
+        scored["source_depth"] = np.array(list(known.values()))[at]
     columns: dict[str, Any] = {"barcode": names, **labels, **scored}
     for name, xy_n2 in maps.items():
         columns[f"{name}_umap_1"], columns[f"{name}_umap_2"] = xy_n2[:, 0], xy_n2[:, 1]
@@ -188,12 +192,14 @@ def _source_depth(attempt: Attempt) -> dict[str, float] | None:
 
 def _source_cells(attempt: Attempt, names: Names) -> Cells | None:
     """The scored cells as the other measurement saw them; None unless it saw every one."""
+    from engine.foreign import rows_in
+
     source = attempt.evaluation.target.other
     if attempt.evaluation.dataset(source) is None:
         return None
     cells = _cells(attempt, source)
-    known = set(map(str, cells.barcodes))
-    return cells.named(map(str, names)) if all(str(name) in known for name in names) else None
+    rows = rows_in(cells.barcodes, names)
+    return None if rows is None else cells.rows(rows)
 
 
 def _labels(attempt: Attempt, rows: NDArray[np.int64], true: NDArray[np.int64]) -> dict[str, Names]:

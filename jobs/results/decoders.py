@@ -53,7 +53,7 @@ class Given:
 
     @classmethod
     def open(cls, path: Path, spec: EvaluateSpec) -> Given:
-        from engine.foreign import scale_of
+        from engine.predicted import scale_of
         from jobs.evaluation.reading import foreign
 
         with foreign(path) as found:
@@ -64,7 +64,7 @@ class Given:
         return self.its
 
     def scale(self, target: Modality) -> Scale:
-        from engine.foreign import scored_scale
+        from engine.predicted import scored_scale
 
         return scored_scale(target, self.given)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ def run(ordered: Ordered, attempt: int = 1) -> int:
 @pytest.fixture(scope="module")
 def peaks(tmp_path_factory: pytest.TempPathFactory) -> Ordered:
     """Of accessibility, with everything that can be given."""
-    ordered = order_evaluation(tmp_path_factory.mktemp("peaks"), ATAC, given=(RNA,), training="training")
+    ordered = order_evaluation(tmp_path_factory.mktemp("peaks"), ATAC, given=(RNA,), training="training", umap=False)
     assert run(ordered) == 0, ordered.events()[-1]
     return ordered
 
@@ -67,19 +66,27 @@ def test_the_report_names_nulls_scale_and_provenance(peaks: Ordered) -> None:
     assert report["detail"]["calibration"] is not None
 
 
-def test_the_cells_hold_labels_scores_and_maps(peaks: Ordered, tmp_path: Path) -> None:
+def test_the_cells_hold_labels_and_scores(peaks: Ordered) -> None:
     table = json.loads(peaks.output("rna-to-atac/cells.json"))
-    assert {"barcode", "cell_type", "predicted_type", "auroc", "source_depth", "truth_umap_1", "prediction_umap_1",
-            "input_umap_1"} <= set(table)  # fmt: skip
+    assert {"barcode", "cell_type", "predicted_type", "auroc", "source_depth"} <= set(table)
     assert table["barcode"] == list(built_cells().barcodes[112:])
     assert table["cell_type"] == table["predicted_type"]
+
+
+def test_maps_stand_in_the_table_and_in_the_file(tmp_path: Path) -> None:
+    ordered = order_evaluation(tmp_path, ATAC, given=(RNA,), cells=slice(146, 160))  # too few for a UMAP: components
+    assert run(ordered) == 0, ordered.events()[-1]
+    table = json.loads(ordered.output("rna-to-atac/cells.json"))
+    assert {"truth_umap_1", "prediction_umap_1", "input_umap_2"} <= set(table)
+    assert np.isfinite(np.array(table["prediction_umap_1"], dtype=float)).all()
+    assert any("too few for a UMAP" in note for note in json.loads(ordered.output("report.json"))["notes"])
     path = tmp_path / "cells.h5ad"
-    path.write_bytes(peaks.output("rna-to-atac/cells.h5ad"))
+    path.write_bytes(ordered.output("rna-to-atac/cells.h5ad"))
     assert (wrong(path), unlike_cellxgene(path)) == ([], [])
     found = ad.read_h5ad(path)
-    assert found.obsm["X_place"][:, 0].tolist() == list(range(48))
+    assert found.obsm["X_place"][:, 0].tolist() == list(range(14))
     assert {"X_umap", "X_umap_truth", "X_umap_input"} <= set(found.obsm)
-    with h5py.File(io.BytesIO(peaks.output("rna-to-atac/cells.h5ad"))) as file:
+    with h5py.File(path) as file:
         assert file["obs/_index"].attrs["encoding-type"] == "string-array"
 
 

@@ -91,7 +91,6 @@ def test_four_steps_lead_to_the_job(lab: Client, cells: dict[str, DatasetView]) 
     job = next(job for job in lab.jobs() if job.kind == "evaluate")
     assert job.spec | {"rna": cells["rna"].id, "scale": "own", "method": "my net"} == job.spec
     lab.cancel(job.id)
-    ended(lab, job)
 
 
 def test_files_that_do_not_go_together_are_told_at_once(lab: Client, cells: dict[str, DatasetView]) -> None:

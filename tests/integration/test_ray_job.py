@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
+from engine.types import Modality
 from jobs import driver, layout
 from jobs.driver import run_attempt
 from jobs.parts import read_part
@@ -28,6 +29,7 @@ from tests.running import (
     fit_tiny_model,
     order,
     order_analysis,
+    order_evaluation,
     order_joint,
     order_training,
 )
@@ -305,3 +307,12 @@ def test_a_joint_view_gives_the_same_numbers(runner: RayRunner, tmp_path: Path) 
     locally_too(here)
     job.finish()
     assert_same_joint(here, there)
+
+
+def test_a_prediction_gets_the_same_scores(runner: RayRunner, tmp_path: Path) -> None:
+    here, there = (order_evaluation(tmp_path / name, Modality.RNA, umap=False) for name in ("alone", "ray"))
+    job = submit(runner, there, f"evaluate-{os.getpid()}")
+    locally_too(here)
+    job.finish()
+    for name in ("cells.json", "features.json", "scores.csv"):
+        assert here.output(f"atac-to-rna/{name}") == there.output(f"atac-to-rna/{name}"), name

@@ -10,10 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.errors import BadSetting, CellsDoNotMatch, FeatureMismatch, WrongModality
-from engine.foreign import MEASURED_MEAN, MIN_CELLS, Foreign, Judged, evaluate_foreign, scale_of, shared
+from engine.foreign import MEASURED_MEAN, MIN_CELLS, Judged, evaluate_foreign, shared
 from engine.metrics import ArraySource, log_normalised
 from engine.metrics.rna import score_rna
 from engine.metrics.verdict import Level
+from engine.predicted import Foreign, scale_of
 from engine.types import Cells, FeatureSpace, Modality, PairedCells, Scale, as_names
 from tests.builders import paired
 from tests.foreign import predicted
@@ -50,6 +51,8 @@ def as_it_is(judged: Judged) -> dict[str, Any]:
         (Modality.RNA, [0.0, 1.0, 7.0], Scale.RATE),
         (Modality.RNA, [0.1, 3.5, 812.5], Scale.RATE),
         (Modality.RNA, [-1.2, 0.0, 2.0], Scale.OWN),
+        (Modality.RNA, [-0.2, 0.7, 3.2], Scale.LOG_NORMALISED),  # a regression undershoots
+        (Modality.RNA, [-0.2, 0.7, 320.0], Scale.OWN),
         (Modality.ATAC, [0.0, 0.2, 1.0], Scale.PROBABILITY),
         (Modality.ATAC, [0.0, 0.2, 2.5], Scale.RATE),
         (Modality.ATAC, [-4.0, 0.2, 2.5], Scale.OWN),
@@ -126,6 +129,26 @@ def test_a_scale_of_its_own_keeps_order_and_leaves_out_what_it_cannot_say(pair: 
     assert found.evaluation.scores.calibration is None
 
 
+def test_what_is_no_probability_has_no_calibration(pair: PairedCells) -> None:
+    foreign = given(pair.atac)
+    found = evaluate_foreign(foreign, pair.atac, scale=Scale.OWN).evaluation.scores
+    assert found.calibration is None
+    assert not {"brier_skill"} & (set(found.scores) | set(found.features))
+    assert "brier_skill" in judge(pair.atac).evaluation.scores.scores
+
+
+def test_cells_that_were_not_measured_are_not_read_by_the_column(pair: PairedCells) -> None:
+    class Watched(ArraySource):
+        def columns(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+            raise AssertionError("all cells of the file at once")
+
+    wide = np.vstack([predicted(pair.rna), np.full((300, 40), 7.0, dtype=np.float32)])
+    names = as_names([*pair.rna.barcodes, *(f"ELSE{i}" for i in range(300))])
+    foreign = Foreign(pair.rna.space, names, Watched(wide))
+    found = evaluate_foreign(foreign, pair.rna, scale=Scale.LOG_NORMALISED)
+    assert as_it_is(found) == as_it_is(judge(pair.rna))
+
+
 def test_squared_error_goes_where_totals_differ(pair: PairedCells) -> None:
     values = np.log1p(np.expm1(predicted(pair.rna, noise=0.1)) * 40)
     found = judge(pair.rna, values.astype(np.float32))
@@ -146,6 +169,9 @@ def test_training_cells_and_source_depth_make_the_usual_nulls(pair: PairedCells)
     leaked = judge(pair.atac, training=pair.atac.rows(slice(0, 30))).evaluation.report
     assert leaked.split["scored_in_training"] == 30
     assert any("flatter" in note for note in leaked.notes)
+    spelt = {f"{name}-1": depth for name, depth in known.items()}
+    same = judge(pair.atac, training=renamed, source_depth=spelt).evaluation.scores
+    assert same.scores[same.main].nulls == main_score.nulls  # cells are matched as everywhere
     del known["CELL00003"]
     assert set(judge(pair.atac, source_depth=known).evaluation.report.nulls) == {"mean"}
 
