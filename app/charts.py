@@ -266,6 +266,8 @@ def finish(chart: Any, *, title: str, height: int = HEIGHT, marks: int = 0, bare
         padding={"left": 4, "right": 12, "top": 4, "bottom": 6},
         usermeta={"embedOptions": {"renderer": "svg" if marks <= MOST_SVG else "canvas"}},
     )
+    if marks > MOST_SVG:
+        chart = chart.configure(aria=False)  # a canvas has no words for each mark: they would be made for nothing
     return chart.configure_view(strokeWidth=0) if bare else chart
 
 
