@@ -116,8 +116,10 @@ def _live() -> None:
 
 def _rows(found: list[DatasetView]) -> None:
     ready = sum(data.state == "ready" for data in found)
-    failed = sum(data.state in ("failed", "cancelled") for data in found)
+    failed = sum(data.state == "failed" for data in found)
+    stopped = sum(data.state == "cancelled" for data in found)
     said = f"**{ready} of {present.plural(len(found), 'file')} ready**"
+    said += f" · {stopped} stopped" if stopped else ""
     st.markdown(said + (f" · {failed} cannot be used, the others go on" if failed else ""))
     for data in found:
         row(data)

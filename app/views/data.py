@@ -116,7 +116,9 @@ def _actions(each: HoldingView) -> None:
     if data.state == "importing":
         progress.stop_import(data)
         return
-    if st.button("Keep for …", key=f"clock-{data.id}", type="tertiary", help=f"How long {data.name} is kept"):
+    if data.state == "ready" and st.button(
+        "Keep for …", key=f"clock-{data.id}", type="tertiary", help=f"How long {data.name} is kept"
+    ):
         st.session_state[ASKED] = ("clock", data.id)
     if st.button("Delete", key=f"delete-data-{data.id}", type="tertiary", help=f"{data.name}; asks first"):
         st.session_state[ASKED] = ("delete", data.id)

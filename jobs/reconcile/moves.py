@@ -22,12 +22,18 @@ AUTOMATIC_RETRIES = 2  # of a LOST attempt, before a person must decide  # ours
 BACKOFF_S = (2.0, 30.0)  # before each of them  # ours
 MEMORY_STEPS = 2  # doublings of the memory before a person must decide  # ours
 MEMORY_CODES = frozenset({"out-of-memory", "worker-died"})  # a worker killed without a word most likely was for memory
-MEMORY_WORDS = re.compile(r"out of memory|out-of-memory|OutOfMemory|\bOOM\b", re.IGNORECASE)  # of a runner
+MEMORY_WORDS = re.compile(r"out.of.memory|OutOfMemory|low on memory|\bOOM\b", re.IGNORECASE)  # of a runner
 
 LOST = Failure(
     code="lost",
     message="The place where the job ran vanished before it finished.",
     hint="Nothing is wrong with the input: run it again. Finished parts are kept.",
+)
+
+SHORT = Failure(
+    code="out-of-memory",
+    message="The machine where the job ran was short of memory and ended it.",
+    hint="Run it on a node with more memory; a translation also with smaller chunks (chunk_cells).",
 )
 
 PASSING = frozenset({"source-unreachable", "store-full", "disk-full"})  # of the place: it may be well in a minute
@@ -104,6 +110,8 @@ def requeue(
 
 def lose(conn: DuckDBPyConnection, row: JobRow, *, reason: str, failure: Failure = LOST) -> bool:
     """LOST on positive evidence, and QUEUED again in the same transaction while automatic retries are left."""
+    short = MEMORY_WORDS.search(reason) is not None
+    failure = SHORT if short and failure is LOST else failure
     if not move(conn, row, JobState.LOST, reason=reason, failure=failure.model_dump()):
         return False
     tried = automatic_retries(row.result)
@@ -111,7 +119,7 @@ def lose(conn: DuckDBPyConnection, row: JobRow, *, reason: str, failure: Failure
         lost = table.get(conn, row.id)
         assert lost is not None  # moved in this transaction
         step, size = row.memory_step, ""
-        if MEMORY_WORDS.search(reason) and step < MEMORY_STEPS:
+        if short and step < MEMORY_STEPS:
             step, size = step + 1, ", with more memory a task"
         why = f"automatic retry {tried + 1} of {AUTOMATIC_RETRIES}{size}"
         requeue(conn, lost, reason=why, automatic=tried + 1, memory_step=step)

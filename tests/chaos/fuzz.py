@@ -184,7 +184,8 @@ def one(number: int, seed: int, folder: Path, figures: Figures, keep: Path | Non
 
 
 def _kept(path: Path, into: Path) -> None:
-    (shutil.copytree if path.is_dir() else shutil.copy)(path, into)
+    with suppress(shutil.Error):  # a pipe cannot be copied
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, into)
 
 
 def fuzz(count: int, seed: int, *, keep: Path | None = None) -> dict[str, Any]:

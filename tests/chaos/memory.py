@@ -26,6 +26,7 @@ from jobs.runners.ray.runner import RayRunner
 from jobs.spec import TranslateSpec
 from tests.labs import MODEL, build_catalog, ended, imported, lab_settings
 
+OF_RAY = 1_400 * 10**6  # bytes that Ray and the server take themselves, about
 HOLD_S = 4.0  # for which a task keeps what it took
 SHIM = '''"""Of a fault suite: tasks that translate take {hold} bytes for {seconds} s first."""
 import importlib.util
@@ -64,9 +65,9 @@ sys.meta_path.insert(0, _Hungry())
 
 
 def run(hold: int) -> dict[str, Any]:
-    """hold: bytes a task takes; one and a half of it are left to Ray."""
+    """hold: bytes a task takes; Ray may use half as much again, beside itself and what is used now."""
     memory = psutil.virtual_memory()
-    threshold = (memory.total - memory.available + 1.6 * hold) / memory.total
+    threshold = (memory.total - memory.available + OF_RAY + 1.5 * hold) / memory.total
     usual = cluster.environment
     with tempfile.TemporaryDirectory(prefix="crossview-memory-") as name:
         folder = Path(name)
@@ -96,21 +97,13 @@ def _job(folder: Path, ray: cluster.LocalRay) -> dict[str, Any]:
             for event in client.events(job.id)
             if event.to_state is not None
         ]
-        log = client.logs(job.id, tail=400)
+        log = client.logs(job.id, tail=10_000)
     return {
         "state": job.state,
         "attempts": job.attempt,
         "moves": moves,
-        "ray_said": sorted({line[:200] for line in log.splitlines() if "memory" in line.lower()})[:6],
-        "killed_by_ray": _killed(ray.folder),
+        "ended_by_ray": log.count("failed due to oom"),
     }
-
-
-def _killed(folder: Path) -> int:
-    """Workers that the raylet ended for memory, by its own log."""
-    logs = folder.glob("session_*/logs/raylet.out")
-    lines = [line for path in logs if not path.parent.parent.is_symlink() for line in path.read_text().splitlines()]
-    return sum("Killing worker" in line or "killed due to" in line.lower() for line in lines)
 
 
 def main() -> int:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from engine.intake import canonicalise
 from engine.intake.corpus import FORMATS
-from engine.intake.corpus.outcome import run_attack
+from engine.intake.corpus.outcome import attacks
 from engine.intake.corpus.packs import files, write_tar
 from engine.types import Modality
+from jobs.commands.doctor_intake import examine_intake
 
 
-@pytest.mark.parametrize("name", ["tar_symlink_as_barcodes", "matrix_with_rows_out_of_range"])
-def test_the_child_refuses_alike(name: str, tmp_path: Path) -> None:
-    outcome = run_attack(name, tmp_path)
-    assert (outcome.got, outcome.faults) == (FORMATS[name].expected, ())
-    assert outcome.peak_bytes > 0
+def test_doctor_reads_them_too_in_the_real_child() -> None:
+    document = examine_intake(only="tar_symlink_as_barcodes")
+    (row,) = document["attacks"]
+    assert (document["ok"], row["got"], row["expected"], row["faults"]) == (True, "unsafe-file", "unsafe-file", [])
+    assert row["peak_mb"] > 10
+    assert set(FORMATS) <= set(attacks())
 
 
 def test_what_is_not_wanted_is_never_unpacked(tmp_path: Path) -> None:

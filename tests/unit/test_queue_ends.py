@@ -61,6 +61,17 @@ def test_an_attempt_short_of_memory_is_tried_again_one_size_up_and_that_is_bound
     assert [f"{2**step} times the memory" in reasons[step] for step in (1, 2)] == [True, True]
 
 
+def test_an_attempt_that_its_place_ended_for_memory_is_said_so_and_tried_one_size_up(scene: Scene) -> None:
+    scene.running()
+    scene.runner.says, scene.runner.words = RunnerState.FAILED, "1 worker(s) were killed: the node ran low on memory"
+    scene.silence()
+    scene.tick()
+    assert (scene.row().state, scene.row().attempt, scene.row().memory_step) == (JobState.QUEUED, 2, 1)
+    with scene.database.read() as conn:
+        (lost,) = [event for event in table.events(conn, "job-1") if event.to_state == "LOST"]
+    assert "low on memory" in lost.detail["reason"]
+
+
 def test_any_other_failure_is_not_tried_again(scene: Scene) -> None:
     scene.running()
     fail(scene, "worker-crashed")

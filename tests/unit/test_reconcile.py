@@ -37,6 +37,7 @@ class ScriptedRunner:
     """A place that says what the test tells it to; real ones are tested where they run."""
 
     says: RunnerState = RunnerState.RUNNING
+    words: str = ""
     away: bool = False
     submitted: list[str] = field(default_factory=list)
     stopped: list[tuple[str, bool]] = field(default_factory=list)
@@ -54,7 +55,7 @@ class ScriptedRunner:
     def status(self, submission: str) -> RunnerStatus:
         self._answer()
         self.asked += 1
-        return RunnerStatus(self.says)
+        return RunnerStatus(self.says, self.words)
 
     def stop(self, submission: str, *, force: bool = False) -> None:
         self._answer()

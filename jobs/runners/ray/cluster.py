@@ -157,6 +157,8 @@ def environment(base: Mapping[str, str], *, token_path: Path, mark: str) -> dict
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "3",
         "RAY_JOB_STOP_WAIT_TIME_S": "1",  # from SIGTERM to SIGKILL: a cancel is over within seconds
         "RAY_task_oom_retries": "3",  # Ray itself would try for ever; the job is then tried with more memory a task
+        # Since 2.56 Ray ends whatever started last, which may be the supervisor of the job and not its tasks.
+        "RAY_worker_killing_policy_by_group": "true",
         # Without it Ray turns 127.0.0.1 into the machine's outside address, and listens on all of them.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "AUTOSCALER_METRIC_PORT": str(metrics[0]),

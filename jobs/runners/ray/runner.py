@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 import threading
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 PATIENCE_S = 10.0  # for one answer  # ours
 LOG_TAIL = 2**18  # characters of a log that are kept  # ours
 OVERRIDES = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")  # Ray's client prefers them to the address it is given
+
+SHORT = re.compile(r"out of memory|OutOfMemory|low on memory|\bOOM\b", re.IGNORECASE)
 
 _STATES = {
     "PENDING": RunnerState.PENDING,
@@ -81,7 +84,7 @@ class RayRunner:
             info = self._ask("get_job_info", submission)
         except _NoSuchJob:
             return RunnerStatus(RunnerState.UNKNOWN, "Ray knows no such job")
-        return RunnerStatus(_STATES[str(info.status)], info.message or "")
+        return RunnerStatus(_STATES[str(info.status)], said(info.message or ""))
 
     def stop(self, submission: str, *, force: bool = False) -> None:
         """Ray asks the driver with SIGTERM and kills it after 3 s; there is nothing harder for `force` to do."""
@@ -136,6 +139,15 @@ def _client_class() -> type[JobSubmissionClient]:
             return super()._do_request(*args, **{"timeout": PATIENCE_S, **named})
 
     return Patient
+
+
+def said(message: str) -> str:
+    """The first line of what Ray says of a job, and whether memory was short.
+
+    The rest may be its log, which is read otherwise, or the command lines of whatever else runs on that node.
+    """
+    first = (message.strip().splitlines() or [""])[0][:300]
+    return first if SHORT.search(first) or not SHORT.search(message) else f"{first} (it was out of memory)"
 
 
 def _first_line(error: BaseException) -> str:
