@@ -27,6 +27,7 @@ TEAL, PURPLE = "#0F8B8D", "#AA4499"  # two of a kind: readable on either backgro
 GENE = "#5B6B8C"  # gene models: neither measured nor predicted
 MOST_MARKS = 100_000  # above this a browser stutters: sampled or binned, and said so
 MOST_SVG = 10_000  # up to here drawn as SVG, so that it can be saved as one
+MOST_SAID = 500  # marks of which each is told to a screen reader; of more the chart's own words tell  # ours
 MOST_DOTS = 4_000  # a scatter of more points is binned: overplotting would hide where they lie
 HEIGHT = 340
 FURNITURE = 165  # what title, axis and legend take of a chart's height
@@ -266,8 +267,8 @@ def finish(chart: Any, *, title: str, height: int = HEIGHT, marks: int = 0, bare
         padding={"left": 4, "right": 12, "top": 4, "bottom": 6},
         usermeta={"embedOptions": {"renderer": "svg" if marks <= MOST_SVG else "canvas"}},
     )
-    if marks > MOST_SVG:
-        chart = chart.configure(aria=False)  # a canvas has no words for each mark: they would be made for nothing
+    if marks > MOST_SAID:
+        chart = chart.configure(aria=False)
     return chart.configure_view(strokeWidth=0) if bare else chart
 
 

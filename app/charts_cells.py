@@ -13,8 +13,9 @@ from app import charts
 from app.charts import FADED, HEIGHT, MapLook, finish
 
 DOTS = 20_000  # cells up to which each is drawn: two maps of 50,000 keep a browser busy for four seconds  # ours
-TILES = 120  # along each side of a map that is binned  # ours
+TILES = 100  # along each side of a map that is binned: about five pixels each  # ours
 BOX = "box"
+SAID = "said"  # what a tile holds, in words
 
 
 def cell_map(cells: pd.DataFrame, *, title: str, colour: str, box: bool = False, **look: Unpack[MapLook]) -> Any:
@@ -89,16 +90,17 @@ def _binned(
         )  # fmt: skip
     if kept:
         encoding = alt.when(f"datum['{kept}']").then(encoding).otherwise(alt.value(FADED))
-    said = alt.Tooltip(f"{colour}:N", title="most frequent") if labels is not None else alt.Tooltip(
-        f"{colour}:Q", title="mean", format=".3f"
-    )  # fmt: skip
+    # Said here, once: the browser would put each tile's words together as it draws it, which takes longer than drawing.
+    found = table[colour] if labels is not None else table[colour].map("mean {:.3f}".format)
+    what = found if labels is None else "mostly " + found.astype(str)
+    words = table["cells"].map("{:,} cells, ".format) + what
     drawn = (
-        alt.Chart(table)
+        alt.Chart(table.drop(columns="cells").assign(**{SAID: words}))
         .mark_rect(strokeWidth=0)
         .encode(
             x=alt.X("x:Q", axis=None, scale=alt.Scale(zero=False)), x2="x2:Q",
             y=alt.Y("y:Q", axis=None, scale=alt.Scale(zero=False)), y2="y2:Q", color=encoding,
-            tooltip=[alt.Tooltip("cells:Q", format=","), said],
+            tooltip=alt.Tooltip(f"{SAID}:N"),
         )
     )  # fmt: skip
     return finish(drawn, title=title + binned_note(len(cells), labels), marks=len(table), height=HEIGHT + 70, bare=True)
