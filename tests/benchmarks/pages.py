@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ CELLS, MANY = 100_000, 1_000_000
 TABS = ("Overview", "Scorecard", "Genes", "Cells", "Profiles", "Logs", "Resources", "Provenance")
 FIRST_S, WHOLE_S, GENE_S, IDLE_MB = 1.5, 3.0, 2.0, 400.0
 CHROMIUM = "/usr/bin/chromium"
+VISITS = 3  # of each tab
 CORES = {0, 1}  # what the server, the browser and its parts may use
 
 
@@ -157,9 +159,13 @@ def enlarged(service: JobService, job: JobView, many: int) -> str:
     latent = replace(old, job=id, uri=key, bytes=path.stat().st_size, sha256=sha256_of(path))
     path.unlink()
 
+    with service.database.read() as conn:
+        others = [replace(each, job=id) for each in artifacts.find(conn, job=job.id, attempt=1) if each.name != name]
+
     def write(conn: Any) -> None:
         jobs.insert(conn, row)
-        artifacts.put(conn, latent)
+        for each in (latent, *others):  # its report and tables are those of the smaller job
+            artifacts.put(conn, each)
 
     service.database.write_now(write)
     return id
@@ -167,10 +173,11 @@ def enlarged(service: JobService, job: JobView, many: int) -> str:
 
 @dataclass(frozen=True)
 class Figures:
-    """Seconds. first, whole: of each tab, to its first words and until nothing moves; gene: of a million cells.
+    """Seconds. first, whole: of each tab, to its first words and until nothing moves, medians of VISITS.
 
-    cpu: processor seconds of the server for each tab: what a busy machine does not change. idle_mb: of the server
-    before anybody looked; used_mb: afterwards.
+    cpu: processor seconds of the server for each tab: what a busy machine does not change. gene: of a million cells,
+    decoded and sent, the first time and another; gene_drawn: from its name to its map on a page that is open, the
+    median. idle_mb: of the server before anybody looked; used_mb: afterwards.
     """
 
     cells: int
@@ -181,6 +188,7 @@ class Figures:
     gene_first: float
     gene_again: float
     gene_cpu: float
+    gene_drawn: float
     idle_mb: float
     used_mb: float
 
@@ -189,7 +197,7 @@ class Figures:
         return (
             max(self.first.values()) < FIRST_S
             and max(self.whole.values()) < WHOLE_S
-            and self.gene_first < GENE_S
+            and max(self.gene_first, self.gene_drawn) < GENE_S
             and self.idle_mb < IDLE_MB
         )
 
@@ -198,7 +206,8 @@ class Figures:
         return (
             f"job page of {self.cells:,} cells, first words / still, s: {tabs} (limits {FIRST_S}/{WHOLE_S}); a gene of "
             f"{self.many:,} cells on its map {self.gene_first:.2f} s, another {self.gene_again:.2f} s (limit {GENE_S}; "
-            f"cpu {self.gene_cpu:.2f}); server idle {self.idle_mb:.0f} MB (limit {IDLE_MB:.0f}), afterwards "
+            f"cpu {self.gene_cpu:.2f}), drawn {self.gene_drawn:.2f} s "
+            f"after its name; server idle {self.idle_mb:.0f} MB (limit {IDLE_MB:.0f}), afterwards "
             f"{self.used_mb:.0f} MB"
         )
 
@@ -219,7 +228,10 @@ def measure(cells: int = CELLS, many: int = MANY) -> Figures:
             gene_first = timed(lambda: client.binned(large, Direction.ATAC_TO_RNA, "GENE00003"))
             gene_cpu = busy(server) - spent
             gene_again = timed(lambda: client.binned(large, Direction.ATAC_TO_RNA, "GENE00004"))
-            return Figures(cells, many, first, whole, cpu, gene_first, gene_again, gene_cpu, idle, memory(server))
+            drawn = drawn_gene(f"http://127.0.0.1:{port}", large)
+            return Figures(
+                cells, many, first, whole, cpu, gene_first, gene_again, gene_cpu, drawn, idle, memory(server)
+            )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -228,31 +240,64 @@ def pages(
     address: str, job: str, spent: Callable[[], float]
 ) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
     """Each tab in a page of its own, as whoever was here before sees it: the first page fills caches on both sides."""
-    from playwright.sync_api import sync_playwright
-
-    first: dict[str, float] = {}
-    whole: dict[str, float] = {}
-    cpu: dict[str, float] = {}
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        try:
-            visitor = browser.new_context(viewport={"width": 1440, "height": 900})
-            for tab in ("Overview", *TABS):
-                page = visitor.new_page()
-                before, began = spent(), time.monotonic()
-                page.goto(f"{address}/job?id={job}&tab={tab}")
-                page.get_by_text("Can I trust it?").first.wait_for(timeout=120_000)
-                first[tab] = time.monotonic() - began
-                page.wait_for_function(STILL, timeout=240_000, polling=50)
-                whole[tab] = time.monotonic() - began - QUIET_S
-                cpu[tab] = spent() - before
-                page.close()
-        finally:
-            browser.close()
+    seen: dict[str, list[tuple[float, float, float]]] = {tab: [] for tab in TABS}
+    with visitor() as browser:
+        visited(browser, f"{address}/job?id={job}", spent)
+        for _ in range(VISITS):
+            for tab in TABS:
+                seen[tab].append(visited(browser, f"{address}/job?id={job}&tab={tab}", spent))
+    middle = {tab: [median(each) for each in zip(*found, strict=True)] for tab, found in seen.items()}
+    first, whole, cpu = ({tab: found[i] for tab, found in middle.items()} for i in range(3))
     return first, whole, cpu
 
 
+@contextmanager
+def visitor() -> Iterator[Any]:
+    """A browser's context in Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        try:
+            yield browser.new_context(viewport={"width": 1440, "height": 900})
+        finally:
+            browser.close()
+
+
+def visited(browser: Any, address: str, spent: Callable[[], float]) -> tuple[float, float, float]:
+    """Seconds to the first words and until all is still, and processor seconds of the server."""
+    page = browser.new_page()
+    before, began = spent(), time.monotonic()
+    page.goto(address)
+    page.get_by_text("Can I trust it?").first.wait_for(timeout=120_000)
+    first = time.monotonic() - began
+    page.wait_for_function(STILL, timeout=240_000, polling=50)
+    whole = time.monotonic() - began - QUIET_S
+    page.close()
+    return first, whole, spent() - before
+
+
+def drawn_gene(address: str, job: str) -> float:
+    """Seconds from a gene's name to its map, of a job too large to draw each cell; the page is open already."""
+    took = []
+    with visitor() as browser:
+        page = browser.new_page()
+        page.goto(f"{address}/job?id={job}&gene=GENE00002")
+        page.wait_for_function(f"() => ({MAP})() !== ''", timeout=120_000)
+        for gene in ("GENE00005", "GENE00006", "GENE00007"):
+            page.wait_for_function(STILL, timeout=120_000, polling=50)
+            before = page.evaluate(MAP)
+            box = page.get_by_label("Search a gene")
+            box.fill(gene)
+            began = time.monotonic()
+            box.press("Enter")
+            page.wait_for_function(f"(before) => ![before, ''].includes(({MAP})())", arg=before, polling=30)
+            took.append(time.monotonic() - began)
+    return median(took)
+
+
 QUIET_S = 0.4
+MAP = "() => document.querySelector('.st-key-squares-prediction canvas.marks')?.toDataURL() ?? ''"  # as it is drawn
 STILL = """() => {
   const busy = document.querySelector('[data-testid="stStatusWidget"], [data-testid="stSkeleton"], .stSpinner');
   const open = [...document.querySelectorAll('[data-testid="stVegaLiteChart"]')].filter((e) => e.offsetParent);
