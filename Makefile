@@ -36,10 +36,10 @@ up: setup
 demo: setup
 	$(BIN)/crossview demo
 
-# Three processes share the files of tests: on two cores, one of them mostly waits for a job, a browser or a server.
+# Four processes share the files of tests: on two cores, two of them mostly wait for a job, a browser or a server.
 # Compiled modules are kept, whatever the environment says: hundreds of jobs' processes import the same ones.
 test: setup
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=40 --durations-min=5
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --durations=40 --durations-min=5
 
 # Kills, freezes and fills what it started itself, and counts what is left of the promises.
 chaos: setup

@@ -90,7 +90,7 @@ def test_cells_on_their_way_are_stopped(service: JobService, monkeypatch: pytest
     assert (service.dataset("ds-1").state, service.dataset("ds-2").state) == ("cancelled", "importing")
 
     page = at("new", cells="ds-2")
-    assert "only clean counts are kept" in words(page)
+    assert "only clean numbers and names are kept" in words(page)
     page.button(key="stop-ds-2").click()
     checked(page.run())
     assert service.dataset("ds-2").state == "cancelled"
