@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from jobs.notify import record
+from jobs.runners import memory
 from jobs.state import BY_OPERATOR, TERMINAL, JobState, check_move
 from jobs.views import Failure
 from storage.tables import jobs as table
@@ -22,7 +22,6 @@ AUTOMATIC_RETRIES = 2  # of a LOST attempt, before a person must decide  # ours
 BACKOFF_S = (2.0, 30.0)  # before each of them  # ours
 MEMORY_STEPS = 2  # doublings of the memory before a person must decide  # ours
 MEMORY_CODES = frozenset({"out-of-memory", "worker-died"})  # a worker killed without a word most likely was for memory
-MEMORY_WORDS = re.compile(r"out.of.memory|OutOfMemory|low on memory|\bOOM\b", re.IGNORECASE)  # of a runner
 
 LOST = Failure(
     code="lost",
@@ -110,7 +109,7 @@ def requeue(
 
 def lose(conn: DuckDBPyConnection, row: JobRow, *, reason: str, failure: Failure = LOST) -> bool:
     """LOST on positive evidence, and QUEUED again in the same transaction while automatic retries are left."""
-    short = MEMORY_WORDS.search(reason) is not None
+    short = memory.WORDS.search(reason) is not None
     failure = SHORT if short and failure is LOST else failure
     if not move(conn, row, JobState.LOST, reason=reason, failure=failure.model_dump()):
         return False

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Sequence
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
+WORDS = re.compile(r"out.of.memory|OutOfMemory|low on memory|\bOOM\b", re.IGNORECASE)  # of whoever tells of it
 
 
 def of_this_machine(cgroup: Path = CGROUP) -> float:

@@ -14,7 +14,7 @@ from ray.exceptions import (
 )
 
 from jobs.driver import Stopped
-from jobs.reconcile.moves import MEMORY_WORDS
+from jobs.runners import memory
 from jobs.runners.base import Task
 from jobs.runners.ray.driver import ray_there, receipt_of
 from jobs.runners.ray.runner import said
@@ -60,7 +60,7 @@ ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on 
 @pytest.mark.parametrize("message", [MONITOR, FAILED])
 def test_what_the_monitor_says_is_told_as_short_of_memory_and_without_other_peoples_processes(message: str) -> None:
     told = said(message)
-    assert MEMORY_WORDS.search(told)
+    assert memory.WORDS.search(told)
     assert "\n" not in told
     assert "Anna" not in told
     assert said("") == ""

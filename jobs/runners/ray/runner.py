@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import sys
 import threading
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from engine.errors import BadSetting
+from jobs.runners import memory
 from jobs.runners.base import Capacity, RunnerState, RunnerStatus, RunnerUnreachable
 from jobs.runners.ray.cluster import bearer, nodes
 from jobs.settings import is_loopback
@@ -25,7 +25,6 @@ PATIENCE_S = 10.0  # for one answer  # ours
 LOG_TAIL = 2**18  # characters of a log that are kept  # ours
 OVERRIDES = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")  # Ray's client prefers them to the address it is given
 
-SHORT = re.compile(r"out of memory|OutOfMemory|low on memory|\bOOM\b", re.IGNORECASE)
 
 _STATES = {
     "PENDING": RunnerState.PENDING,
@@ -147,7 +146,9 @@ def said(message: str) -> str:
     The rest may be its log, which is read otherwise, or the command lines of whatever else runs on that node.
     """
     first = (message.strip().splitlines() or [""])[0][:300]
-    return first if SHORT.search(first) or not SHORT.search(message) else f"{first} (it was out of memory)"
+    return (
+        first if memory.WORDS.search(first) or not memory.WORDS.search(message) else f"{first} (it was out of memory)"
+    )
 
 
 def _first_line(error: BaseException) -> str:
