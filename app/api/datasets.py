@@ -7,8 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from app.api.jobs import Nothing
-from app.api.kit import Call, Document, Operation
+from app.api.kit import Call, Document, Nothing, Operation
 from app.api.paging import Page, paged
 from app.api.parameters import PAGE, flag
 from jobs.accounts.principal import Scope

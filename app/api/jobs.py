@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Field, Tag
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 
-from app.api.kit import PREFIX, Call, Document, Operation, direction_of, json_response
+from app.api.kit import PREFIX, Call, Document, Nothing, Operation, direction_of, json_response
 from app.api.paging import MOST, Page, behind, standing
 from app.api.parameters import AFTER, LOGS, PAGE, QUERY, TABLE, Parameter, limit, number
 from jobs.accounts.principal import Scope
@@ -58,10 +58,6 @@ class PriorityRequest(Document):
 
 class ExampleRequest(Document):
     model: str | None = None
-
-
-class Nothing(Document):
-    """No fields."""
 
 
 class ValuesRequest(Document):

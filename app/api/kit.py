@@ -84,6 +84,10 @@ class Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Nothing(Document):
+    """No fields."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request, read and ready for blocking work."""

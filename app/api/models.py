@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from starlette.responses import Response
 
-from app.api.jobs import Nothing
-from app.api.kit import Call, Document, Operation, direction_of, modality_of
+from app.api.kit import Call, Document, Nothing, Operation, direction_of, modality_of
 from app.api.paging import Page, standing
 from app.api.parameters import IN_PATHS, PAGE, QUERY, Parameter, limit, number
 from jobs.board.views import VerifyView

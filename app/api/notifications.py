@@ -6,8 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from app.api.jobs import Nothing
-from app.api.kit import Call, Document, Operation
+from app.api.kit import Call, Document, Nothing, Operation
 from app.api.paging import Page
 from app.api.parameters import AFTER, flag
 from app.api.parameters import limit as rows
