@@ -22,6 +22,7 @@ from engine.genome.peaks import Peaks, canonical_chromosome
 if TYPE_CHECKING:
     from engine.intake.limits import Limits
 
+KEEP_LIFTED = 0.5  # ours: share of the peaks, or of the cuts of fragments, that must arrive on the other build
 SAME_LENGTH = 0.1  # ours: share by which a peak may grow or shrink on the way
 Ints = NDArray[np.int64]
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import BadInput, BadSetting, CorruptMatrix, NeedsPeaks, NoCells, TooLarge, WrongGenome
-from engine.genome.chains import Chain
+from engine.genome.chains import KEEP_LIFTED, Chain
 from engine.genome.detect import like_tiles
 from engine.genome.genes import GENOMES, chromosome_sizes
 from engine.genome.line import Crossing, Line
@@ -42,7 +42,6 @@ BEYOND = 1e-5  # ours: share of fragments beyond a chromosome's end that no righ
 # more, another one about 1; judged only where at least 500 cuts of a sample hit at all.
 RIGHT, ENOUGH_HITS, SAMPLE = 1.3, 500, 10_000  # a piece
 RARE, ENOUGH = 2e-3, 20_000  # ours: share of cuts in peaks below which no build is right, of so many looked at
-KEEP_LIFTED = 0.5  # ours: share of the cuts that must have a place on the other build, as of peaks
 SHIFTS = (-300_000, -150_000, 150_000, 300_000)
 _FIELDS = re.compile(rb"[^\t\n]+\t[0-9]+\t[0-9]+\t[^\t\n]+(\t[^\n]*)?\r?\n")
 Ints = NDArray[np.int64]

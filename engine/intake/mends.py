@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import BadSetting, FeatureMismatch, WrongModality
-from engine.genome.chains import SAME_LENGTH, Chain
+from engine.genome.chains import KEEP_LIFTED, SAME_LENGTH, Chain
 from engine.genome.detect import detect, guess_gene_ids
 from engine.genome.ids import ORGANISMS, GeneIds
 from engine.genome.peaks import parse_known
@@ -25,7 +25,6 @@ from engine.types import FeatureSpace, Modality, Names, as_names
 MIN_FRAGMENTS = 1_000  # a barcode with fewer is no cell; the default of ArchR's createArrowFiles (minFrags)
 ENOUGH = 0.5  # share of the genes that a table of names must know  # ours
 SHIPPED = 0.25  # the same of the tables that come with CrossView: nearly half of all ids have no symbol  # ours
-KEEP_LIFTED = 0.5  # share of the peaks that must arrive on the other build  # ours
 KINDS = ("symbol", "ensembl")
 ID_COLUMNS = ("gene_ids", "gene_id", "ensembl_id", "feature_id", "ensembl", "Accession")
 
