@@ -202,32 +202,33 @@ def _refuse_mixed(a: Arguments) -> None:
         _refuse({"--pair": a.pair}, "a joint view, an analysis or a training", "--joint, --analyse or --train")
 
 
-def _refuse_beside_evaluation(a: Arguments) -> None:
-    """Raises BadSetting for what the scoring of a prediction does not take."""
+def _refuse_beside(given: Mapping[str, Any], whose: str, hint: str) -> None:
+    """Raises BadSetting for those options that have a value."""
     from engine.errors import BadSetting
 
+    if unused := [name for name, value in given.items() if value]:
+        raise BadSetting(f"{', '.join(unused)} does not belong to {whose}.", hint=hint)
+
+
+def _refuse_beside_evaluation(a: Arguments) -> None:
+    """Raises BadSetting for what the scoring of a prediction does not take."""
     given = {
         "--model": a.model, "--train": a.train, "--joint": a.joint, "--analyse": a.analyse, "--pair": a.pair,
         "--direction": a.direction, "--export": a.export, "--label": a.label, "--clusters": a.clusters,
         "--device": a.device != "auto",
     }  # fmt: skip
-    if unused := [name for name, value in given.items() if value]:
-        hint = "Leave it out: the scores need the prediction and the measured cells alone."
-        raise BadSetting(f"{', '.join(unused)} does not belong to the scoring of a prediction.", hint=hint)
+    why = "Leave it out: the scores need the prediction and the measured cells alone."
+    _refuse_beside(given, "the scoring of a prediction", why)
 
 
 def _refuse_beside_analysis(a: Arguments) -> None:
     """Raises BadSetting for what an analysis does not take."""
-    from engine.errors import BadSetting
-
     given = {
         "--train": a.train, "--joint": a.joint, "--direction": a.direction, "--export": a.export, "--name": a.name,
         "--clusters": a.clusters, "--split": a.split, "--hold-out": a.hold_out, "--split-by": a.split_by,
         "--device": a.device != "auto",
     }  # fmt: skip
-    if unused := [name for name, value in given.items() if value]:
-        hint = "Leave it out; settings of the analysis are --set NAME=VALUE."
-        raise BadSetting(f"{', '.join(unused)} does not belong to an analysis.", hint=hint)
+    _refuse_beside(given, "an analysis", "Leave it out; settings of the analysis are --set NAME=VALUE.")
 
 
 def _jobs_show(a: Arguments) -> int:
