@@ -41,13 +41,18 @@ def mutated(path: Path, rng: Rng) -> str:
         for _ in range(int(rng.integers(1, 4))):
             done.append(_structure(path, rng))
     if len(done) == 1 or rng.random() < 0.35:
-        raw = bytearray(path.read_bytes())
-        for _ in range(int(rng.integers(1, 4))):
-            how = BYTES[int(rng.integers(len(BYTES)))]
-            raw = how(raw, rng)
-            done.append(how.__name__)
-        path.write_bytes(raw)
+        change_bytes(path, rng, done)
     return " ".join(done)
+
+
+def change_bytes(path: Path, rng: Rng, done: list[str]) -> None:
+    """One to three changes that know nothing of the format; their names are added to `done`."""
+    raw = bytearray(path.read_bytes())
+    for _ in range(int(rng.integers(1, 4))):
+        how = BYTES[int(rng.integers(len(BYTES)))]
+        raw = how(raw, rng)
+        done.append(how.__name__)
+    path.write_bytes(raw)
 
 
 def flip_bits(raw: bytearray, rng: Rng) -> bytearray:

@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.intake.corpus.kit import canary_of
 from engine.intake.corpus.packs import Files, files, good_fragments, write_folder
-from tests.chaos.mutate import BYTES, NUMBERS, TEXTS
+from tests.chaos.mutate import BYTES, NUMBERS, TEXTS, change_bytes
 
 Rng = np.random.Generator
 WORDS = (
@@ -67,12 +67,7 @@ def mutated_pack(folder: Path, rng: Rng) -> tuple[Path, str]:
     if len(done) == 1 or rng.random() < 0.35:
         one = path if path.is_file() else path / str(rng.choice(sorted(os.listdir(path))))
         if one.is_file() and not one.is_symlink():
-            raw = bytearray(one.read_bytes())
-            for _ in range(int(rng.integers(1, 4))):
-                change = BYTES[int(rng.integers(len(BYTES)))]
-                raw = change(raw, rng)
-                done.append(change.__name__)
-            one.write_bytes(raw)
+            change_bytes(one, rng, done)
     return path, " ".join(done)
 
 
