@@ -100,7 +100,7 @@ def build_service(settings: Settings, *, runner: Runner | None = None) -> JobSer
     """Opens the database and the store. Raises DatabaseLocked, UnsuitableStore and kin; then nothing stays open."""
     from jobs.catalog import load_catalog
     from jobs.fetching import s3_profiles
-    from jobs.imports import Importer
+    from jobs.importing.importer import Importer
     from jobs.models import Models
     from jobs.reconcile.reconciler import Reconciler
     from jobs.results.read import Results

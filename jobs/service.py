@@ -20,7 +20,7 @@ from jobs.cancelling import Canceller
 from jobs.capsule.service import Capsules
 from jobs.errors import BadRequest, Conflict
 from jobs.failures import scrub
-from jobs.imports import Importer
+from jobs.importing.importer import Importer
 from jobs.inputs import dataset_row, ready_inputs
 from jobs.keeping.audit import entry, noted, refusals
 from jobs.keeping.retention import UPLOAD_IDLE

@@ -18,7 +18,7 @@ from jobs.accounts import access
 from jobs.accounts.errors import NotAllowed
 from jobs.errors import BadRequest, Conflict, NotFound, NotReady
 from jobs.failures import error_of
-from jobs.imports import Importer
+from jobs.importing.importer import Importer
 from jobs.inputs import ready_inputs
 from jobs.keeping.audit import refusals
 from jobs.models import Models

@@ -24,7 +24,7 @@ from storage.tables import receipts as receipt_table
 from storage.tables import retention as retention_table
 
 if TYPE_CHECKING:
-    from jobs.imports import Importer
+    from jobs.importing.importer import Importer
     from jobs.models import Models
     from jobs.results.shelf import Shelf
     from storage.tables.datasets import DatasetRow

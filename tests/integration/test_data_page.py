@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from jobs import bootstrap
 from jobs.client_local import LocalClient
-from jobs.imports import Importer
+from jobs.importing.importer import Importer
 from jobs.service import JobService
 from jobs.state import JobState
 from storage.tables import datasets as dataset_table

@@ -313,7 +313,7 @@ def test_a_folder_whose_file_leads_elsewhere_is_not_opened(lab: Path, client: Cl
 
 def test_wishes_are_kept_for_an_import_that_a_killed_process_left(lab: Path, tmp_path: Path) -> None:
     from engine.intake.summary import Summary
-    from jobs.imports import Importer
+    from jobs.importing.importer import Importer
 
     settings = replace(lab_settings(tmp_path / "home", lab / "pretrained"), import_roots=(lab.resolve(),))
     with pytest.MonkeyPatch.context() as patch:

@@ -15,13 +15,13 @@ import pytest
 
 from app.api import create_app
 from engine.types import Modality
-from jobs import stopping
 from jobs.bootstrap import opened
-from jobs.bringing import Bringing
 from jobs.cli import main
 from jobs.client import Client
 from jobs.client_local import LocalClient
-from jobs.imports import Importer
+from jobs.importing import stopping
+from jobs.importing.bringing import Bringing
+from jobs.importing.importer import Importer
 from jobs.settings import S3Settings, Settings
 from storage.artifacts import LocalStore
 from storage.guard import WebRules

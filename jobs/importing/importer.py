@@ -5,11 +5,10 @@ One file may hold both modalities of its cells: it is then fetched once and beco
 
 from __future__ import annotations
 
-import logging
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from engine.types import Modality
 from jobs.accounts import access
-from jobs.bringing import Bringing
 from jobs.errors import BadSource, Conflict, NotReady
 from jobs.fetching import require_foreign, source_name, without_query
+from jobs.importing.bringing import Bringing
 from jobs.keeping.audit import noted, refusals
 from jobs.keeping.gate import Gate
 from jobs.keeping.quota import Quota
@@ -37,11 +36,6 @@ if TYPE_CHECKING:
     from storage.database import Database
     from storage.s3 import S3Profile
     from storage.uploads import UploadArea
-
-log = logging.getLogger(__name__)
-
-SAY_EVERY_S = 0.5  # how often progress is written to the row  # ours
-Report = Callable[[str, int, int], None]  # stage, done, total
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ from jobs import layout
 from jobs.errors import NotReady
 from jobs.failures import failure_of
 from jobs.fetching import web_of, without_query
+from jobs.importing.stopping import Stopped, Stops
 from jobs.mending import ASKED, for_import
 from jobs.notify.record import import_changed
-from jobs.stopping import Stopped, Stops
 from storage.errors import StorageError
 from storage.tables import datasets as table
 from storage.tables.datasets import DatasetRow
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from engine.intake.canonical import Summary
-    from jobs.imports import Importer, Origin
+    from jobs.importing.importer import Importer, Origin
 
 log = logging.getLogger(__name__)
 
