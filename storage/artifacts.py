@@ -234,7 +234,10 @@ class LocalStore:
             return 0
         # First out of sight in one step, so that nobody reads a folder that is half gone.
         grave = self._partial / uuid.uuid4().hex
-        os.replace(folder, grave)
+        try:
+            os.replace(folder, grave)
+        except FileNotFoundError:  # somebody else deleted it just now: a sweep and a person may meet
+            return 0
         count = sum(1 for _ in self._files(grave))
         shutil.rmtree(grave, ignore_errors=True)  # what stays is out of sight, and swept
         return count

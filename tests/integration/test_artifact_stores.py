@@ -171,6 +171,13 @@ class TestEveryStore:
 
 
 class TestALocalFolder:
+    def test_several_may_delete_one_folder_at_once(self, tmp_path: Path):
+        store = LocalStore(tmp_path)
+        with ThreadPoolExecutor(4) as pool:
+            for _ in range(50):
+                store.put_bytes("results/7/a", b"x")
+                assert sum(pool.map(store.delete_prefix, ["results/7"] * 4)) == 1
+
     def test_nothing_half_written_is_left_when_a_write_fails(self, tmp_path: Path):
         store = LocalStore(tmp_path)
         with pytest.raises(FileNotFoundError):
