@@ -85,9 +85,25 @@ def multinomial_loss(z_bk: Tensor, weight_fk: Tensor, bias_f: Tensor, target: Ba
 
     z_bk: shape (b, k). weight_fk: shape (f, k). bias_f: shape (f,). target: counts of the same cells, one bag a cell.
     """
+    depth_b, seen = _told(z_bk, weight_fk, bias_f, target)
+    return ((depth_b * log_partition(z_bk, weight_fk, bias_f)).sum() - seen) / depth_b.sum().clamp(min=1.0)
+
+
+def poisson_loss(z_bk: Tensor, weight_fk: Tensor, bias_f: Tensor, log_size_b: Tensor, target: Bags) -> Tensor:
+    """Negative log-likelihood of counts with rates exp(log_size + z·w + b), mean over cells; without log y!.
+
+    log_size_b: shape (b,). Otherwise as `multinomial_loss`: the rates of a cell add up to its partition.
+    """
+    depth_b, seen = _told(z_bk, weight_fk, bias_f, target)
+    rate_b = (log_size_b + log_partition(z_bk, weight_fk, bias_f)).exp()
+    return (rate_b.sum() - seen - (depth_b * log_size_b).sum()) / len(rate_b)
+
+
+def _told(z_bk: Tensor, weight_fk: Tensor, bias_f: Tensor, target: Bags) -> tuple[Tensor, Tensor]:
+    """Counts of each cell, shape (b,), and the sum of z·w + b over all of them."""
     cells = len(target.offsets)
     ends = torch.cat([target.offsets[1:], target.offsets.new_tensor([len(target.index)])])
     of_cell = torch.repeat_interleave(torch.arange(cells, device=z_bk.device), ends - target.offsets)
     depth_b = torch.zeros(cells, device=z_bk.device).index_add_(0, of_cell, target.weight)
     seen = (z_bk * bag_sums(target, weight_fk)).sum() + (bias_f[target.index] * target.weight).sum()
-    return ((depth_b * log_partition(z_bk, weight_fk, bias_f)).sum() - seen) / depth_b.sum().clamp(min=1.0)
+    return depth_b, seen

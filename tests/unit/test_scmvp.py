@@ -15,6 +15,7 @@ from engine.checkpoint import FolderCheckpoints
 from engine.errors import BadSetting
 from engine.preprocess.steps import DepthScale
 from engine.translators.base import Epoch, Hooks
+from engine.translators.scmvp import rare
 from engine.translators.scmvp.components import components_of
 from engine.translators.scmvp.inputs import Inputs, Rows
 from engine.translators.scmvp.recipe import ScMVPRecipe
@@ -34,6 +35,9 @@ PUBLISHED = {
     "level": False,
     "kl_weight": 1.0,
     "atac_weight": 1.0,
+    "anneal": False,
+    "top_peaks": 1.0,
+    "batch": 128,
 }
 
 
@@ -41,6 +45,14 @@ PUBLISHED = {
 def cells() -> tuple[PairedCells, Split]:
     pair = paired(cells=240, rng=np.random.default_rng(4))
     return pair, split_of(pair)
+
+
+@pytest.fixture(scope="module")
+def tiered(cells: tuple[PairedCells, Split]) -> ScMVPTranslator:
+    """A quarter of the peaks are the network's, however few those are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rare, "FEWEST", 20)
+        return SMALL.fit(*cells, Hooks(threads=1))
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +115,45 @@ def test_imputed_probabilities_add_up_to_about_the_peaks_that_were_open(
     opened = np.diff(held.atac.counts.indptr)
     assert np.corrcoef(expected, opened)[0, 1] > 0.9
     assert expected.mean() == pytest.approx(opened.mean(), rel=0.15)
+
+
+def test_the_commonest_peaks_are_the_networks_and_the_others_are_told_from_it(
+    cells: tuple[PairedCells, Split], tiered: ScMVPTranslator
+) -> None:
+    pair, split = cells
+    open_p = np.asarray((pair.named(split.train).atac.counts > 0).sum(axis=0)).ravel()
+    common = tiered._tiers.common
+    assert len(common.common_p) == max(20, round(0.25 * (open_p > 0).sum()))
+    assert open_p[common.common_p].min() >= open_p[common.rare_p].max()
+    assert sorted([*common.common_p, *common.rare_p]) == list(range(len(open_p)))
+    assert any(f"{len(common.rare_p):,} others are told" in note for note in tiered.notes)
+
+    held = pair.named(split.test)
+    told = tiered.decode(tiered.encode(CellBatch(rna=held.rna.counts)), Modality.ATAC).values[:, common.rare_p]
+    seen = held.atac.counts[:, common.rare_p].toarray() > 0
+    mean_p = pair.named(split.train).atac.counts[:, common.rare_p].astype(bool).mean(axis=0).A1
+    assert np.square(told - seen).mean() < 0.97 * np.square(mean_p - seen).mean()
+    imputed = tiered.decode(tiered.encode(both(held)), Modality.ATAC).values[:, common.rare_p]
+    assert imputed.sum() == pytest.approx(seen.sum(), rel=0.15)
+
+
+def test_peaks_of_both_kinds_come_in_the_order_asked_for_and_survive_the_disk(
+    cells: tuple[PairedCells, Split], tiered: ScMVPTranslator, tmp_path: Path
+) -> None:
+    latent = tiered.encode(both(cells[0].named(cells[1].test)))
+    whole = tiered.decode(latent, Modality.ATAC).values
+    asked = np.random.default_rng(0).permutation(whole.shape[1])[:30]
+    np.testing.assert_allclose(tiered.decode(latent, Modality.ATAC, asked).values, whole[:, asked], rtol=1e-5)
+    tiered.save(tmp_path)
+    again = ScMVPTranslator.load(tmp_path, rna=cells[0].rna.space, atac=cells[0].atac.space)
+    np.testing.assert_array_equal(again.decode(latent, Modality.ATAC).values, whole)
+    assert again.notes == tiered.notes
+
+
+@pytest.mark.parametrize(("cells", "size"), [(200, 32), (883, 63), (5_000, 128)])
+def test_few_cells_are_read_in_smaller_batches(cells: int, size: int) -> None:
+    assert ScMVPRecipe().batch_of(cells) == size
+    assert ScMVPRecipe(batch=128).batch_of(cells) == 128
 
 
 def test_the_number_of_components_is_counted_where_it_is_not_given(cells: tuple[PairedCells, Split]) -> None:
@@ -209,13 +260,14 @@ class Killed(BaseException):
 
 
 def test_a_training_killed_in_each_stage_ends_as_an_undisturbed_one(
-    cells: tuple[PairedCells, Split], tmp_path: Path
+    cells: tuple[PairedCells, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(rare, "FEWEST", 20)
     recipe = replace(SMALL, epochs=6, start_epochs=3, warmup=2)
     whole: list[Epoch] = []
     expected = recipe.fit(*cells, Hooks(on_epoch=whole.append, threads=1))
     seen: dict[tuple[str, int], Epoch] = {}
-    kills = [("start", 2), ("mixture", 2)]
+    kills = [("start", 2), ("mixture", 2), ("rare", 5)]
 
     def on_epoch(epoch: Epoch) -> None:
         if kills and (epoch.stage, epoch.number) == kills[0]:
@@ -224,7 +276,7 @@ def test_a_training_killed_in_each_stage_ends_as_an_undisturbed_one(
         seen[epoch.stage, epoch.number] = epoch
 
     hooks = Hooks(on_epoch=on_epoch, threads=1, checkpoint_s=0.0, checkpoints=FolderCheckpoints(tmp_path))
-    for _ in range(2):
+    for _ in range(len(kills)):
         with pytest.raises(Killed):
             recipe.fit(*cells, hooks)
     found = recipe.fit(*cells, hooks)
@@ -239,7 +291,15 @@ def test_a_training_killed_in_each_stage_ends_as_an_undisturbed_one(
 
 @pytest.mark.parametrize(
     "settings",
-    [{"heads": 7}, {"latent": 125}, {"latent": 0}, {"components": -1}, {"thin_genes": 1.0}, {"start_epochs": -1}],
+    [
+        {"heads": 7},
+        {"latent": 125},
+        {"latent": 0},
+        {"components": -1},
+        {"thin_genes": 1.0},
+        {"start_epochs": -1},
+        {"top_peaks": 0.0},
+    ],
 )
 def test_settings_that_make_no_model_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(BadSetting):

@@ -111,7 +111,7 @@ class Inputs:
     @classmethod
     def fit(cls, cells: Rows, *, in_units: bool, level: bool) -> Self:
         """in_units: targets are divided by the cell's own mean over its open peaks; else TF-IDF's values are kept."""
-        open_p = np.zeros(cells.pair.atac.counts.shape[1])
+        open_p = np.zeros(cells.peaks)
         depths = []
         for rna, atac in cells.blocks():
             open_p += np.bincount(atac.indices[atac.data > 0], minlength=len(open_p))
@@ -200,10 +200,11 @@ class Inputs:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Some cells of a pair by their places in it, read when asked for."""
+    """Some cells of a pair by their places in it, read when asked for. common_p: the peaks that are read, None: all."""
 
     pair: PairedCells
     place_n: NDArray[np.int64]
+    common_p: NDArray[np.int64] | None = None
 
     @classmethod
     def named(cls, pair: PairedCells, names: tuple[str, ...]) -> Self:
@@ -213,8 +214,18 @@ class Rows:
     def __len__(self) -> int:
         return len(self.place_n)
 
+    @property
+    def peaks(self) -> int:
+        """How many are read."""
+        return len(self.pair.atac.space) if self.common_p is None else len(self.common_p)
+
     def take(self, rows: NDArray[np.int64]) -> tuple[sp.csr_matrix, sp.csr_matrix]:
-        """Raw counts of both modalities."""
+        """Raw counts of genes, and of the peaks that are read."""
+        rna, atac = self.whole(rows)
+        return rna, atac if self.common_p is None else sp.csr_matrix(atac[:, self.common_p])
+
+    def whole(self, rows: NDArray[np.int64]) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+        """Raw counts of all genes and peaks."""
         where = self.place_n[rows]
         return sp.csr_matrix(self.pair.rna.counts[where]), sp.csr_matrix(self.pair.atac.counts[where])
 
@@ -248,9 +259,8 @@ class Shares:
 
 def mean_shares(cells: Rows, inputs: Inputs) -> tuple[Shares, Shares]:
     """Each feature's share of the training cells' counts, and of their TF-IDF."""
-    rna, atac = cells.pair.rna, cells.pair.atac
-    genes = Shares.of((block[0] for block in cells.blocks()), len(rna.space), len(cells))
-    return genes, Shares.of((inputs.peaks(block[1]) for block in cells.blocks()), len(atac.space), len(cells))
+    genes = Shares.of((block[0] for block in cells.blocks()), len(cells.pair.rna.space), len(cells))
+    return genes, Shares.of((inputs.peaks(block[1]) for block in cells.blocks()), cells.peaks, len(cells))
 
 
 def size_of(peaks_np: sp.csr_matrix) -> Size:

@@ -17,13 +17,16 @@ from engine.translators.base import Hooks
 from engine.translators.scmvp.components import CELLS, components_of
 from engine.translators.scmvp.inputs import Inputs, Rows, mean_shares
 from engine.translators.scmvp.network import ScMVPNetwork, Shape
+from engine.translators.scmvp.rare import Common, fit_rare
 from engine.translators.scmvp.stages import Training
-from engine.translators.scmvp.translator import EXTRAS, ScMVPTranslator
+from engine.translators.scmvp.translator import EXTRAS, PeakTiers, ScMVPTranslator
 from engine.types import PairedCells, Split
 
 __all__ = ["ScMVPRecipe", "ScMVPTranslator"]
 
 WIDEST = 128 - EXTRAS  # a job's latent is at most 128 numbers
+BATCHES = (32, 128)  # smallest, and the paper's
+STEPS = 14  # batches an epoch, at least, as far as the smallest batch allows  # ours
 
 
 @dataclass(frozen=True)
@@ -31,15 +34,18 @@ class ScMVPRecipe:
     """Settings with the paper's numbers where it gives any.
 
     components: of the mixture, 0: from the effective rank of the cells' correlations. latent: dimensions of z. sweep:
-    sizes of z to try instead, such as 5,10,20; the one with the least loss on validation cells is kept.
+    sizes of z to try instead, such as 5,10,20; the one with the least loss on validation cells is kept. batch: cells of
+    a step, -1: the paper's 128, fewer where cells are few.
     epochs: at most, of both stages together. cycle: weight of the cycle's four divergences. kl_weight: of those to the
     prior. atac_weight: of the peaks' likelihood. start_epochs: of the epochs, those with the plain prior N(0, I) before
     the mixture is fitted to the latents; 0 fits it to the untrained encoder's. warmup: epochs of these over which the
     weight of the divergence to the prior grows. apart: the cycle teaches the single encoders alone, and leaves the
-    joint latent and the decoders as they are. thin_genes, thin_peaks: share of a cell's entries hidden from the
-    encoders while training. in_units: the peaks' target counts a cell's open peaks as one on average, instead of in
-    TF-IDF's own numbers. level: the rows the encoders read are as long in every cell. anneal: each stage's learning
-    rate rises and falls. patience: epochs without a better validation loss before a stage ends; 0: never.
+    joint latent and the decoders as they are. top_peaks: share of the peaks, those open in most cells, that the network
+    reads and is built from; the others are told from the trained latent; 1: all are the network's. thin_genes,
+    thin_peaks: share of a cell's entries hidden from the encoders while training. in_units: the peaks' target counts a
+    cell's open peaks as one on average, instead of in TF-IDF's own numbers. level: the rows the encoders read are as
+    long in every cell. anneal: each stage's learning rate rises and falls. patience: epochs without a better validation
+    loss before a stage ends; 0: never.
     """
 
     key: ClassVar[str] = "scmvp"
@@ -49,7 +55,7 @@ class ScMVPRecipe:
     hidden: int = 128  # scMVP
     heads: int = 8  # scMVP, of 16 features each
     learning_rate: float = 5e-3  # scMVP
-    batch: int = 128  # scMVP
+    batch: int = -1  # scMVP: 128
     epochs: int = 30  # scMVP
     cycle: float = 1.0  # scMVP
     kl_weight: float = 0.3  # scMVP: 1
@@ -57,11 +63,12 @@ class ScMVPRecipe:
     start_epochs: int = 10  # ours
     warmup: int = 9  # ours
     apart: bool = True  # ours
+    top_peaks: float = 0.25  # the quarter that Signac's FindTopFeatures keeps at min.cutoff "q75"
     thin_genes: float = 0.5  # ours
     thin_peaks: float = 0.5  # ours
     in_units: bool = True  # ours
     level: bool = True  # ours
-    anneal: bool = False  # ours
+    anneal: bool = True  # ours
     patience: int = 0  # ours
 
     def __post_init__(self) -> None:
@@ -75,6 +82,8 @@ class ScMVPRecipe:
                 f"warmup={self.warmup} make no model.",
                 hint=f"A latent of 1 to {WIDEST}, the others not below 0.",
             )
+        if not 0 < self.top_peaks <= 1:
+            raise BadSetting(f"top_peaks={self.top_peaks} leaves no peaks.", hint="Above 0, at most 1 for all.")
         for name in ("thin_genes", "thin_peaks"):
             if not 0 <= getattr(self, name) < 1:
                 raise BadSetting(f"{name}={getattr(self, name)} hides nothing or all.", hint="At least 0, below 1.")
@@ -88,6 +97,10 @@ class ScMVPRecipe:
                 f"sweep={self.sweep} names no sizes.", hint="Whole numbers with commas: `--set sweep=5,10,20`."
             )
         return tuple(dict.fromkeys(map(int, words)))
+
+    def batch_of(self, cells: int) -> int:
+        """Cells of a step. On few training cells the paper's batches leave too few steps in its 30 epochs."""
+        return self.batch if self.batch > 0 else int(np.clip(cells // STEPS, *BATCHES))
 
     def fit(self, pair: PairedCells, split: Split, hooks: Hooks) -> ScMVPTranslator:
         """Everything is fitted on `split.train`; `split.valid` stops the training (a tenth of train, where empty)."""
@@ -108,14 +121,19 @@ class ScMVPRecipe:
     def _fitted(self, pair: PairedCells, split: Split, hooks: Hooks, prefix: str = "") -> ScMVPTranslator:
         with seeded(hooks) as rng:
             fitting, held = (Rows.named(pair, names) for names in validation(split, rng))
-            device = pick_device(hooks.device)
+            common = Common.fit(fitting, self.top_peaks)
+            fitting, held = (common.rows(pair, rows.place_n) for rows in (fitting, held))
+            recipe, device = replace(self, batch=self.batch_of(len(fitting))), pick_device(hooks.device)
             inputs = Inputs.fit(fitting, in_units=self.in_units, level=self.level)
             shape, network = self.start(fitting, inputs, rng)
             network = network.to(device)
-            trained = Training(self, network, inputs, fitting, held, device, prefix=prefix).whole(rng, hooks)
+            trained = Training(recipe, network, inputs, fitting, held, device, prefix=prefix).whole(rng, hooks)
+            rare = fit_rare(
+                network, inputs, common, (fitting, held), recipe.batch, self.learning_rate, rng, hooks, prefix + "rare"
+            )
         return ScMVPTranslator(
-            network, inputs, recipe=self, shape=shape, rna=pair.rna.space, atac=pair.atac.space, device=device,
-            trained=trained,
+            network, inputs, recipe=recipe, shape=shape, rna=pair.rna.space, atac=pair.atac.space, device=device,
+            trained=trained, peaks=PeakTiers(common, rare),
         )  # fmt: skip
 
     def start(self, cells: Rows, inputs: Inputs, rng: np.random.Generator) -> tuple[Shape, ScMVPNetwork]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.layers.sparse import Bags
+from engine.preprocess.steps import prefixed, unprefixed
 from engine.training import Trained, pick_device
 from engine.translators.base import feature_positions
 from engine.translators.baselines.common import Spaces
 from engine.translators.scmvp.inputs import Inputs, Rows, Size, size_of
 from engine.translators.scmvp.mixture import Gaussian
 from engine.translators.scmvp.network import Decoder, ScMVPNetwork, Shape
+from engine.translators.scmvp.rare import Common, RareHead
 from engine.translators.state import State
 from engine.types import CellBatch, Features, FeatureSpace, Floats, Latent, Modality, Prediction
 
@@ -32,6 +34,25 @@ EXTENSION = (
     "Translation from one modality is this project's extension of scMVP: the paper's single-modality encoders close "
     "its cycle and were not published as translators. The joint embedding and the imputation of both are the paper's."
 )
+
+
+@dataclass(frozen=True, eq=False)
+class PeakTiers:
+    """common: which peaks are the network's. rare: how the others are told, None where there are none."""
+
+    common: Common
+    rare: RareHead | None
+
+    def arrays(self) -> dict[str, NDArray[np.int64]]:
+        return {"common": self.common.common_p, "rare": self.common.rare_p} if self.rare else {}
+
+    @classmethod
+    def of(cls, state: State, peaks: int) -> Self:
+        """Of a saved model; all peaks are the network's where it says nothing of it."""
+        if "common" not in state.steps:
+            return cls(Common.all_of(peaks), None)
+        common = Common(state.steps["common"].astype(np.int64), state.steps["rare"].astype(np.int64))
+        return cls(common, RareHead.from_arrays(unprefixed("rare", state.weights)))
 
 
 class ScMVPTranslator(Spaces):
@@ -54,8 +75,10 @@ class ScMVPTranslator(Spaces):
         atac: FeatureSpace,
         device: torch.device,
         trained: Trained | None = None,
+        peaks: PeakTiers | None = None,
     ) -> None:
         super().__init__(rna, atac)
+        self._tiers = peaks or PeakTiers(Common.all_of(len(atac)), None)
         self._network = network.to(device).eval()
         self._inputs, self._recipe, self._shape, self._device = inputs, recipe, shape, device
         self.trained = trained
@@ -66,7 +89,9 @@ class ScMVPTranslator(Spaces):
         """What its card must say of how it was made."""
         said = ", ".join(f"{latent}: {loss:.2f}" for latent, loss in self.swept.items())
         swept = (f"{self._shape.latent} dimensions of z, by the loss on validation cells ({said}).",) if said else ()
-        return (f"{self._shape.components} mixture components.", *swept, EXTENSION)
+        common, rare = len(self._tiers.common.common_p), len(self._tiers.common.rare_p)
+        tiers = (f"The {common:,} peaks open in most cells shape the latent; {rare:,} others are told from it.",)
+        return (f"{self._shape.components} mixture components.", *swept, *(tiers if rare else ()), EXTENSION)
 
     @torch.no_grad()
     def encode(self, batch: CellBatch) -> Latent:
@@ -80,6 +105,7 @@ class ScMVPTranslator(Spaces):
         return Latent(values, frozenset(m for m in Modality if batch.of(m) is not None))
 
     def _encoded(self, rna_bg: sp.csr_matrix | None, atac_bp: sp.csr_matrix | None) -> Floats:
+        atac_bp = None if atac_bp is None else self._tiers.common.read(atac_bp)
         z_bk = posterior(self._network, self._inputs, rna_bg, atac_bp, self._device).mean
         if atac_bp is not None:
             size = size_of(self._inputs.tfidf.transform(atac_bp))
@@ -109,8 +135,22 @@ class ScMVPTranslator(Spaces):
         return out
 
     def _peaks(self, latent: Latent, positions: NDArray[np.int64]) -> Floats:
-        """1 − exp(−rate/worth): the Poisson rate counted in open peaks, and what it says of at least one."""
+        """The network's own peaks and those told from it, in the order asked for."""
         size = Size(*(np.exp(latent.values[:, i] / CARRIED) for i in (-1, -2)))
+        rare = self._tiers.rare
+        if rare is None:
+            return self._common(latent, size, positions)
+        common_p, rare_p = self._tiers.common.common_p, self._tiers.common.rare_p
+        is_rare = np.isin(positions, rare_p)
+        out = np.empty((len(latent.values), len(positions)), dtype=np.float32)
+        out[:, ~is_rare] = self._common(latent, size, np.searchsorted(common_p, positions[~is_rare]))
+        h_nh = self._trunks(torch.from_numpy(np.ascontiguousarray(self.embedding(latent))).to(self._device))[1][1]
+        which = np.searchsorted(rare_p, positions[is_rare])
+        out[:, is_rare] = rare.chance(h_nh.cpu().numpy(), size.opened, which)
+        return out
+
+    def _common(self, latent: Latent, size: Size, positions: NDArray[np.int64]) -> Floats:
+        """1 − exp(−rate/worth): the Poisson rate counted in open peaks, and what it says of at least one."""
         rate_bf = self._shares(latent, 1, positions) * self._inputs.total(size)[:, None]
         out: Floats = -np.expm1(-rate_bf / self._inputs.worth(size, positions))
         return out
@@ -135,7 +175,9 @@ class ScMVPTranslator(Spaces):
             "trained": asdict(self.trained) if self.trained else None,
         }
         weights = {name: value.cpu().numpy() for name, value in self._network.state_dict().items()}
-        State(settings, self._inputs.arrays(), weights).write(into)
+        if self._tiers.rare is not None:
+            weights |= prefixed("rare", self._tiers.rare.arrays())
+        State(settings, {**self._inputs.arrays(), **self._tiers.arrays()}, weights).write(into)
 
     @classmethod
     def load(cls, source: Path, *, rna: FeatureSpace, atac: FeatureSpace, device: str = "cpu") -> Self:
@@ -145,11 +187,14 @@ class ScMVPTranslator(Spaces):
         shape = Shape(**state.settings["shape"])
         with torch.random.fork_rng(devices=[]):  # the numbers drawn to build it are thrown away
             network = shape.build()
-        network.load_state_dict({name: torch.from_numpy(array) for name, array in state.weights.items()})
+        network.load_state_dict(
+            {name: torch.from_numpy(array) for name, array in state.weights.items() if not name.startswith("rare.")}
+        )
         return cls(
             network, Inputs.from_arrays(state.steps), recipe=ScMVPRecipe(**state.settings["recipe"]), shape=shape,
             rna=rna, atac=atac, device=pick_device(device),
             trained=Trained(**state.settings["trained"]) if state.settings["trained"] else None,
+            peaks=PeakTiers.of(state, len(atac)),
         )  # fmt: skip
 
 
