@@ -83,7 +83,7 @@ def _cluster(result: Mapping[str, Any], label: str, table: Table) -> Finding:
             others[row["embedding"]] = max(row["ari"], others.get(row["embedding"], -1.0))
     beside = [f"{embedding(name)} {number(value)}" for name, value in others.items()]
     of = f"{method_words(best['method'])} groups in {embedding(best['embedding'])}"
-    sentence = f"{of[0].upper()}{of[1:]} agree best with {plain(label)}: ARI {number(best['ari'])}"
+    sentence = f"{capital(of)} agree best with {plain(label)}: ARI {number(best['ari'])}"
     said_beside = f"Best of the others: {', '.join(beside)}. " if beside else ""
     seeds = len((result.get("settings") or {}).get("seeds") or (0,))
     middle = f" The median of {seeds} runs." if seeds > 1 else ""
