@@ -17,6 +17,7 @@ from app.present import count, modality, number, percent, plain, plural
 from jobs.names import Modality
 
 Table = Callable[[str], pd.DataFrame]
+MANY = 4  # views or ways beyond which a sentence does not name each  # ours
 LEVEL = 0.05  # of the false discovery rate, as the analyses have it
 
 
@@ -81,10 +82,13 @@ def _cluster(result: Mapping[str, Any], label: str, table: Table) -> Finding:
     for row in scored:
         if row["embedding"] != best["embedding"]:
             others[row["embedding"]] = max(row["ari"], others.get(row["embedding"], -1.0))
-    beside = [f"{embedding(name)} {number(value)}" for name, value in others.items()]
+    ranked = sorted(others.items(), key=lambda each: -each[1])
+    beside = [f"{embedding(name)} {number(value)}" for name, value in ranked]
     of = f"{method_words(best['method'])} groups in {embedding(best['embedding'])}"
     sentence = f"{capital(of)} agree best with {plain(label)}: ARI {number(best['ari'])}"
-    said_beside = f"Best of the others: {', '.join(beside)}. " if beside else ""
+    said_beside = f"The best in each other view: {', '.join(beside)}. " if beside else ""
+    if len(scored) > MANY:
+        said_beside += f"The labels themselves picked it among {len(scored)}: a small gap says little. "
     seeds = len((result.get("settings") or {}).get("seeds") or (0,))
     middle = f" The median of {seeds} runs." if seeds > 1 else ""
     return Finding(f"{sentence}.", f"{said_beside}0 is what labels dealt at random give, 1 the same groups.{middle}")
@@ -149,14 +153,30 @@ def _mixing(result: Mapping[str, Any], label: str, table: Table) -> Finding:
     scaled = figures.get("scaled", {})
     within = label and all(_finite(each.get("within_labels")) for each in scaled.values())
     key = "within_labels" if within else "all"
-    said = [f"{embedding(name)} {percent(max(each.get(key) or 0.0, 0.0))}" for name, each in scaled.items()]
     where = f" within each {plain(label)}" if within else ""
-    sentence = f"{count(int(figures.get('batches', 0)))} batches mix{where} to this share of chance: {', '.join(said)}."
-    every = [f"{embedding(name)} {percent(max(each.get('all') or 0.0, 0.0))}" for name, each in scaled.items()]
-    over = f" Over all cells: {', '.join(every)}; there, kinds of cells that few batches hold count as unmixed."
+    sentence = f"How well {count(int(figures.get('batches', 0)))} batches mix{where}: {_mixed(scaled, key)}."
+    over = f" Over all cells: {_mixed(scaled, 'all')}; there, a kind of cell that few batches hold counts as unmixed."
     return Finding(
-        sentence, "100 % is what shuffled batches give, 0 % batches that lie apart." + (over if within else "")
+        sentence,
+        "1 is what shuffled batches give (more is no better), 0 batches that lie apart. A view that shows nothing mixes "
+        "well too: ask also whether it keeps kinds apart (Groups of cells)." + (over if within else ""),
     )
+
+
+def _mixed(scaled: Mapping[str, Mapping[str, Any]], key: str) -> str:
+    """Each view with its share of chance; of many, the range and the model's own."""
+    shares = {name: max(each.get(key) or 0.0, 0.0) for name, each in scaled.items()}
+    said = {name: f"{embedding(name)} {number(value)}" for name, value in shares.items()}
+    if len(said) <= MANY:
+        return ", ".join(said.values())
+    low, high = (f"{number(shares[name])} ({embedding(name)})" for name in _ends(shares))
+    own = f"; {said['joint']}" if "joint" in said else ""
+    return f"from {low} to {high} in {len(said)} views{own}"
+
+
+def _ends(shares: Mapping[str, float]) -> tuple[str, str]:
+    ranked = sorted(shares, key=lambda name: shares[name])
+    return ranked[0], ranked[-1]
 
 
 def _abnormal(result: Mapping[str, Any], label: str, table: Table) -> Finding:

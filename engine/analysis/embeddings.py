@@ -57,7 +57,13 @@ def rna_only(pair: PairedCells, *, k: int = COMPONENTS, seed: int = 0, genes: in
 def atac_only(pair: PairedCells, *, k: int = COMPONENTS, seed: int = 0) -> Embedded:
     """Latent semantic indexing: TF-IDF and SVD, without the components that are depth."""
     z_nk, dropped = _lsi(pair.atac, k=k, seed=seed)
-    return Embedded(z_nk, notes=(f"{dropped} component(s) that follow depth were left out.",))
+    return Embedded(z_nk, notes=(_without_depth(dropped),))
+
+
+def _without_depth(dropped: int) -> str:
+    if not dropped:
+        return "No component follows depth."
+    return f"{dropped} component{' that follows' if dropped == 1 else 's that follow'} depth, left out."
 
 
 def wnn(pair: PairedCells, *, k: int = COMPONENTS, seed: int = 0, neighbours: int = NEIGHBOURS) -> Embedded:
@@ -193,7 +199,7 @@ def _scvi_tools(pair: PairedCells, kind: str, *, k: int, seed: int, epochs: int,
             max_epochs=epochs, early_stopping=True, accelerator="cpu", enable_progress_bar=False, callbacks=[told]
         )
         found = model.get_latent_representation(adata)
-    return Embedded(np.asarray(found, dtype=np.float32), notes=(f"{kind} of scvi-tools, at most {epochs} epochs.",))
+    return Embedded(np.asarray(found, dtype=np.float32), notes=(f"scvi-tools, at most {epochs} epochs.",))
 
 
 def _telling(title: str, epochs: int, say: Say) -> Any:

@@ -31,7 +31,7 @@ def _cluster(sight: Sight) -> list[Analysis]:
 
     a = sight.asked
     found = {name: sight.embedded(name) for name in a.embeddings}
-    sight.say(f"Clustering {len(sight.given):,} cells in {len(found)} embedding(s)")
+    sight.say(f"Clustering {len(sight.given):,} cells in {len(found)} embedding{'' if len(found) == 1 else 's'}")
     components = a.components or (0 if a.label else _communities(sight, found[a.embedding]))
     settings = ClusterSettings(components=components, resolution=a.resolution, seeds=a.seeds or (a.seed,))
     result = cluster(
@@ -192,14 +192,15 @@ def _grouped(sight: Sight, profiles: dict[str, Profile]) -> dict[str, Profile]:
 
 
 def _enriched(sight: Sight, result: Analysis) -> Analysis:
-    from engine.analysis.enrichment import bigwig_signal, enrichment
+    from engine.analysis.enrichment import bigwig_signal, enrichment, told
 
     track = sight.asked.track
     if track is None:
         return result
     sight.say(f"Reading {track.name} under the linked peaks")
     table = enrichment(result.tables["links"], bigwig_signal(track), seed=sight.asked.seed)
-    return replace(result, tables={**result.tables, "enrichment": table})
+    figures = {**result.figures, "enrichment": told(table)}
+    return replace(result, tables={**result.tables, "enrichment": table}, figures=figures)
 
 
 def _drawable(sight: Sight, result: Analysis) -> Analysis:

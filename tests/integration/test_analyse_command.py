@@ -146,7 +146,8 @@ def test_links_of_named_genes_with_a_track(lab: Lab, capsys: pytest.CaptureFixtu
     track.addEntries(peaks, [1_000] * len(peaks), ends=[2_000] * len(peaks), values=[1.0] * len(peaks))
     track.close()
     genes = ",".join(lab.pair.rna.space.names[:3])
-    analysed(lab, capsys, "cre", "--genes", genes, "--track", str(tmp_path / "signal.bw"))
+    document = analysed(lab, capsys, "cre", "--genes", genes, "--track", str(tmp_path / "signal.bw"))
+    assert set(document["results"][0]["figures"]["enrichment"]) == {"raw", "imputed"}
     links = lab.table("cre", "lasso.links")
     assert set(links["gene"]) == set(lab.pair.rna.space.names[:3])
     assert set(lab.table("cre", "lasso.enrichment")["kind"]) == {"proximal", "distal"}

@@ -189,11 +189,24 @@ class TestFindings:
         )  # fmt: skip
         told = Told(found)
         (said,) = told.said()
-        assert "RNA alone 0 %" in said.sentence
-        assert "100 % is what shuffled batches give" in said.beside
+        assert said.sentence == "How well 2 batches mix: the model's view 1.01, RNA alone 0.00."
+        assert "1 is what shuffled batches give" in said.beside
+        assert "keeps kinds apart" in said.beside
         rows = analysis_rows.mixing_rows(told.table("mixing.mixing"))
         assert [row["what"] for row in rows] == ["joint", "rna"]
         assert rows[0]["low"] < rows[0]["value"] < rows[0]["high"]
+
+    def test_many_views_are_told_by_their_range_and_the_model_s_own(self) -> None:
+        names = ["joint", "rna", "atac", "wnn", "scvi", "mofa"]
+        scaled = {name: {"all": 0.7 + 0.05 * i, "within_labels": 0.8 + 0.05 * i} for i, name in enumerate(names)}
+        (said,) = Told(Analysis("mixing", {}, {"batches": 3, "scaled": scaled})).said()
+        assert "within each cell\\_type: from 0.80 (the model's view) to 1.05 (MOFA+) in 6 views" in said.sentence
+        assert "Over all cells: from 0.70 (the model's view) to 0.95 (MOFA+)" in said.beside
+        median = [{"embedding": n, "method": "leiden", "ari": 0.1 * i, "nmi": 0.5} for i, n in enumerate(names)]
+        table = pd.DataFrame(median).assign(seed=0, clusters=4)
+        (groups,) = Told(Analysis("cluster", {"agreement": table}, {"median": median})).said()
+        assert "view: scVI (RNA) 0.40, weighted neighbours (WNN) 0.30" in groups.beside
+        assert "picked it among 6: a small gap says little" in groups.beside
 
     def test_abnormal_groups_are_named_and_marked(self) -> None:
         pair, truth = with_abnormal(rng=np.random.default_rng(0))

@@ -1,11 +1,11 @@
-"""Links of peaks against measured signal of other cells: bigWigs made of real counts, and `crossview analyse --track`.
+"""Links of peaks against signal measured in other cells: bigWigs made of real counts, for `crossview analyse --track`.
 
-    python -m tests.benchmarks.analysis.tracks halves FOLDER LABEL OUT      two folders of cells, a track of the other half
-    python -m tests.benchmarks.analysis.tracks cuts FRAGMENTS CELLS.h5ad OUT.bw          one of fragments' ends
+    python -m tests.benchmarks.analysis.tracks halves FOLDER LABEL OUT
+    python -m tests.benchmarks.analysis.tracks cuts FRAGMENTS CELLS.h5ad OUT.bw
 
-`halves`: rna.h5ad and atac.h5ad of FOLDER are split by chance within each label; OUT/asked holds one half as two files,
-OUT/all.bw and OUT/LABEL.bw how many fragments the other half has per base and million in each peak, of all its cells and
-of each label's. `cuts`: the ends of the fragments of the cells in CELLS.h5ad, per base and million, in steps of 10.
+halves: rna.h5ad and atac.h5ad of FOLDER are split by chance within each label. OUT/asked holds one half as two files;
+OUT/all.bw and OUT/<label>.bw the other half's counts of each peak, per base and million, of all cells and of a label's.
+cuts: both ends of the fragments of the cells named in CELLS.h5ad, per base and million, in steps of 10 bases.
 Both need the extra `tracks`.
 """
 
