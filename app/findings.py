@@ -158,8 +158,8 @@ def _mixing(result: Mapping[str, Any], label: str, table: Table) -> Finding:
     over = f" Over all cells: {_mixed(scaled, 'all')}; there, a kind of cell that few batches hold counts as unmixed."
     return Finding(
         sentence,
-        "1 is what shuffled batches give (more is no better), 0 batches that lie apart. A view that shows nothing mixes "
-        "well too: ask also whether it keeps kinds apart (Groups of cells)." + (over if within else ""),
+        "1 is what shuffled batches give (more is no better), 0 batches that lie apart. A view that shows nothing also "
+        "mixes well: ask whether it keeps kinds apart (Groups of cells)." + (over if within else ""),
     )
 
 
@@ -205,20 +205,24 @@ def _markers(result: Mapping[str, Any], label: str, table: Table) -> Finding:
     groups, found = len(figures.get("groups", ())), figures.get("significant", {})
     things = "genes" if which is Modality.RNA else "peaks"
     raw, imputed = int(found.get("raw", 0)), found.get("imputed")
-    first = "No measured " if not raw else f"{count(raw)} times a measured "
-    sentence = f"{first}{things[:-1]} stands out in one of {groups} groups (false discovery rate 5 %)."
+    stands = "stands" if raw == 1 else "stand"
+    first = f"No measured {things[:-1]} stands" if not raw else f"{plural(raw, f'measured {things[:-1]}')} {stands}"
+    sentence = f"{first} out in one of {groups} groups (false discovery rate 5 %)."
     if "overlap" in (result.get("tables") or {}):
-        sentence += f" {_overlap(table(str(result['what']) + '.overlap'))}"
+        sentence = f"{sentence} {_overlap(table(str(result['what']) + '.overlap'), things)}".strip()
+    beside = f"One that stands out in two groups counts twice; {groups} groups are each held against all other cells."
     if imputed is None:
-        return Finding(sentence)
+        return Finding(sentence, beside)
     return Finding(
         sentence,
-        f"Imputed, {count(int(imputed))} do: not a finding, since imputed cells are smooth copies of one model. Use "
-        "them to rank, and measured values to decide.",
+        f"{beside} Imputed, {count(int(imputed))} do: not a finding, since imputed cells are smooth copies of one "
+        "model. Use them to rank, and measured values to decide.",
     )
 
 
-def _overlap(table: pd.DataFrame) -> str:
+def _overlap(table: pd.DataFrame, things: str) -> str:
+    if not table["expected"].sum():
+        return f"Your list names none of these {'groups' if table.empty else things}."
     said = [
         f"{PROFILES.get(str(profile), str(profile))} {count(int(part['shared'].sum()))} "
         f"({number(float(part['expected'].sum()), digits=1)} by chance)"
@@ -243,6 +247,9 @@ def _lasso(result: Mapping[str, Any], label: str, table: Table) -> Finding:
         if explained
         else ""
     )
+    if pairs and int(chosen.get("imputed", 0)) > pairs / 2:
+        share = percent(int(chosen["imputed"]) / pairs)
+        beside = f"{beside} Imputed, {share} of all pairs are linked: read which come first, not how many.".strip()
     return Finding(
         f"Of {plural(pairs, 'pair')} of a peak and a gene near it, these are linked: {_listed(said)}.", beside
     )
@@ -272,6 +279,12 @@ def _trajectory(result: Mapping[str, Any], label: str, table: Table) -> Finding:
     begins = plain(str(settings.get("from") or figures.get("root", "")))
     sentence = f"{plural(int(figures.get('cells', 0)), 'cell')} lie on a path that begins at {begins}"
     lost = int(figures.get("not_reached", 0))
+    if len(kinds) > 1 and begins in list(map(plain, kinds)) and plain(str(kinds.iloc[0])) != begins:
+        return Finding(
+            f"{sentence}, but {plain(str(kinds.iloc[0]))} comes before it: {path}.",
+            "This view of the cells does not order these kinds from where you began: do not read the order as a path. "
+            "Try another view of the cells, another beginning, or only the kinds that belong to one path.",
+        )
     beside = "The order is one of likeness, not of time, and its beginning was your choice."
     if lost:
         beside += f" {plural(lost, 'cell')} could not be reached from there."

@@ -72,7 +72,7 @@ def _mapped(sight: Sight, embeddings: Mapping[str, Floats], cells: pd.DataFrame)
 
 
 def _imputation(sight: Sight) -> list[Analysis]:
-    from engine.analysis.imputation import correlation
+    from engine.analysis.imputation import SEEN, correlation
     from engine.analysis.recovery import recovery
 
     labels, seed, results = sight.need_labels(), sight.asked.seed, []
@@ -89,6 +89,8 @@ def _imputation(sight: Sight) -> list[Analysis]:
                 results.append(recovery(profiles, raw, labels, seed=seed))
             except BadSetting as problem:  # the correlations stand without it
                 results[-1] = replace(results[-1], cautions=(*results[-1].cautions, f"No peak recovery: {problem}"))
+    if sight.asked.held_out:
+        results = [replace(each, cautions=tuple(c for c in each.cautions if c != SEEN)) for each in results]
     return results
 
 

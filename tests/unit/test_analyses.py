@@ -237,6 +237,22 @@ class TestFindings:
         assert found.sentence == "2 cells lie on a path that begins at C1."
         assert "1 cell could not be reached" in found.beside
 
+    def test_an_order_whose_beginning_does_not_come_first_is_called_none(self) -> None:
+        cells = pd.DataFrame({"barcode": ["C1", "C2"], "pseudotime": [0.0, 1.0]})
+        order = pd.DataFrame({"label": ["late", "early"], "median": [0.1, 0.4]})
+        turned = Analysis("trajectory", {"cells": cells, "labels": order}, {"cells": 2}, {"from": "early"})
+        (found,) = Told(turned).said()
+        assert "begins at early, but late comes before it: late → early" in found.sentence
+        assert "do not read the order as a path" in found.beside
+
+    def test_markers_are_counted_a_group_and_a_list_of_other_names_is_called_so(self) -> None:
+        overlap = pd.DataFrame({"profile": ["raw"], "shared": [0], "expected": [0.0]})
+        figures = {"groups": ["A", "B"], "significant": {"raw": 7}}
+        (found,) = Told(Analysis("markers.atac", {"overlap": overlap}, figures)).said()
+        assert found.sentence.startswith("7 measured peaks stand out in one of 2 groups (false discovery rate 5 %).")
+        assert "Your list names none of these peaks" in found.sentence
+        assert "counts twice" in found.beside
+
     def test_trends_count_measured_genes_alone(self) -> None:
         built = along_a_path(cells=150, genes=6, peaks=10, rng=np.random.default_rng(2))
         assert built.time_n is not None

@@ -100,6 +100,12 @@ def test_small_charts_can_be_saved_as_svg_and_large_ones_stay_light(rng: np.rand
     assert large.usermeta["embedOptions"]["renderer"] == "canvas"
 
 
+def test_many_marks_are_hidden_from_a_screen_reader_which_has_the_chart_s_own_words(rng: np.random.Generator) -> None:
+    few, many = (charts.umap(cells(n, rng), title="t", colour="label", labels=["A", "B"]) for n in (20, 600))
+    assert "aria" not in few.to_dict()["config"].get("mark", {})
+    assert many.to_dict()["config"]["mark"]["aria"] is False  # of the chart alone would leave pictures without words
+
+
 def test_an_agreement_of_many_points_is_binned(rng: np.random.Generator) -> None:
     n = charts.MOST_DOTS + 1
     table = pd.DataFrame({"name": [f"g{i}" for i in range(n)], "measured": rng.random(n), "predicted": rng.random(n)})
