@@ -267,16 +267,18 @@ def _near_if_known(sight: Sight) -> Nearby | None:
 
 
 def _activity(sight: Sight) -> list[Analysis]:
-    from engine.analysis.activity import activity
+    from engine.analysis.activity import Activity, activity
     from engine.genome.genes import GeneModels
 
-    result, scores, weights = activity(
-        sight.profiles(Modality.ATAC), sight.raw(Modality.RNA), GeneModels.load(sight.genome)
-    )
-    sight.out.mkdir(parents=True, exist_ok=True)
-    for name, values_ng in scores.items():
+    def keep(name: str, values_ng: Floats, weights: Activity) -> None:
+        sight.say(f"Writing the activity of {len(weights.genes):,} genes on {name} cells")
         _write_h5ad(sight, values_ng, weights.genes, sight.out / f"activity.{name}.h5ad")
-    return [result]
+
+    sight.out.mkdir(parents=True, exist_ok=True)
+    atac, rna = sight.profiles(Modality.ATAC), sight.raw(Modality.RNA)
+    sight.say(f"Adding up the peaks around each gene in {len(rna):,} cells")
+    models = GeneModels.load(sight.genome)
+    return [activity(atac, rna, models, seed=sight.asked.seed, keep=keep)[0]]
 
 
 def _write_h5ad(sight: Sight, values_ng: Floats, genes: Names, path: Path) -> None:
