@@ -15,6 +15,7 @@ import scipy.sparse as sp
 from engine.analysis.nearby import nearby
 from engine.analysis.profiles import HELD, Profile
 from engine.analysis.result import Analysis
+from engine.analysis.sample import drawn
 from engine.genome.activity import activity_matrix
 from engine.genome.genes import GeneModels
 from engine.genome.peaks import parse_peaks
@@ -24,7 +25,6 @@ from engine.metrics.sources import blocks
 from engine.types import Floats, Names
 
 SHARE = 0.01  # genes seen in fewer cells are not correlated, as everywhere
-MOST_CELLS = 20_000  # ours: genes are correlated over so many cells
 
 CIRCULAR = (
     "Where a model sees a cell's expression when it imputes its peaks, activity of imputed peaks agrees with "
@@ -121,13 +121,6 @@ def activity(
         cautions=cautions,
     )  # fmt: skip
     return found, held, weights
-
-
-def drawn(cells: int, seed: int, most: int = MOST_CELLS) -> Integers:
-    """All cells, or `most` of them by chance, ascending."""
-    if cells <= most:
-        return np.arange(cells)
-    return np.sort(np.random.default_rng(seed).choice(cells, most, replace=False))
 
 
 def _over_cells(

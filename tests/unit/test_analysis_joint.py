@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.analysis.activity import Activity, activity, drawn
+from engine.analysis.activity import Activity, activity
 from engine.analysis.joint import JointView, look
 from engine.analysis.profiles import RAW, measured
+from engine.analysis.sample import drawn
 from engine.bundle import load_bundle
 from engine.errors import BadSetting, NoCells
 from engine.genome.activity import activity_matrix
