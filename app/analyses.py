@@ -250,6 +250,7 @@ _COLUMNS: Mapping[str, str] = {
     "mean_rest": "mean elsewhere",
     "feature": "gene or peak",
     "r2": "variance explained",
+    "distance": "distance (bases)",
     "peak_1": "peak",
     "peak_2": "other peak",
     "found": "share found",

@@ -274,14 +274,15 @@ def _coaccess(result: Mapping[str, Any], label: str, table: Table) -> Finding:
 
 def _trajectory(result: Mapping[str, Any], label: str, table: Table) -> Finding:
     figures, settings = result.get("figures", {}), result.get("settings", {})
-    kinds = table("trajectory.labels")["label"] if "labels" in result.get("tables", {}) else ()
-    path = " → ".join(plain(str(name)) for name in kinds) if len(kinds) > 1 else ""
+    found = table("trajectory.labels")["label"] if "labels" in result.get("tables", {}) else ()
+    kinds = [plain(str(name)) for name in found]
+    path = " → ".join(kinds) if len(kinds) > 1 else ""
     begins = plain(str(settings.get("from") or figures.get("root", "")))
     sentence = f"{plural(int(figures.get('cells', 0)), 'cell')} lie on a path that begins at {begins}"
     lost = int(figures.get("not_reached", 0))
-    if len(kinds) > 1 and begins in list(map(plain, kinds)) and plain(str(kinds.iloc[0])) != begins:
+    if begins in kinds[1:]:
         return Finding(
-            f"{sentence}, but {plain(str(kinds.iloc[0]))} comes before it: {path}.",
+            f"{sentence}, but {kinds[0]} comes before it: {path}.",
             "This view of the cells does not order these kinds from where you began: do not read the order as a path. "
             "Try another view of the cells, another beginning, or only the kinds that belong to one path.",
         )

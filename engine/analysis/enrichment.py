@@ -105,9 +105,9 @@ def enrichment(
 def told(table: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
     """The ratio and its p by profile and kind, for a report: what was asked for first."""
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for row in table.itertuples(index=False):
-        figures = {"linked": int(row.linked), "ratio": float(row.ratio), "p": float(row.p)}
-        found.setdefault(str(row.profile), {})[str(row.kind)] = figures
+    for row in table.to_dict(orient="records"):
+        figures = {name: float(row[name]) for name in ("linked", "ratio", "p")}
+        found.setdefault(str(row["profile"]), {})[str(row["kind"])] = figures
     return found
 
 

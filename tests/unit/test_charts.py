@@ -69,6 +69,15 @@ def test_a_histogram_counts_every_finite_value_once(rng: np.random.Generator) ->
     assert len(data) == 40
 
 
+def test_a_histogram_of_measured_values_has_the_colour_of_what_is_measured() -> None:
+    for measured, colour in ((True, charts.TRUTH), (False, charts.PREDICTION)):
+        chart = charts_scores.histogram(
+            [-1.0, 2.0], title="t", quantity="r", unit="gene", neutral=0.0, measured=measured
+        )
+        bars = next(layer for layer in chart.to_dict()["layer"] if layer["mark"]["type"] == "bar")
+        assert bars["encoding"]["color"]["scale"]["range"][1] == colour
+
+
 def test_a_histogram_of_nothing_is_empty_not_broken() -> None:
     drawn(charts_scores.histogram([float("nan")], title="t", quantity="r", unit="gene", neutral=0.5))
 
