@@ -82,9 +82,9 @@ def activity(
     """Activity of each profile beside expression; also the scores themselves, by profile, and what they are of.
 
     rna: expression to compare with, usually raw. keep: is given the scores of each profile in turn, which are then let
-    go: of many cells one profile's are gigabytes. Table genes: profile, gene, peaks, pearson and spearman over cells
-    (of more than MOST_CELLS so many, drawn by the seed). Table cells: each cell's correlation over genes, a column a
-    profile. Genes seen in few cells are left out.
+    go: of many cells one profile's are gigabytes. Table genes: profile, gene, peaks, pearson and spearman over cells,
+    of very many over some drawn by the seed. Table cells: each cell's correlation over genes, a column a profile. Genes
+    seen in few cells are left out.
     """
     weights = Activity.of(rna.names, next(iter(atac.values())).names, models)
     shares = [(values > 0).mean(axis=0) for _, _, values in rna.column_blocks(weights.position_g)]

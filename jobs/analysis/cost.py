@@ -14,11 +14,8 @@ VALUES_A_SECOND = (4e8, 8e6)  # cells × features of one pass over a profile  # 
 LINKS_A_SECOND = (12.0, 2.0)  # genes by LASSO, of 5,000 cells  # ours
 PEERS_S = {"wnn": (40.0, 180.0), "scvi": (8.0, 60.0), "multivi": (8.0, 60.0), "mofa": (5.0, 60.0)}  # to begin  # ours
 PEERS_5000_S = {
-    "wnn": (10.0, 90.0),
-    "scvi": (60.0, 1_500.0),
-    "multivi": (400.0, 9_000.0),
-    "mofa": (20.0, 900.0),
-}  # ours
+    "wnn": (10.0, 90.0), "scvi": (60.0, 1_500.0), "multivi": (400.0, 9_000.0), "mofa": (20.0, 900.0),
+}  # of 5,000 cells  # ours  # fmt: skip
 GENES = 500  # engine.analysis.lasso.LassoSettings
 MOST_CELLS = 5_000  # of the same
 BLOCKS = 12  # of dense values at once: read, standardised, averaged  # ours
