@@ -9,8 +9,8 @@ from engine.metrics.ranks import Integers
 MOST_CELLS = 20_000  # ours
 
 
-def drawn(cells: int, seed: int, most: int = MOST_CELLS) -> Integers:
-    """All cells, or `most` of them by chance, ascending."""
-    if cells <= most:
+def drawn(cells: int, seed: int) -> Integers:
+    """All cells, or MOST_CELLS of them by chance, ascending."""
+    if cells <= MOST_CELLS:
         return np.arange(cells)
-    return np.sort(np.random.default_rng(seed).choice(cells, most, replace=False))
+    return np.sort(np.random.default_rng(seed).choice(cells, size=MOST_CELLS, replace=False))
