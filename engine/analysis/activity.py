@@ -101,6 +101,7 @@ def activity(
             held[name] = scores
         else:
             keep(name, scores, weights)
+        del scores  # before the next are made
     table = pd.concat(tables, ignore_index=True)[["profile", "gene", "peaks", "pearson", "spearman"]]
     means = table.groupby("profile", sort=False)[["pearson", "spearman"]].mean()
     cautions = (CIRCULAR,) if any(profile.imputed for profile in atac.values()) else ()

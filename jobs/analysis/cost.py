@@ -52,7 +52,7 @@ def memory(asked: Asked, cells: int, features: Mapping[Modality, int], counts: i
 
     dense = 0
     if asked.what == "activity":
-        dense += 4 * 3 * cells * features[Modality.RNA]  # scores of both profiles, and expression
+        dense += 4 * cells * features[Modality.RNA]  # scores of one profile at a time
     if asked.group_size > 1:  # the mean profiles of groups are held
         wide = sum(features[m] for m in asked.modalities)
         dense += len(asked.profiles) * 4 * min(min(cells, MOST) * wide, 8 * HELD)
