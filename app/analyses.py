@@ -100,7 +100,6 @@ EMBEDDINGS: Mapping[str, str] = {
     "scvi": "scVI (RNA)",
     "mofa": "MOFA+",
 }
-EXTRA = frozenset({"wnn", "multivi", "scvi", "mofa"})  # come with the extra `peers`
 PROFILES: Mapping[str, str] = {"raw": "measured", "imputed": "imputed"}
 METHODS: Mapping[str, str] = {
     "t-test_overestim_var": "t-test, guarded (usual)",
@@ -251,6 +250,7 @@ _COLUMNS: Mapping[str, str] = {
     "mean_rest": "mean elsewhere",
     "feature": "gene or peak",
     "r2": "variance explained",
+    "distance": "distance (bases)",
     "peak_1": "peak",
     "peak_2": "other peak",
     "found": "share found",

@@ -109,4 +109,5 @@ def method_words(name: str) -> str:
 
 
 def capital(words: str) -> str:
-    return words[:1].upper() + words[1:]
+    """As a sentence begins; a name such as scVI stays as it is."""
+    return words if any(c.isupper() for c in words.partition(" ")[0]) else words[:1].upper() + words[1:]

@@ -268,7 +268,7 @@ def finish(chart: Any, *, title: str, height: int = HEIGHT, marks: int = 0, bare
         usermeta={"embedOptions": {"renderer": "svg" if marks <= MOST_SVG else "canvas"}},
     )
     if marks > MOST_SAID:
-        chart = chart.configure(aria=False)
+        chart = chart.configure_mark(aria=False)
     return chart.configure_view(strokeWidth=0) if bare else chart
 
 

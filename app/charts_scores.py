@@ -95,8 +95,13 @@ def histogram(
     unit: str,
     neutral: float,
     bins: int = 40,
+    measured: bool = False,
 ) -> Any:
-    """How many genes or peaks score what; chance and the mean are ruled in. values: NaN is left out."""
+    """How many genes or peaks score what; chance and the mean are ruled in. values: NaN is left out.
+
+    measured: of measured values, not of a prediction.
+    """
+    colour = TRUTH if measured else PREDICTION
     data = np.asarray(values, dtype=float)
     data = data[np.isfinite(data)]
     counts, edges = np.histogram(data, bins=bins) if len(data) else (np.zeros(1), np.array([neutral, neutral + 1]))
@@ -119,7 +124,7 @@ def histogram(
             color=alt.Color(
                 "side:N",
                 title=None,
-                scale=alt.Scale(domain=list(side), range=[NULL, PREDICTION]),
+                scale=alt.Scale(domain=list(side), range=[NULL, colour]),
                 legend=alt.Legend(orient="bottom"),
             ),
             tooltip=[
@@ -134,7 +139,7 @@ def histogram(
         mean = pd.DataFrame({"at": [float(data.mean())], "what": ["mean"]})
         rules.append(
             alt.Chart(mean)
-            .mark_rule(color=PREDICTION, strokeWidth=2)
+            .mark_rule(color=colour, strokeWidth=2)
             .encode(x="at:Q", tooltip=[alt.Tooltip("at:Q", title="mean", format=".3f")])
         )
     return finish(alt.layer(bars, *rules), title=title)

@@ -17,6 +17,7 @@ from app.present import count, modality, number, percent, plain, plural
 from jobs.names import Modality
 
 Table = Callable[[str], pd.DataFrame]
+MANY = 4  # views or ways beyond which a sentence does not name each  # ours
 LEVEL = 0.05  # of the false discovery rate, as the analyses have it
 
 
@@ -81,10 +82,13 @@ def _cluster(result: Mapping[str, Any], label: str, table: Table) -> Finding:
     for row in scored:
         if row["embedding"] != best["embedding"]:
             others[row["embedding"]] = max(row["ari"], others.get(row["embedding"], -1.0))
-    beside = [f"{embedding(name)} {number(value)}" for name, value in others.items()]
+    ranked = sorted(others.items(), key=lambda each: -each[1])
+    beside = [f"{embedding(name)} {number(value)}" for name, value in ranked]
     of = f"{method_words(best['method'])} groups in {embedding(best['embedding'])}"
-    sentence = f"{of[0].upper()}{of[1:]} agree best with {plain(label)}: ARI {number(best['ari'])}"
-    said_beside = f"Best of the others: {', '.join(beside)}. " if beside else ""
+    sentence = f"{capital(of)} agree best with {plain(label)}: ARI {number(best['ari'])}"
+    said_beside = f"The best in each other view: {', '.join(beside)}. " if beside else ""
+    if len(scored) > MANY:
+        said_beside += f"The labels themselves picked it among {len(scored)}: a small gap says little. "
     seeds = len((result.get("settings") or {}).get("seeds") or (0,))
     middle = f" The median of {seeds} runs." if seeds > 1 else ""
     return Finding(f"{sentence}.", f"{said_beside}0 is what labels dealt at random give, 1 the same groups.{middle}")
@@ -149,14 +153,30 @@ def _mixing(result: Mapping[str, Any], label: str, table: Table) -> Finding:
     scaled = figures.get("scaled", {})
     within = label and all(_finite(each.get("within_labels")) for each in scaled.values())
     key = "within_labels" if within else "all"
-    said = [f"{embedding(name)} {percent(max(each.get(key) or 0.0, 0.0))}" for name, each in scaled.items()]
     where = f" within each {plain(label)}" if within else ""
-    sentence = f"{count(int(figures.get('batches', 0)))} batches mix{where} to this share of chance: {', '.join(said)}."
-    every = [f"{embedding(name)} {percent(max(each.get('all') or 0.0, 0.0))}" for name, each in scaled.items()]
-    over = f" Over all cells: {', '.join(every)}; there, kinds of cells that few batches hold count as unmixed."
+    sentence = f"How well {count(int(figures.get('batches', 0)))} batches mix{where}: {_mixed(scaled, key)}."
+    over = f" Over all cells: {_mixed(scaled, 'all')}; there, a kind of cell that few batches hold counts as unmixed."
     return Finding(
-        sentence, "100 % is what shuffled batches give, 0 % batches that lie apart." + (over if within else "")
+        sentence,
+        "1 is what shuffled batches give (more is no better), 0 batches that lie apart. A view that shows nothing also "
+        "mixes well: ask whether it keeps kinds apart (Groups of cells)." + (over if within else ""),
     )
+
+
+def _mixed(scaled: Mapping[str, Mapping[str, Any]], key: str) -> str:
+    """Each view with its share of chance; of many, the range and the model's own."""
+    shares = {name: max(each.get(key) or 0.0, 0.0) for name, each in scaled.items()}
+    said = {name: f"{embedding(name)} {number(value)}" for name, value in shares.items()}
+    if len(said) <= MANY:
+        return ", ".join(said.values())
+    low, high = (f"{number(shares[name])} ({embedding(name)})" for name in _ends(shares))
+    own = f"; {said['joint']}" if "joint" in said else ""
+    return f"from {low} to {high} in {len(said)} views{own}"
+
+
+def _ends(shares: Mapping[str, float]) -> tuple[str, str]:
+    ranked = sorted(shares, key=lambda name: shares[name])
+    return ranked[0], ranked[-1]
 
 
 def _abnormal(result: Mapping[str, Any], label: str, table: Table) -> Finding:
@@ -185,20 +205,24 @@ def _markers(result: Mapping[str, Any], label: str, table: Table) -> Finding:
     groups, found = len(figures.get("groups", ())), figures.get("significant", {})
     things = "genes" if which is Modality.RNA else "peaks"
     raw, imputed = int(found.get("raw", 0)), found.get("imputed")
-    first = "No measured " if not raw else f"{count(raw)} times a measured "
-    sentence = f"{first}{things[:-1]} stands out in one of {groups} groups (false discovery rate 5 %)."
+    stands = "stands" if raw == 1 else "stand"
+    first = f"No measured {things[:-1]} stands" if not raw else f"{plural(raw, f'measured {things[:-1]}')} {stands}"
+    sentence = f"{first} out in one of {groups} groups (false discovery rate 5 %)."
     if "overlap" in (result.get("tables") or {}):
-        sentence += f" {_overlap(table(str(result['what']) + '.overlap'))}"
+        sentence = f"{sentence} {_overlap(table(str(result['what']) + '.overlap'), things)}".strip()
+    beside = f"One that stands out in two groups counts twice; {groups} groups are each held against all other cells."
     if imputed is None:
-        return Finding(sentence)
+        return Finding(sentence, beside)
     return Finding(
         sentence,
-        f"Imputed, {count(int(imputed))} do: not a finding, since imputed cells are smooth copies of one model. Use "
-        "them to rank, and measured values to decide.",
+        f"{beside} Imputed, {count(int(imputed))} do: not a finding, since imputed cells are smooth copies of one "
+        "model. Use them to rank, and measured values to decide.",
     )
 
 
-def _overlap(table: pd.DataFrame) -> str:
+def _overlap(table: pd.DataFrame, things: str) -> str:
+    if not table["expected"].sum():
+        return f"Your list names none of these {'groups' if table.empty else things}."
     said = [
         f"{PROFILES.get(str(profile), str(profile))} {count(int(part['shared'].sum()))} "
         f"({number(float(part['expected'].sum()), digits=1)} by chance)"
@@ -223,6 +247,9 @@ def _lasso(result: Mapping[str, Any], label: str, table: Table) -> Finding:
         if explained
         else ""
     )
+    if pairs and int(chosen.get("imputed", 0)) > pairs / 2:
+        share = percent(int(chosen["imputed"]) / pairs)
+        beside = f"{beside} Imputed, {share} of all pairs are linked: read which come first, not how many.".strip()
     return Finding(
         f"Of {plural(pairs, 'pair')} of a peak and a gene near it, these are linked: {_listed(said)}.", beside
     )
@@ -247,11 +274,18 @@ def _coaccess(result: Mapping[str, Any], label: str, table: Table) -> Finding:
 
 def _trajectory(result: Mapping[str, Any], label: str, table: Table) -> Finding:
     figures, settings = result.get("figures", {}), result.get("settings", {})
-    kinds = table("trajectory.labels")["label"] if "labels" in result.get("tables", {}) else ()
-    path = " → ".join(plain(str(name)) for name in kinds) if len(kinds) > 1 else ""
+    found = table("trajectory.labels")["label"] if "labels" in result.get("tables", {}) else ()
+    kinds = [plain(str(name)) for name in found]
+    path = " → ".join(kinds) if len(kinds) > 1 else ""
     begins = plain(str(settings.get("from") or figures.get("root", "")))
     sentence = f"{plural(int(figures.get('cells', 0)), 'cell')} lie on a path that begins at {begins}"
     lost = int(figures.get("not_reached", 0))
+    if begins in kinds[1:]:
+        return Finding(
+            f"{sentence}, but {kinds[0]} comes before it: {path}.",
+            "This view of the cells does not order these kinds from where you began: do not read the order as a path. "
+            "Try another view of the cells, another beginning, or only the kinds that belong to one path.",
+        )
     beside = "The order is one of likeness, not of time, and its beginning was your choice."
     if lost:
         beside += f" {plural(lost, 'cell')} could not be reached from there."

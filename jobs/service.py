@@ -178,6 +178,8 @@ class JobService:
         return view
 
     def _ask_runner(self) -> Health:
+        from engine.analysis.embeddings import EXTRA, lacking
+
         version, name = code_version(), self.runner.name
         if (broken := self.database.broken) is not None:
             return Health(version=version, runner=name, runner_alive=False, message=str(broken))
@@ -192,6 +194,7 @@ class JobService:
             cpus=capacity.cpus,
             gpus=capacity.gpus,
             nodes=capacity.nodes,
+            lacking=tuple(lacking(EXTRA)),
         )
 
     # -- uploads and datasets ------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ class Health(View):
     nodes: int | None = None
     retention_days: int | None = None  # of new datasets; None: until they are deleted
     result_days: int | None = None  # of finished jobs
+    lacking: tuple[str, ...] = ()  # views of the cells that cannot be made: their extra is not installed
 
 
 class ModelView(View):

@@ -70,8 +70,7 @@ def _purity(result: Analysed) -> None:
 
 def _groups(which: str) -> str:
     name, _, method = which.partition(" ")
-    words = f"{embedding(name)}, {'Leiden' if method == 'leiden' else method}"
-    return words[0].upper() + words[1:]
+    return f"{analysis_rows.capital(embedding(name))}, {'Leiden' if method == 'leiden' else method}"
 
 
 def _maps(result: Analysed, cells: pd.DataFrame) -> None:
@@ -81,7 +80,7 @@ def _maps(result: Analysed, cells: pd.DataFrame) -> None:
         st.markdown("No maps were drawn for this job: the option was off. The groups are under *Tables*.")
         return
     st.subheader("Maps of the cells", anchor=False)
-    name = choice("View of the cells", drawn, param="map", words=lambda n: embedding(n)[0].upper() + embedding(n)[1:])
+    name = choice("View of the cells", drawn, param="map", words=lambda n: analysis_rows.capital(embedding(n)))
     shown = [column for column in (LABEL, f"{name} k-means", f"{name} leiden") if column in cells]
     table = cells.rename(columns={"barcode": "cell", f"{name} umap_1": "x", f"{name} umap_2": "y"})
     for place, column in zip(st.columns(len(shown)), shown, strict=True):

@@ -25,6 +25,11 @@ def links(result: Analysed) -> None:
     for place, (values, table) in zip(st.columns(len(shown)), shown.items(), strict=True):
         with place:
             _distances(result, table, values)
+    if result.spec.what == "coaccess":
+        st.caption(
+            "A link joins a peak to the gene whose promoter it opens with; pairs away from promoters are under "
+            "*Tables*."
+        )
     st.subheader("The strongest links", anchor=False)
     profile = profile_of(result, "On cells as", key="strongest")
     _table(shown[profile].head(500), profile)
@@ -73,7 +78,8 @@ def _table(table: pd.DataFrame, profile: str) -> None:
         shown, hide_index=True, key="strong-rows", height=360, column_config=config, on_select="rerun",
         selection_mode="single-row", alt="The strongest links",
     )  # fmt: skip
-    save(table, key=f"links-{profile}-out", file=f"links-{profile}")
+    with st.container(horizontal=True, gap="small"):
+        save(table, key=f"links-{profile}-out", file=f"links-{profile}")
     chosen = event.get("selection", {}).get("rows", []) if event else []
     if chosen and chosen[0] < len(shown):
         row = shown.iloc[chosen[0]]

@@ -10,7 +10,6 @@ import streamlit as st
 from app import present
 from app.analyses import (
     EMBEDDINGS,
-    EXTRA,
     METHODS,
     PROFILES,
     USUAL_METACELLS,
@@ -19,6 +18,7 @@ from app.analyses import (
     names_of,
     question,
 )
+from app.analysis_rows import capital
 from app.components.address import choice, choices
 from app.components.grouping import grouping
 from app.components.pair import Pair
@@ -33,12 +33,16 @@ OF_GENOME = ("cre", "coaccess", "activity", "trajectory")
 
 @dataclass(frozen=True)
 class Asked:
-    """What an analysis is chosen for. model: whether there is one. label: "" for none."""
+    """What an analysis is chosen for. model: whether there is one. label: "" for none.
+
+    lacking: views of the cells that cannot be made where jobs run.
+    """
 
     what: str
     cells: Pair
     model: bool
     label: str
+    lacking: tuple[str, ...] = ()
 
     def has(self, name: str) -> bool:
         return name in question(self.what).options
@@ -139,7 +143,8 @@ def _values(asked: Asked) -> dict[str, Any]:
 
 def _views(asked: Asked) -> dict[str, Any]:
     chosen: dict[str, Any] = {}
-    views = [name for name in EMBEDDINGS if name != "joint" or asked.model]
+    views = [name for name in EMBEDDINGS if name not in asked.lacking and (name != "joint" or asked.model)]
+    views += sorted({*st.query_params.get_all("compare"), *st.query_params.get_all("embedding")} & set(asked.lacking))
     if asked.has("embedding"):
         chosen["embedding"] = choice(
             "Where cells are neighbours", views, param="embedding", words=_view,
@@ -150,13 +155,17 @@ def _views(asked: Asked) -> dict[str, Any]:
         chosen["compare"] = tuple(
             choices("Views beside it", others, param="compare", usual=USUAL_COMPARE, words=_view, placeholder="None")
         )
+        if asked.lacking:
+            lost = [_view(name) for name in asked.lacking]
+            st.caption(
+                f":material/info: Not offered: {', '.join(lost)}. Whoever runs this server can add "
+                f"{'it' if len(lost) == 1 else 'them'}: `pip install 'crossview[peers]'`."
+            )
     return chosen
 
 
 def _view(name: str) -> str:
-    words = embedding(name)
-    more = ", needs the extra `peers`" if name in EXTRA else ""
-    return words[0].upper() + words[1:] + more.replace("`", "")
+    return capital(embedding(name))
 
 
 def _groups(asked: Asked) -> dict[str, Any]:

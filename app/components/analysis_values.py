@@ -7,7 +7,7 @@ import streamlit as st
 
 from app import analysis_rows, charts, charts_analysis, charts_scores, findings, present
 from app.analyses import PROFILES
-from app.components.address import choice
+from app.components.address import choice, one_of
 from app.components.analysed import Analysed
 from app.components.figure import figure
 from app.components.table import table as shown_table
@@ -204,7 +204,7 @@ def activity(result: Analysed) -> None:
         with place:
             chart = charts_scores.histogram(
                 own["pearson"].to_numpy(dtype=float), title=title, quantity="correlation over cells", unit="gene",
-                neutral=0.0,
+                neutral=0.0, measured=profile == "raw",
             )  # fmt: skip
             alt = f"{title}. By chance it would be 0."
             figure(chart, key=f"activity-{profile}", alt=alt, table=own, file=result.file(f"activity-{profile}"))
@@ -212,10 +212,14 @@ def activity(result: Analysed) -> None:
         "By chance the mean is 0. Counts are sparse: by chance, most genes then lie a little below it, few far above."
     )
     st.subheader("Genes whose peaks say most", anchor=False)
-    best = table.sort_values("pearson", ascending=False).head(200)
+    which = (
+        one_of("Peaks as", profiles, param="peaks-as", words=lambda p: PROFILES[str(p)]) if len(profiles) > 1 else ""
+    )
+    best = table[table["profile"] == which] if which else table
+    best = best.drop(columns="profile").sort_values("pearson", ascending=False).head(200)
     shown_table(
         best, key="best-genes", height=360, alt="Genes whose activity follows expression best",
-        file=result.file("activity-best"),
+        file=result.file(f"activity-best-{which}" if which else "activity-best"),
         config={
             "gene": st.column_config.TextColumn(pinned=True),
             "pearson": st.column_config.NumberColumn("correlation", format="%.3f"),

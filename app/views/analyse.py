@@ -38,13 +38,14 @@ def page() -> None:
     st.subheader("3 · Model and labels")
     model = _model(cells, what)
     label = _label(cells, what)
-    chosen = options(Asked(what, cells, model is not None, label))
+    health = preflight.health()
+    chosen = options(Asked(what, cells, model is not None, label, health.lacking if health else ()))
     spec = _spec(cells, what, model, label, chosen)
     st.subheader("4 · Before it runs")
     if lacks := analyses.missing(spec, bool(cells.labels)):
         st.markdown(f":material/info: {lacks}")
         return
-    _submit(spec, cells, model, preflight.health())
+    _submit(spec, cells, model, health)
 
 
 def _what() -> str:

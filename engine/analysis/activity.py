@@ -5,7 +5,7 @@ The weights are MAESTRO's enhanced model (`engine.genome.activity`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,13 +13,15 @@ import pandas as pd
 import scipy.sparse as sp
 
 from engine.analysis.nearby import nearby
-from engine.analysis.profiles import Profile
+from engine.analysis.profiles import HELD, Profile
 from engine.analysis.result import Analysis
+from engine.analysis.sample import drawn
 from engine.genome.activity import activity_matrix
 from engine.genome.genes import GeneModels
 from engine.genome.peaks import parse_peaks
 from engine.metrics.correlation import pearson_values, rank_values
 from engine.metrics.ranks import Doubles, Integers
+from engine.metrics.sources import blocks
 from engine.types import Floats, Names
 
 SHARE = 0.01  # genes seen in fewer cells are not correlated, as everywhere
@@ -65,27 +67,47 @@ class Activity:
         return np.diff(sp.csc_matrix(self.weight_pg).indptr).astype(np.int64)
 
 
+Keep = Callable[[str, Floats, Activity], None]
+
+
 def activity(
-    atac: Mapping[str, Profile], rna: Profile, models: GeneModels, *, share: float = SHARE
+    atac: Mapping[str, Profile],
+    rna: Profile,
+    models: GeneModels,
+    *,
+    share: float = SHARE,
+    seed: int = 0,
+    keep: Keep | None = None,
 ) -> tuple[Analysis, Mapping[str, Floats], Activity]:
     """Activity of each profile beside expression; also the scores themselves, by profile, and what they are of.
 
-    rna: expression to compare with, usually raw. Table genes: profile, gene, peaks, pearson and spearman over cells.
-    Table cells: each cell's correlation over genes, a column a profile. Genes seen in few cells are left out.
+    rna: expression to compare with, usually raw. keep: is given the scores of each profile in turn, which are then let
+    go: of many cells one profile's are gigabytes. Table genes: profile, gene, peaks, pearson and spearman over cells,
+    of very many over some drawn by the seed. Table cells: each cell's correlation over genes, a column a profile. Genes
+    seen in few cells are left out.
     """
     weights = Activity.of(rna.names, next(iter(atac.values())).names, models)
-    expression = rna.columns(weights.position_g)
-    scored = np.flatnonzero((expression > 0).mean(axis=0) >= share)
-    y_gn = expression[:, scored].T.astype(np.float64)
-    scores, tables, cells = {}, [], {}
+    shares = [(values > 0).mean(axis=0) for _, _, values in rna.column_blocks(weights.position_g)]
+    scored = np.flatnonzero(np.concatenate(shares) >= share)
+    over = drawn(len(rna), seed)
+    held, tables, cells = {}, [], {}
     for name, profile in atac.items():
-        scores[name] = weights.scores(profile)
-        x_gn = scores[name][:, scored].T.astype(np.float64)
-        over_cells, cells[name] = _agreement(x_gn, y_gn)
+        scores = weights.scores(profile)
+        over_cells = _over_cells(scores, rna, weights.position_g, scored, over)
+        cells[name] = _over_genes(scores, rna, weights.position_g, scored)
         frame = {"gene": weights.genes[scored], "peaks": weights.peaks_g[scored], **over_cells}
         tables.append(pd.DataFrame(frame).assign(profile=name))
+        if keep is None:
+            held[name] = scores
+        else:
+            keep(name, scores, weights)
+        del scores  # before the next are made
     table = pd.concat(tables, ignore_index=True)[["profile", "gene", "peaks", "pearson", "spearman"]]
     means = table.groupby("profile", sort=False)[["pearson", "spearman"]].mean()
+    cautions = (CIRCULAR,) if any(profile.imputed for profile in atac.values()) else ()
+    if len(over) < len(rna):
+        some = f"Genes were correlated over {len(over):,} of the {len(rna):,} cells, drawn by chance."
+        cautions = (*cautions, some)
     found = Analysis(
         "activity",
         {"genes": table, "cells": pd.DataFrame({f"{name} pearson": r for name, r in cells.items()})},
@@ -93,18 +115,35 @@ def activity(
             "over_cells": {str(k): dict(row) for k, row in means.iterrows()},
             "over_genes": {name: float(r.mean()) for name, r in cells.items()},
         },
-        settings={"genes": len(weights.genes), "compared": len(scored), "share": share, "genome": models.genome},
-        cautions=(CIRCULAR,) if any(profile.imputed for profile in atac.values()) else (),
-    )
-    return found, scores, weights
+        settings={
+            "genes": len(weights.genes), "compared": len(scored), "share": share, "genome": models.genome,
+            "cells_compared": len(over),
+        },
+        cautions=cautions,
+    )  # fmt: skip
+    return found, held, weights
 
 
-def _agreement(x_gn: Doubles, y_gn: Doubles) -> tuple[dict[str, Doubles], Doubles]:
-    """Correlations over cells, by gene, and over genes, by cell; 0 where a row is constant."""
-    if not len(x_gn):
-        return {"pearson": np.zeros(0), "spearman": np.zeros(0)}, np.zeros(x_gn.shape[1])
-    over_cells = {
-        "pearson": np.nan_to_num(pearson_values(x_gn, y_gn)),
-        "spearman": np.nan_to_num(pearson_values(rank_values(x_gn), rank_values(y_gn))),
-    }
-    return over_cells, np.nan_to_num(pearson_values(x_gn.T, y_gn.T))
+def _over_cells(
+    scores_ng: Floats, rna: Profile, position_g: Integers, scored: Integers, over: Integers
+) -> dict[str, Doubles]:
+    """Correlations over cells, by gene; 0 where a row is constant."""
+    found: dict[str, list[Doubles]] = {"pearson": [np.zeros(0)], "spearman": [np.zeros(0)]}
+    for start, stop in blocks(len(scored), len(rna), block=4096, elements=HELD):
+        genes = scored[start:stop]
+        x = scores_ng[:, genes][over].T.astype(np.float64)
+        y = rna.columns(position_g[genes])[over].T.astype(np.float64)
+        found["pearson"].append(np.nan_to_num(pearson_values(x, y)))
+        found["spearman"].append(np.nan_to_num(pearson_values(rank_values(x), rank_values(y))))
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def _over_genes(scores_ng: Floats, rna: Profile, position_g: Integers, scored: Integers) -> Doubles:
+    """Correlations over genes, by cell; 0 where a row is constant."""
+    out = np.zeros(len(rna))
+    if not len(scored):
+        return out
+    for start, stop, rows in rna.row_blocks():
+        x, y = scores_ng[start:stop][:, scored].astype(np.float64), rows[:, position_g[scored]].astype(np.float64)
+        out[start:stop] = np.nan_to_num(pearson_values(x, y))
+    return out

@@ -6,11 +6,13 @@ All are fitted on the cells they embed, without labels. The last four need the e
 from __future__ import annotations
 
 import os
+import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +31,9 @@ VARIABLE = 2_000  # genes; Seurat's and scanpy's habit
 DEPTH_LIKE = 0.75  # |r| with log depth above which a component of peaks is depth (ArchR's bound)
 EPOCHS = 200  # ours: of scVI, early stopping before that
 MOFA_FEATURES = 5_000  # ours: most variable features of each modality MOFA+ is given
+TOLD_S = 2.0  # ours: between two words of a training
+PEERS = "Install the extra where CrossView runs: `pip install 'crossview[peers]'`."
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +57,13 @@ def rna_only(pair: PairedCells, *, k: int = COMPONENTS, seed: int = 0, genes: in
 def atac_only(pair: PairedCells, *, k: int = COMPONENTS, seed: int = 0) -> Embedded:
     """Latent semantic indexing: TF-IDF and SVD, without the components that are depth."""
     z_nk, dropped = _lsi(pair.atac, k=k, seed=seed)
-    return Embedded(z_nk, notes=(f"{dropped} component(s) that follow depth were left out.",))
+    return Embedded(z_nk, notes=(_without_depth(dropped),))
+
+
+def _without_depth(dropped: int) -> str:
+    if not dropped:
+        return "No component follows depth."
+    return f"{dropped} component{' that follows' if dropped == 1 else 's that follow'} depth, left out."
 
 
 def wnn(pair: PairedCells, *, k: int = COMPONENTS, seed: int = 0, neighbours: int = NEIGHBOURS) -> Embedded:
@@ -110,14 +121,18 @@ def mofa(pair: PairedCells, *, k: int = 10, seed: int = 0) -> Embedded:
     return Embedded(z_nk, notes=(f"{z_nk.shape[1]} factors.",))
 
 
-def scvi(pair: PairedCells, *, k: int = 10, seed: int = 0, epochs: int = EPOCHS) -> Embedded:
-    """The latent mean of scVI (Lopez et al. 2018) on the counts of genes, by scvi-tools."""
-    return _scvi_tools(pair, "SCVI", k=k, seed=seed, epochs=epochs)
+def _silent(line: str) -> None:
+    """Who does not want to know."""
 
 
-def multivi(pair: PairedCells, *, k: int = 10, seed: int = 0, epochs: int = EPOCHS) -> Embedded:
-    """The latent mean of MultiVI (Ashuach et al. 2023) on both modalities, by scvi-tools."""
-    return _scvi_tools(pair, "MULTIVI", k=k, seed=seed, epochs=epochs)
+def scvi(pair: PairedCells, *, k: int = 10, seed: int = 0, epochs: int = EPOCHS, say: Say = _silent) -> Embedded:
+    """The latent mean of scVI (Lopez et al. 2018) on the counts of genes, by scvi-tools. say: told its epochs."""
+    return _scvi_tools(pair, "SCVI", k=k, seed=seed, epochs=epochs, say=say)
+
+
+def multivi(pair: PairedCells, *, k: int = 10, seed: int = 0, epochs: int = EPOCHS, say: Say = _silent) -> Embedded:
+    """The latent mean of MultiVI (Ashuach et al. 2023) on both modalities, by scvi-tools. say: told its epochs."""
+    return _scvi_tools(pair, "MULTIVI", k=k, seed=seed, epochs=epochs, say=say)
 
 
 KNOWN: Mapping[str, Callable[..., Embedded]] = {
@@ -128,13 +143,24 @@ KNOWN: Mapping[str, Callable[..., Embedded]] = {
     "scvi": scvi,
     "mofa": mofa,
 }
+TITLES: Mapping[str, str] = {
+    "rna": "RNA alone", "atac": "ATAC alone", "wnn": "WNN", "multivi": "MultiVI", "scvi": "scVI", "mofa": "MOFA+",
+}  # fmt: skip
+EXTRA: Mapping[str, str] = {"wnn": "muon", "multivi": "scvi", "scvi": "scvi", "mofa": "mofapy2"}  # modules of `peers`
+_TRAINED = frozenset({"scvi", "multivi"})
 
 
-def embedding(name: str, pair: PairedCells, *, seed: int = 0) -> Embedded:
+def lacking(names: Iterable[str]) -> dict[str, str]:
+    """Those of `names` that cannot be made here, with the module each lacks; nothing is imported."""
+    needed = {name: EXTRA[name] for name in names if name in EXTRA}
+    return {name: module for name, module in needed.items() if find_spec(module) is None}
+
+
+def embedding(name: str, pair: PairedCells, *, seed: int = 0, say: Say = _silent) -> Embedded:
     """One of KNOWN with its defaults. Raises BadSetting for another name, MissingExtra without the extra."""
     if name not in KNOWN:
         raise BadSetting(f"There is no embedding {name!r}.", hint=f"Known: joint, {', '.join(KNOWN)}.")
-    return KNOWN[name](pair, seed=seed)
+    return KNOWN[name](pair, seed=seed, **({"say": say} if name in _TRAINED else {}))
 
 
 def _variable(x_nf: sp.csr_matrix, most: int) -> Any:
@@ -162,15 +188,32 @@ def _factors(model: Any) -> Iterator[Any]:
     yield np.asarray(found)
 
 
-def _scvi_tools(pair: PairedCells, kind: str, *, k: int, seed: int, epochs: int) -> Embedded:
+def _scvi_tools(pair: PairedCells, kind: str, *, k: int, seed: int, epochs: int, say: Say) -> Embedded:
     library = _extra("scvi")
     torch = import_module("torch")
     with _quiet(), torch.random.fork_rng(devices=[]):
         library.settings.seed = seed
         adata, model = _built(library, pair, kind, k)
-        model.train(max_epochs=epochs, early_stopping=True, accelerator="cpu", enable_progress_bar=False)
+        told = _telling(TITLES[kind.lower()], epochs, say)
+        model.train(
+            max_epochs=epochs, early_stopping=True, accelerator="cpu", enable_progress_bar=False, callbacks=[told]
+        )
         found = model.get_latent_representation(adata)
-    return Embedded(np.asarray(found, dtype=np.float32), notes=(f"{kind} of scvi-tools, at most {epochs} epochs.",))
+    return Embedded(np.asarray(found, dtype=np.float32), notes=(f"scvi-tools, at most {epochs} epochs.",))
+
+
+def _telling(title: str, epochs: int, say: Say) -> Any:
+    """A callback of lightning that tells how far a training is."""
+
+    class Telling(import_module("lightning.pytorch.callbacks").Callback):  # type: ignore[misc]
+        last = 0.0
+
+        def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+            if time.monotonic() - self.last >= TOLD_S:
+                self.last = time.monotonic()
+                say(f"{title}: epoch {trainer.current_epoch + 1} of at most {epochs}")
+
+    return Telling()
 
 
 def _built(library: Any, pair: PairedCells, kind: str, k: int) -> tuple[Any, Any]:
@@ -195,7 +238,7 @@ def _extra(module: str) -> Any:
     except ModuleNotFoundError as problem:
         raise MissingExtra(
             f"This comparison needs the module {problem.name}, which is not installed here.",
-            hint="Install the extra: `pip install 'crossview[peers]'`.",
+            hint=PEERS,
         ) from problem
 
 

@@ -102,6 +102,15 @@ def enrichment(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+def told(table: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
+    """The ratio and its p by profile and kind, for a report: what was asked for first."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for row in table.to_dict(orient="records"):
+        figures = {name: float(row[name]) for name in ("linked", "ratio", "p")}
+        found.setdefault(str(row["profile"]), {})[str(row["kind"])] = figures
+    return found
+
+
 def _highest(links: pd.DataFrame, least_score: float) -> Flags:
     """The same number of links in every profile, those of the highest scores."""
     above = links["score"] > least_score

@@ -20,6 +20,7 @@ import pandas as pd
 
 from engine.analysis.profiles import IMPUTED, Profile, coded, group_means
 from engine.analysis.result import Analysis
+from engine.analysis.sample import drawn
 from engine.errors import BadSetting
 from engine.metrics.bootstrap import deviations, interval
 from engine.metrics.correlation import pearson_values, rank_values
@@ -39,19 +40,23 @@ class Halves:
     """Every label's cells in two halves.
 
     labels: those with enough cells. group_n: 2 × label + half of each cell, −1 for cells that are left out, shape (n,).
+    scored_n: the same of the cells that are scored: of very many, some by chance.
     bulk_gf: mean raw profile of each group, shape (2 × labels, f). mean_hf: of all cells of each half, shape (2, f).
     kept_f: positions of the features that are compared.
     """
 
     labels: tuple[str, ...]
     group_n: Integers
+    scored_n: Integers
     bulk_gf: Doubles
     mean_hf: Doubles
     kept_f: Integers
 
     @classmethod
-    def of(cls, raw: Profile, labels_n: Names, *, rng: np.random.Generator, share: float = SHARE) -> Halves:
-        """Raises BadSetting where no label has enough cells."""
+    def of(
+        cls, raw: Profile, labels_n: Names, *, rng: np.random.Generator, share: float = SHARE, seed: int = 0
+    ) -> Halves:
+        """seed: of the cells that are scored. Raises BadSetting where no label has enough cells."""
         kinds, codes_n = coded(labels_n)
         enough = [i for i in range(len(kinds)) if int((codes_n == i).sum()) >= LEAST]
         if not enough:
@@ -69,7 +74,18 @@ class Halves:
         kept_f = np.flatnonzero(seen_f >= max(2.0, share * size_g.sum()))
         if len(kept_f) < 3:
             raise BadSetting("Hardly any feature is seen in these cells.", hint="Check that the files hold counts.")
-        return cls(tuple(kinds[i] for i in enough), group_n, bulk_gf, mean_hf, kept_f)
+        scored_n = np.full(len(group_n), -1, dtype=np.int64)
+        chosen = drawn(len(group_n), seed)
+        scored_n[chosen] = group_n[chosen]
+        return cls(tuple(kinds[i] for i in enough), group_n, scored_n, bulk_gf, mean_hf, kept_f)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """A caution where not every cell is scored."""
+        scored, every = int((self.scored_n >= 0).sum()), int((self.group_n >= 0).sum())
+        if scored == every:
+            return ()
+        return (f"{scored:,} of {every:,} cells were scored, drawn by chance; pseudobulks are made of all.",)
 
     def other(self, group: int) -> int:
         """The other half of the same label."""
@@ -101,7 +117,7 @@ def correlation(
     a profile is compared with raw and with the nulls, gain_over_… with its interval. Table cells: each cell's.
     """
     rng = np.random.default_rng(seed)
-    halves = Halves.of(raw, labels_n, rng=rng, share=share)
+    halves = Halves.of(raw, labels_n, rng=rng, share=share, seed=seed)
     cells = pd.DataFrame({"label": labels_of(halves)})
     for name, profile in profiles.items():
         for score, values in _by_cell(profile, halves).items():
@@ -115,7 +131,7 @@ def correlation(
         {"correlation": table, "cells": cells},
         figures=overall(table),
         settings={"seed": seed, "share": share, "features": len(halves.kept_f), "labels": list(halves.labels)},
-        cautions=(SEEN,) if any(p.imputed for p in profiles.values()) else (),
+        cautions=(*((SEEN,) if any(p.imputed for p in profiles.values()) else ()), *halves.told),
     )
 
 
@@ -126,7 +142,7 @@ def nulls_of(profiles: Mapping[str, Profile], raw: Profile) -> tuple[str, ...]:
 
 def labels_of(halves: Halves) -> list[str]:
     """The label of each cell that is scored, "" of the others."""
-    return [halves.labels[g // 2] if g >= 0 else "" for g in halves.group_n]
+    return [halves.labels[g // 2] if g >= 0 else "" for g in halves.scored_n]
 
 
 def _by_cell(profile: Profile, halves: Halves) -> dict[str, Doubles]:
@@ -135,10 +151,10 @@ def _by_cell(profile: Profile, halves: Halves) -> dict[str, Doubles]:
     bulk, mean = halves.bulk_gf[:, halves.kept_f], halves.mean_hf[:, halves.kept_f]
     ranked, apart = rank_values(bulk), bulk - mean[np.arange(len(bulk)) % 2]
     for start, stop, rows in profile.row_blocks():
-        used = np.flatnonzero(halves.group_n[start:stop] >= 0)
+        used = np.flatnonzero(halves.scored_n[start:stop] >= 0)
         if not len(used):
             continue
-        other = halves.group_n[start + used] ^ 1
+        other = halves.scored_n[start + used] ^ 1
         values = rows[used][:, halves.kept_f].astype(np.float64)
         # A constant profile has no correlation: it counts as none.
         out["pearson"][start + used] = np.nan_to_num(pearson_values(values, bulk[other]))
@@ -156,9 +172,9 @@ def _of_mean(halves: Halves) -> dict[str, Doubles]:
         "spearman": np.nan_to_num(pearson_values(rank_values(spread), rank_values(bulk))),
         "specific": np.zeros(len(bulk)),
     }
-    used = halves.group_n >= 0
+    used = halves.scored_n >= 0
     return {
-        score: np.where(used, value[np.where(used, halves.group_n ^ 1, 0)], np.nan) for score, value in found.items()
+        score: np.where(used, value[np.where(used, halves.scored_n ^ 1, 0)], np.nan) for score, value in found.items()
     }
 
 

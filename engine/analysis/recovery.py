@@ -96,7 +96,7 @@ def recovery(
     if raw.modality is not Modality.ATAC:
         raise BadSetting("Genes are not recovered as peaks are.", hint="Ask this of the ATAC profiles.")
     rng = np.random.default_rng(seed)
-    halves = Halves.of(raw, labels_n, rng=rng, share=share)
+    halves = Halves.of(raw, labels_n, rng=rng, share=share, seed=seed)
     truth = _truth(halves)
     label_n = labels_of(halves)
     tables, curves, counts, cells = [], [], [], pd.DataFrame({"label": label_n})
@@ -123,7 +123,7 @@ def recovery(
         },
         figures={str(which): overall(part) for which, part in table.groupby("peaks", sort=False)},
         settings={"seed": seed, "share": share, "false_discovery": FALSE_DISCOVERY, "peaks": len(halves.kept_f)},
-        cautions=(SEEN,) if any(p.imputed for p in profiles.values()) else (),
+        cautions=(*((SEEN,) if any(p.imputed for p in profiles.values()) else ()), *halves.told),
     )
 
 
@@ -169,7 +169,7 @@ def _raw_points(raw: Profile, halves: Halves, true_gf: Flags) -> Doubles:
     """Precision and recall of the peaks counted in each cell, shape (n, 2); NaN for cells without any."""
     out = np.full((len(raw), 2), np.nan)
     for start, stop, rows in raw.row_blocks():
-        for i in np.flatnonzero(halves.group_n[start:stop] >= 0):
+        for i in np.flatnonzero(halves.scored_n[start:stop] >= 0):
             true_f = true_gf[halves.group_n[start + i] ^ 1]
             seen_f = rows[i, halves.kept_f] > 0
             hit, positives = int((seen_f & true_f).sum()), int(true_f.sum())

@@ -16,6 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from engine.analysis.profiles import Measured, imputed
+from engine.analysis.sample import drawn
 from engine.bundle import Bundle
 from engine.joint.reading import Coins, Rows
 from engine.metrics.atac import score_atac
@@ -29,7 +30,6 @@ from engine.preprocess.steps import binarised, depth_of
 from engine.translate import DecodedSource, Encoded
 from engine.types import Latent, Modality, Names
 
-MOST_CELLS = 20_000  # scored; of more, this many by chance  # ours
 NULL_WORDS: Mapping[str, str] = {
     "mean": "the average training cell",
     "depth": "the average training cell times the depth of the shown counts",
@@ -94,9 +94,9 @@ def judge(
     """Score what the model imputes of this modality from half of the counts.
 
     half: latents of the shown counts, shape (n, k). counts_nf: all counts in the file's features; rows: where the cells
-    stand in it. Of more than MOST_CELLS a sample is scored.
+    stand in it. Of very many cells a sample is scored.
     """
-    chosen = _sample(len(half), coins.seed)
+    chosen = drawn(len(half), coins.seed)
     shown, kept = coins.split(sp.csr_matrix(counts_nf[chosen]), modality, rows[chosen])
     scored = np.flatnonzero(np.diff(sp.csc_matrix(alignment.lead_if).indptr)).astype(np.int64)
     encoded = Encoded(half.rows(chosen), depth_of(shown), barcodes[chosen])
@@ -121,12 +121,6 @@ def judge(
     notes = [f"{len(chosen):,} of {len(half):,} cells, drawn by chance, were scored."] * (len(chosen) < len(half))
     notes += [BINARY] * binary + [ENDS] * (coins.ends and modality is Modality.ATAC)
     return Imputation(modality, scores, chosen, tuple(notes))
-
-
-def _sample(n: int, seed: int) -> Rows:
-    if n <= MOST_CELLS:
-        return np.arange(n)
-    return np.sort(np.random.default_rng(seed).choice(n, size=MOST_CELLS, replace=False))
 
 
 def _on_scale(counts: sp.csr_matrix, modality: Modality, alignment: Alignment, scored: Rows) -> sp.csr_matrix:

@@ -12,7 +12,10 @@ START_S = (5.0, 40.0)  # until the first number, and compiling what draws maps  
 CELLS_A_SECOND = (3_000.0, 120.0)  # one embedding: fitted, clustered, and its map drawn  # ours
 VALUES_A_SECOND = (4e8, 8e6)  # cells × features of one pass over a profile  # ours
 LINKS_A_SECOND = (12.0, 2.0)  # genes by LASSO, of 5,000 cells  # ours
-PEERS_S = {"wnn": (40.0, 180.0), "scvi": (60.0, 1_500.0), "multivi": (120.0, 3_600.0), "mofa": (20.0, 900.0)}  # ours
+PEERS_S = {"wnn": (40.0, 180.0), "scvi": (8.0, 60.0), "multivi": (8.0, 60.0), "mofa": (5.0, 60.0)}  # to begin  # ours
+PEERS_5000_S = {
+    "wnn": (10.0, 90.0), "scvi": (60.0, 1_500.0), "multivi": (400.0, 9_000.0), "mofa": (20.0, 900.0),
+}  # of 5,000 cells  # ours  # fmt: skip
 GENES = 500  # engine.analysis.lasso.LassoSettings
 MOST_CELLS = 5_000  # of the same
 BLOCKS = 12  # of dense values at once: read, standardised, averaged  # ours
@@ -32,7 +35,7 @@ def _at(asked: Asked, cells: int, features: Mapping[Modality, int], k: int) -> f
     embedded = asked.embeds or ((asked.embedding,) if asked.what in LINKING and not asked.label else ())
     runs = max(1, len(asked.seeds)) if asked.what == "cluster" else 1
     total = START_S[k] + values / VALUES_A_SECOND[k] + runs * len(embedded) * cells / CELLS_A_SECOND[k]
-    total += sum(PEERS_S[name][k] * max(1.0, cells / 5_000) for name in embedded if name in PEERS_S)
+    total += sum(PEERS_S[name][k] + PEERS_5000_S[name][k] * cells / 5_000 for name in embedded if name in PEERS_S)
     if JOINT in embedded or IMPUTED in asked.profiles:
         total += cells * sum(features.values()) / VALUES_A_SECOND[k]
     if asked.what == "cre":
@@ -49,7 +52,7 @@ def memory(asked: Asked, cells: int, features: Mapping[Modality, int], counts: i
 
     dense = 0
     if asked.what == "activity":
-        dense += 4 * 3 * cells * features[Modality.RNA]  # scores of both profiles, and expression
+        dense += 4 * cells * features[Modality.RNA]  # scores of one profile at a time
     if asked.group_size > 1:  # the mean profiles of groups are held
         wide = sum(features[m] for m in asked.modalities)
         dense += len(asked.profiles) * 4 * min(min(cells, MOST) * wide, 8 * HELD)

@@ -31,7 +31,7 @@ def _cluster(sight: Sight) -> list[Analysis]:
 
     a = sight.asked
     found = {name: sight.embedded(name) for name in a.embeddings}
-    sight.say(f"Clustering {len(sight.given):,} cells in {len(found)} embedding(s)")
+    sight.say(f"Clustering {len(sight.given):,} cells in {len(found)} embedding{'' if len(found) == 1 else 's'}")
     components = a.components or (0 if a.label else _communities(sight, found[a.embedding]))
     settings = ClusterSettings(components=components, resolution=a.resolution, seeds=a.seeds or (a.seed,))
     result = cluster(
@@ -72,7 +72,7 @@ def _mapped(sight: Sight, embeddings: Mapping[str, Floats], cells: pd.DataFrame)
 
 
 def _imputation(sight: Sight) -> list[Analysis]:
-    from engine.analysis.imputation import correlation
+    from engine.analysis.imputation import SEEN, correlation
     from engine.analysis.recovery import recovery
 
     labels, seed, results = sight.need_labels(), sight.asked.seed, []
@@ -89,6 +89,8 @@ def _imputation(sight: Sight) -> list[Analysis]:
                 results.append(recovery(profiles, raw, labels, seed=seed))
             except BadSetting as problem:  # the correlations stand without it
                 results[-1] = replace(results[-1], cautions=(*results[-1].cautions, f"No peak recovery: {problem}"))
+    if sight.asked.held_out:
+        results = [replace(each, cautions=tuple(c for c in each.cautions if c != SEEN)) for each in results]
     return results
 
 
@@ -192,14 +194,15 @@ def _grouped(sight: Sight, profiles: dict[str, Profile]) -> dict[str, Profile]:
 
 
 def _enriched(sight: Sight, result: Analysis) -> Analysis:
-    from engine.analysis.enrichment import bigwig_signal, enrichment
+    from engine.analysis.enrichment import bigwig_signal, enrichment, told
 
     track = sight.asked.track
     if track is None:
         return result
     sight.say(f"Reading {track.name} under the linked peaks")
     table = enrichment(result.tables["links"], bigwig_signal(track), seed=sight.asked.seed)
-    return replace(result, tables={**result.tables, "enrichment": table})
+    figures = {**result.figures, "enrichment": told(table)}
+    return replace(result, tables={**result.tables, "enrichment": table}, figures=figures)
 
 
 def _drawable(sight: Sight, result: Analysis) -> Analysis:
@@ -264,16 +267,18 @@ def _near_if_known(sight: Sight) -> Nearby | None:
 
 
 def _activity(sight: Sight) -> list[Analysis]:
-    from engine.analysis.activity import activity
+    from engine.analysis.activity import Activity, activity
     from engine.genome.genes import GeneModels
 
-    result, scores, weights = activity(
-        sight.profiles(Modality.ATAC), sight.raw(Modality.RNA), GeneModels.load(sight.genome)
-    )
-    sight.out.mkdir(parents=True, exist_ok=True)
-    for name, values_ng in scores.items():
+    def keep(name: str, values_ng: Floats, weights: Activity) -> None:
+        sight.say(f"Writing the activity of {len(weights.genes):,} genes on {name} cells")
         _write_h5ad(sight, values_ng, weights.genes, sight.out / f"activity.{name}.h5ad")
-    return [result]
+
+    sight.out.mkdir(parents=True, exist_ok=True)
+    atac, rna = sight.profiles(Modality.ATAC), sight.raw(Modality.RNA)
+    sight.say(f"Adding up the peaks around each gene in {len(rna):,} cells")
+    models = GeneModels.load(sight.genome)
+    return [activity(atac, rna, models, seed=sight.asked.seed, keep=keep)[0]]
 
 
 def _write_h5ad(sight: Sight, values_ng: Floats, genes: Names, path: Path) -> None:

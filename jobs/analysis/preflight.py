@@ -26,7 +26,6 @@ Inputs = Mapping[Modality, "Given"]
 FEW = 50  # cells below which groups say little  # ours
 FEWEST = 2  # ours
 CLOSE = 3  # names that are offered instead of an unknown one  # ours
-EXTRA = {"wnn": "muon", "multivi": "scvi", "scvi": "scvi", "mofa": "mofapy2"}  # modules of the extra `peers`
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,14 +211,15 @@ def _of_model(asked: Asked, manifest: Manifest | None) -> Iterator[IssueView]:
 
 def _extras(asked: Asked) -> Iterator[CrossViewError]:
     """Where jobs run elsewhere, the extra is looked for here all the same: nodes carry the same image."""
-    from importlib.util import find_spec
-
+    from engine.analysis.embeddings import PEERS, TITLES, lacking
     from engine.errors import MissingExtra
 
-    for name in asked.embeds:
-        if name in EXTRA and find_spec(EXTRA[name]) is None:
-            message = f"The embedding {name} needs the module {EXTRA[name]}, which is not installed here."
-            yield MissingExtra(message, hint="Install the extra: `pip install 'crossview[peers]'`.")
+    if lost := lacking(asked.embeds):
+        names, modules = ", ".join(TITLES[name] for name in lost), ", ".join(dict.fromkeys(lost.values()))
+        yield MissingExtra(
+            f"{names}: not installed where CrossView runs (missing: {modules}).",
+            hint=f"Leave {'it' if len(lost) == 1 else 'them'} out, or: {PEERS[0].lower()}{PEERS[1:]}",
+        )
 
 
 def _column_problems(asked: Asked, looked: Looked) -> Iterator[CrossViewError]:

@@ -63,12 +63,17 @@ class Sight:
 
     def embedded(self, name: str) -> Embedded:
         """The joint embedding, or one fitted to these cells."""
-        from engine.analysis.embeddings import Embedded, embedding
+        from engine.analysis.embeddings import TITLES, Embedded, embedding
 
         if name == JOINT:
             return Embedded(self.view.z_nk, notes=self.view.notes)
-        self.say(f"Embedding the cells: {name}")
-        return embedding(name, self.pair, seed=self.asked.seed)
+        self.say(f"Embedding the cells: {TITLES.get(name, name)}{self._of(name)}")
+        return embedding(name, self.pair, seed=self.asked.seed, say=self.say)
+
+    def _of(self, name: str) -> str:
+        """Which of several it is."""
+        every = self.asked.embeds
+        return f" ({every.index(name) + 1} of {len(every)})" if len(every) > 1 and name in every else ""
 
     @cached_property
     def z_nk(self) -> Floats:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 
+from engine.analysis.embeddings import EXTRA
 from engine.errors import CrossViewError
 from engine.types import Direction, Modality
 from jobs import layout
@@ -61,6 +63,7 @@ class TestClient:
         health = client.health()
         assert (health.runner, health.runner_alive) == ("local", True)
         assert health.version
+        assert health.lacking == tuple(name for name in EXTRA if find_spec(EXTRA[name]) is None)
 
     def test_models_carry_their_card_and_example(self, client: Client) -> None:
         (model,) = client.models()

@@ -112,6 +112,15 @@ def test_imputed_and_raw_cells_side_by_side(lab: Lab, capsys: pytest.CaptureFixt
     table = lab.table("imputation", "correlation.rna.correlation")
     assert set(table["profile"]) == {"raw", "imputed", "training-mean", "mean"}
     assert (table.loc[table["label"] == "", "cells"] == 160).all()
+    assert "judge it on held-out cells" in document["results"][0]["cautions"][0]
+
+
+def test_who_judges_held_out_cells_is_not_told_to(
+    lab: Lab, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.analysis.imputation.LEAST", 4)  # few were held out here
+    document = analysed(lab, capsys, "imputation", "--label", "cell_type", "--held-out", "--only", "rna")
+    assert (document["cells"], document["results"][0]["cautions"]) == (24, [])
 
 
 def test_only_held_out_cells_are_judged(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,7 +155,8 @@ def test_links_of_named_genes_with_a_track(lab: Lab, capsys: pytest.CaptureFixtu
     track.addEntries(peaks, [1_000] * len(peaks), ends=[2_000] * len(peaks), values=[1.0] * len(peaks))
     track.close()
     genes = ",".join(lab.pair.rna.space.names[:3])
-    analysed(lab, capsys, "cre", "--genes", genes, "--track", str(tmp_path / "signal.bw"))
+    document = analysed(lab, capsys, "cre", "--genes", genes, "--track", str(tmp_path / "signal.bw"))
+    assert set(document["results"][0]["figures"]["enrichment"]) == {"raw", "imputed"}
     links = lab.table("cre", "lasso.links")
     assert set(links["gene"]) == set(lab.pair.rna.space.names[:3])
     assert set(lab.table("cre", "lasso.enrichment")["kind"]) == {"proximal", "distal"}

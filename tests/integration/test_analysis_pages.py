@@ -8,11 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from app import present
 from app.analyses import QUESTIONS
 from app.kinds import query
 from engine.types import Modality, PairedCells, as_names
 from jobs.bootstrap import running
 from jobs.client import Client
+from jobs.client_local import LocalClient
 from jobs.spec import AnalysisSpec
 from jobs.state import JobState
 from jobs.views import JobView
@@ -93,6 +95,24 @@ def test_what_cannot_run_is_refused_before_it_does(lab: Client, pair: dict[str, 
     page = at("analyse", **pair, what="cre", genes="NOSUCHGENE")
     assert "NOSUCHGENE" in words(page)
     assert page.button(key="ask").disabled
+
+
+def test_views_of_methods_that_are_not_installed_are_told_before_anything_runs(
+    lab: Client, pair: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.analysis.embeddings.find_spec", lambda name: None if name in ("muon", "scvi") else name)
+    assert isinstance(lab, LocalClient)
+    monkeypatch.setattr(lab._service, "_health", None)
+    page = at("analyse", **pair, what="cluster", label="cell_type")
+    assert "Not offered: Weighted neighbours (WNN), MultiVI, scVI (RNA)" in words(page)
+    offered = page.multiselect(key="compare-choices").options
+    assert "MOFA+" in offered
+    assert not {"MultiVI", "scVI (RNA)"} & set(offered)
+    assert not page.button(key="ask").disabled
+    page = at("analyse", **pair, what="cluster", label="cell_type", compare="wnn")  # of a link from elsewhere
+    assert present.plain("WNN: not installed where CrossView runs (missing: muon).") in words(page)
+    assert page.button(key="ask").disabled
+    lab._service._health = None
 
 
 def test_change_something_first_leads_back_to_what_was_asked(lab: Client, done: dict[str, JobView]) -> None:

@@ -189,11 +189,24 @@ class TestFindings:
         )  # fmt: skip
         told = Told(found)
         (said,) = told.said()
-        assert "RNA alone 0 %" in said.sentence
-        assert "100 % is what shuffled batches give" in said.beside
+        assert said.sentence == "How well 2 batches mix: the model's view 1.01, RNA alone 0.00."
+        assert "1 is what shuffled batches give" in said.beside
+        assert "keeps kinds apart" in said.beside
         rows = analysis_rows.mixing_rows(told.table("mixing.mixing"))
         assert [row["what"] for row in rows] == ["joint", "rna"]
         assert rows[0]["low"] < rows[0]["value"] < rows[0]["high"]
+
+    def test_many_views_are_told_by_their_range_and_the_model_s_own(self) -> None:
+        names = ["joint", "rna", "atac", "wnn", "scvi", "mofa"]
+        scaled = {name: {"all": 0.7 + 0.05 * i, "within_labels": 0.8 + 0.05 * i} for i, name in enumerate(names)}
+        (said,) = Told(Analysis("mixing", {}, {"batches": 3, "scaled": scaled})).said()
+        assert "within each cell\\_type: from 0.80 (the model's view) to 1.05 (MOFA+) in 6 views" in said.sentence
+        assert "Over all cells: from 0.70 (the model's view) to 0.95 (MOFA+)" in said.beside
+        median = [{"embedding": n, "method": "leiden", "ari": 0.1 * i, "nmi": 0.5} for i, n in enumerate(names)]
+        table = pd.DataFrame(median).assign(seed=0, clusters=4)
+        (groups,) = Told(Analysis("cluster", {"agreement": table}, {"median": median})).said()
+        assert "view: scVI (RNA) 0.40, weighted neighbours (WNN) 0.30" in groups.beside
+        assert "picked it among 6: a small gap says little" in groups.beside
 
     def test_abnormal_groups_are_named_and_marked(self) -> None:
         pair, truth = with_abnormal(rng=np.random.default_rng(0))
@@ -223,6 +236,22 @@ class TestFindings:
         (found,) = Told(Analysis("trajectory", {"cells": cells}, {"root": "C1", "cells": 2, "not_reached": 1})).said()
         assert found.sentence == "2 cells lie on a path that begins at C1."
         assert "1 cell could not be reached" in found.beside
+
+    def test_an_order_whose_beginning_does_not_come_first_is_called_none(self) -> None:
+        cells = pd.DataFrame({"barcode": ["C1", "C2"], "pseudotime": [0.0, 1.0]})
+        order = pd.DataFrame({"label": ["late", "early"], "median": [0.1, 0.4]})
+        turned = Analysis("trajectory", {"cells": cells, "labels": order}, {"cells": 2}, {"from": "early"})
+        (found,) = Told(turned).said()
+        assert "begins at early, but late comes before it: late → early" in found.sentence
+        assert "do not read the order as a path" in found.beside
+
+    def test_markers_are_counted_a_group_and_a_list_of_other_names_is_called_so(self) -> None:
+        overlap = pd.DataFrame({"profile": ["raw"], "shared": [0], "expected": [0.0]})
+        figures = {"groups": ["A", "B"], "significant": {"raw": 7}}
+        (found,) = Told(Analysis("markers.atac", {"overlap": overlap}, figures)).said()
+        assert found.sentence.startswith("7 measured peaks stand out in one of 2 groups (false discovery rate 5 %).")
+        assert "Your list names none of these peaks" in found.sentence
+        assert "counts twice" in found.beside
 
     def test_trends_count_measured_genes_alone(self) -> None:
         built = along_a_path(cells=150, genes=6, peaks=10, rng=np.random.default_rng(2))

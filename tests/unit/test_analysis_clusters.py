@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.analysis.clusters import ClusterSettings, agreement, cluster, kmeans, leiden, purity
-from engine.analysis.embeddings import KNOWN, atac_only, embedding, rna_only
+from engine.analysis.embeddings import KNOWN, atac_only, embedding, lacking, rna_only
 from engine.errors import BadSetting, MissingExtra
 from engine.types import PairedCells, as_names
 from tests.builders import paired
@@ -65,7 +65,7 @@ def test_peaks_alone_are_embedded_without_their_depth(pair: PairedCells) -> None
     found = atac_only(pair, k=8)
     log_n = np.log1p(np.asarray(pair.atac.counts.sum(axis=1)).ravel())
     assert max(abs(np.corrcoef(column, log_n)[0, 1]) for column in found.z_nk.T) <= 0.75
-    assert found.notes == ("1 component(s) that follow depth were left out.",)
+    assert found.notes == ("1 component that follows depth, left out.",)
 
 
 def test_impossible_numbers_of_clusters_are_refused(pair: PairedCells) -> None:
@@ -100,14 +100,21 @@ class _Hidden:
             raise ModuleNotFoundError(f"No module named {self._package!r}", name=self._package)
 
 
+def test_what_is_lacking_is_known_without_importing_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.analysis.embeddings.find_spec", lambda name: None if name == "scvi" else name)
+    assert lacking(["joint", "rna", "scvi", "multivi", "wnn"]) == {"scvi": "scvi", "multivi": "scvi"}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # muon compiles its neighbour search anew in every process: 90 s of CPU
 @pytest.mark.parametrize(("name", "module"), [("wnn", "muon"), ("mofa", "mofapy2"), ("scvi", "scvi")])
 def test_peers_find_planted_types(name: str, module: str, pair: PairedCells) -> None:
     _installed(module)
     labels = pair.rna.obs["cell_type"]
-    settings = {"epochs": 60} if name == "scvi" else {}
+    told: list[str] = []
+    settings = {"epochs": 60, "say": told.append} if name == "scvi" else {}
     found = KNOWN[name](pair, **settings)
+    assert (name == "scvi") is ("scVI: epoch 1 of at most 60" in told)
     assert len(found.z_nk) == len(pair)
     assert agreement(kmeans(found.z_nk, 3), labels)[0] > 0.8
 

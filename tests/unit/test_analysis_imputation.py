@@ -65,6 +65,22 @@ def test_halves_part_every_label_and_a_cell_is_never_compared_with_itself(built:
     assert halves.other(3) == 2
 
 
+def test_of_very_many_cells_some_are_scored_against_pseudobulks_of_all(
+    built: Planted, labels: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profiles = both_profiles(built)[Modality.ATAC]
+    whole = {of.__name__: of(profiles, profiles[RAW], labels, seed=1) for of in (correlation, recovery)}
+    monkeypatch.setattr("engine.analysis.imputation.drawn", lambda cells, seed: np.arange(0, cells, 3))
+    for of in (correlation, recovery):
+        found, every = of(profiles, profiles[RAW], labels, seed=1), whole[of.__name__].tables["cells"]
+        assert found.cautions[-1] == "80 of 240 cells were scored, drawn by chance; pseudobulks are made of all."
+        cells = found.tables["cells"]
+        assert (cells["label"] != "").sum() == 80
+        for name in cells.columns.drop("label"):
+            np.testing.assert_array_equal(cells[name][::3], every[name][::3])
+            assert cells[name].drop(cells.index[::3]).isna().all()
+
+
 def test_correlations_are_numpys_own(built: Planted, labels: Names) -> None:
     profiles = both_profiles(built)[Modality.RNA]
     found = correlation(profiles, profiles[RAW], labels, seed=4)

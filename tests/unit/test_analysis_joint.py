@@ -10,6 +10,7 @@ import pytest
 from engine.analysis.activity import Activity, activity
 from engine.analysis.joint import JointView, look
 from engine.analysis.profiles import RAW, measured
+from engine.analysis.sample import drawn
 from engine.bundle import load_bundle
 from engine.errors import BadSetting, NoCells
 from engine.genome.activity import activity_matrix
@@ -129,3 +130,23 @@ def test_activity_follows_expression_where_peaks_follow_the_gene() -> None:
     assert table["imputed"] > table["raw"] > 0.15
     assert scores["raw"].shape == (300, len(weights.genes))
     assert len(found.tables["cells"]) == 300
+    row = found.tables["genes"].iloc[0]
+    here, place = list(weights.genes).index(row["gene"]), weights.position_g[list(weights.genes).index(row["gene"])]
+    expression = profiles[Modality.RNA][RAW].rows(0, 300)
+    assert row["pearson"] == pytest.approx(np.corrcoef(scores["raw"][:, here], expression[:, place])[0, 1])
+    assert found.tables["cells"]["raw pearson"][7] == pytest.approx(
+        np.corrcoef(scores["raw"][7], expression[7, weights.position_g])[0, 1]
+    )
+
+
+def test_activity_of_many_cells_is_let_go_and_compared_on_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.analysis.sample.MOST_CELLS", 40)
+    built = with_links(cells=80, genes=6, rng=np.random.default_rng(3))
+    profiles, kept = both_profiles(built), {}
+    found, held, _ = activity(
+        profiles[Modality.ATAC], profiles[Modality.RNA][RAW], GeneModels.load("hg38"),
+        keep=lambda name, scores, weights: kept.update({name: scores.shape}),
+    )  # fmt: skip
+    assert (held, set(kept.values())) == ({}, {(80, 6)})
+    assert found.cautions[-1] == "Genes were correlated over 40 of the 80 cells, drawn by chance."
+    assert len(set(drawn(50, 0).tolist())) == 40

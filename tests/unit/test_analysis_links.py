@@ -12,7 +12,7 @@ from sklearn.covariance import graphical_lasso as scalar_lasso
 from sklearn.metrics import average_precision_score
 
 from engine.analysis.coaccess import CoaccessSettings, coaccessibility
-from engine.analysis.enrichment import bigwig_signal, enrichment
+from engine.analysis.enrichment import bigwig_signal, enrichment, told
 from engine.analysis.glasso import graphical_lasso
 from engine.analysis.lasso import LassoSettings, lasso_links
 from engine.analysis.metacells import Metacells
@@ -229,6 +229,9 @@ def test_a_signal_of_linked_peaks_is_found() -> None:
     assert row["signal"] == pytest.approx(2.0, abs=0.15)
     assert row["expected"] == pytest.approx(1.0, abs=0.15)
     assert row["p"] < 0.005
+    assert told(pd.DataFrame([row]))["raw"]["distal"] == {
+        "linked": row["linked"], "ratio": pytest.approx(2.0, abs=0.3), "p": row["p"]
+    }  # fmt: skip
 
 
 def test_a_signal_that_falls_with_distance_alone_is_not_enriched() -> None:

@@ -69,6 +69,15 @@ def test_a_histogram_counts_every_finite_value_once(rng: np.random.Generator) ->
     assert len(data) == 40
 
 
+def test_a_histogram_of_measured_values_has_the_colour_of_what_is_measured() -> None:
+    for measured, colour in ((True, charts.TRUTH), (False, charts.PREDICTION)):
+        chart = charts_scores.histogram(
+            [-1.0, 2.0], title="t", quantity="r", unit="gene", neutral=0.0, measured=measured
+        )
+        bars = next(layer for layer in chart.to_dict()["layer"] if layer["mark"]["type"] == "bar")
+        assert bars["encoding"]["color"]["scale"]["range"][1] == colour
+
+
 def test_a_histogram_of_nothing_is_empty_not_broken() -> None:
     drawn(charts_scores.histogram([float("nan")], title="t", quantity="r", unit="gene", neutral=0.5))
 
@@ -98,6 +107,12 @@ def test_small_charts_can_be_saved_as_svg_and_large_ones_stay_light(rng: np.rand
     large = charts.umap(cells(charts.MOST_SVG + 1, rng), title="t", colour="label", labels=["A", "B"])
     assert small.usermeta["embedOptions"]["renderer"] == "svg"
     assert large.usermeta["embedOptions"]["renderer"] == "canvas"
+
+
+def test_many_marks_are_hidden_from_a_screen_reader_which_has_the_chart_s_own_words(rng: np.random.Generator) -> None:
+    few, many = (charts.umap(cells(n, rng), title="t", colour="label", labels=["A", "B"]) for n in (20, 600))
+    assert "aria" not in few.to_dict()["config"].get("mark", {})
+    assert many.to_dict()["config"]["mark"]["aria"] is False  # of the chart alone would leave pictures without words
 
 
 def test_an_agreement_of_many_points_is_binned(rng: np.random.Generator) -> None:

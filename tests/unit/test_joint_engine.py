@@ -280,7 +280,7 @@ def test_peaks_of_0_and_1_have_no_raw_yardstick_and_say_so(both: Bundle) -> None
 
 
 def test_of_very_many_cells_a_sample_is_judged(both: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imputation, "MOST_CELLS", 50)
+    monkeypatch.setattr("engine.analysis.sample.MOST_CELLS", 50)
     pair = built_cells()
     found = judged(both, pair, RNA, embedded(both, pair).half.of(RNA))
     assert found.scores.n_cells == len(found.rows_m) == 50
