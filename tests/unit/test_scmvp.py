@@ -150,7 +150,7 @@ def test_peaks_of_both_kinds_come_in_the_order_asked_for_and_survive_the_disk(
     assert again.notes == tiered.notes
 
 
-@pytest.mark.parametrize(("cells", "size"), [(200, 32), (883, 63), (5_000, 128)])
+@pytest.mark.parametrize(("cells", "size"), [(200, 64), (1_999, 64), (2_000, 128)])
 def test_few_cells_are_read_in_smaller_batches(cells: int, size: int) -> None:
     assert ScMVPRecipe().batch_of(cells) == size
     assert ScMVPRecipe(batch=128).batch_of(cells) == 128

@@ -25,8 +25,8 @@ from engine.types import PairedCells, Split
 __all__ = ["ScMVPRecipe", "ScMVPTranslator"]
 
 WIDEST = 128 - EXTRAS  # a job's latent is at most 128 numbers
-BATCHES = (32, 128)  # smallest, and the paper's
-STEPS = 14  # batches an epoch, at least, as far as the smallest batch allows  # ours
+BATCHES = (64, 128)  # the released program's default, and the paper's
+MANY = 2_000  # training cells from which the larger is taken  # ours
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ScMVPRecipe:
 
     components: of the mixture, 0: from the effective rank of the cells' correlations. latent: dimensions of z. sweep:
     sizes of z to try instead, such as 5,10,20; the one with the least loss on validation cells is kept. batch: cells of
-    a step, -1: the paper's 128, fewer where cells are few.
+    a step, -1: the paper's 128, 64 where cells are few.
     epochs: at most, of both stages together. cycle: weight of the cycle's four divergences. kl_weight: of those to the
     prior. atac_weight: of the peaks' likelihood. start_epochs: of the epochs, those with the plain prior N(0, I) before
     the mixture is fitted to the latents; 0 fits it to the untrained encoder's. warmup: epochs of these over which the
@@ -100,7 +100,7 @@ class ScMVPRecipe:
 
     def batch_of(self, cells: int) -> int:
         """Cells of a step. On few training cells the paper's batches leave too few steps in its 30 epochs."""
-        return self.batch if self.batch > 0 else int(np.clip(cells // STEPS, *BATCHES))
+        return self.batch if self.batch > 0 else BATCHES[cells >= MANY]
 
     def fit(self, pair: PairedCells, split: Split, hooks: Hooks) -> ScMVPTranslator:
         """Everything is fitted on `split.train`; `split.valid` stops the training (a tenth of train, where empty)."""
