@@ -63,7 +63,7 @@ def test_a_file_of_both_becomes_a_joint_view_and_an_analysis_of_it(page: Page, u
     page.get_by_role("tab", name="Cells").click()
     page.locator("[class*=st-key-map-] svg.marks").first.wait_for()
     page.get_by_role("tab", name="Files", exact=True).click()
-    page.get_by_text("joint.h5ad").first.wait_for()
+    page.get_by_text("joint.h5ad").first.wait_for(state="attached")  # the table is a canvas; its words lie behind it
     settle(page)
     assert not faults(page)
 
