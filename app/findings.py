@@ -169,14 +169,10 @@ def _mixed(scaled: Mapping[str, Mapping[str, Any]], key: str) -> str:
     said = {name: f"{embedding(name)} {number(value)}" for name, value in shares.items()}
     if len(said) <= MANY:
         return ", ".join(said.values())
-    low, high = (f"{number(shares[name])} ({embedding(name)})" for name in _ends(shares))
+    ends = min(shares, key=lambda name: shares[name]), max(shares, key=lambda name: shares[name])
+    low, high = (f"{number(shares[name])} ({embedding(name)})" for name in ends)
     own = f"; {said['joint']}" if "joint" in said else ""
     return f"from {low} to {high} in {len(said)} views{own}"
-
-
-def _ends(shares: Mapping[str, float]) -> tuple[str, str]:
-    ranked = sorted(shares, key=lambda name: shares[name])
-    return ranked[0], ranked[-1]
 
 
 def _abnormal(result: Mapping[str, Any], label: str, table: Table) -> Finding:

@@ -144,6 +144,7 @@ def _values(asked: Asked) -> dict[str, Any]:
 def _views(asked: Asked) -> dict[str, Any]:
     chosen: dict[str, Any] = {}
     views = [name for name in EMBEDDINGS if name not in asked.lacking and (name != "joint" or asked.model)]
+    # One that a link asks for stays, so that the check beside the button says what it lacks.
     views += sorted({*st.query_params.get_all("compare"), *st.query_params.get_all("embedding")} & set(asked.lacking))
     if asked.has("embedding"):
         chosen["embedding"] = choice(

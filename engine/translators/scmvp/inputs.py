@@ -221,13 +221,12 @@ class Rows:
 
     def take(self, rows: NDArray[np.int64]) -> tuple[sp.csr_matrix, sp.csr_matrix]:
         """Raw counts of genes, and of the peaks that are read."""
-        rna, atac = self.whole(rows)
+        rna, atac = sp.csr_matrix(self.pair.rna.counts[self.place_n[rows]]), self.all_peaks(rows)
         return rna, atac if self.common_p is None else sp.csr_matrix(atac[:, self.common_p])
 
-    def whole(self, rows: NDArray[np.int64]) -> tuple[sp.csr_matrix, sp.csr_matrix]:
-        """Raw counts of all genes and peaks."""
-        where = self.place_n[rows]
-        return sp.csr_matrix(self.pair.rna.counts[where]), sp.csr_matrix(self.pair.atac.counts[where])
+    def all_peaks(self, rows: NDArray[np.int64]) -> sp.csr_matrix:
+        """Raw counts, also of peaks that are not read."""
+        return sp.csr_matrix(self.pair.atac.counts[self.place_n[rows]])
 
     def sample(self, most: int, rng: np.random.Generator) -> sp.csr_matrix:
         """Gene counts of some cells, drawn at random."""

@@ -7,8 +7,8 @@ of the others is a Poisson regression on the last units of the trained decoder o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,12 +18,16 @@ from torch import Tensor, nn
 
 from engine.layers.composition import poisson_loss
 from engine.layers.sparse import Bags
-from engine.preprocess.steps import binarised, depth_of
+from engine.preprocess.steps import binarised, depth_of, unprefixed
 from engine.training import Parts, Schedule, train
 from engine.translators.base import Hooks
-from engine.translators.scmvp.inputs import ROWS, Inputs, Rows
-from engine.translators.scmvp.network import ScMVPNetwork
-from engine.types import Floats, PairedCells
+from engine.translators.scmvp.inputs import ROWS, Rows
+from engine.translators.scmvp.posterior import posterior
+from engine.translators.state import State
+from engine.types import Floats
+
+if TYPE_CHECKING:
+    from engine.translators.scmvp.stages import Training
 
 FEWEST = 2_000  # peaks that are always the network's  # ours
 EPOCHS = 8  # ours
@@ -47,7 +51,7 @@ class Common:
         """The share of the peaks open in any of these cells that are open in most of them; `FEWEST` at least."""
         open_p = np.zeros(len(cells.pair.atac.space))
         for start in range(0, len(cells), ROWS):
-            _, atac = cells.whole(np.arange(start, min(start + ROWS, len(cells))))
+            atac = cells.all_peaks(np.arange(start, min(start + ROWS, len(cells))))
             open_p += np.bincount(atac.indices[atac.data > 0], minlength=len(open_p))
         wanted = max(FEWEST, round(share * int((open_p > 0).sum())))
         if share >= 1 or wanted >= len(open_p):
@@ -55,8 +59,9 @@ class Common:
         order = np.argsort(-open_p, kind="stable")
         return cls(np.sort(order[:wanted]), np.sort(order[wanted:]))
 
-    def rows(self, pair: PairedCells, place_n: NDArray[np.int64]) -> Rows:
-        return Rows(pair, place_n, self.common_p if len(self.rare_p) else None)
+    def only(self, cells: Rows) -> Rows:
+        """The same cells; of their peaks, those the network reads."""
+        return replace(cells, common_p=self.common_p) if len(self.rare_p) else cells
 
     def read(self, atac_bp: sp.csr_matrix) -> sp.csr_matrix:
         """The columns the network reads."""
@@ -83,6 +88,25 @@ class RareHead:
         return cls(arrays["weight"].astype(np.float32), arrays["bias"])
 
 
+@dataclass(frozen=True, eq=False)
+class PeakTiers:
+    """common: which peaks are the network's. rare: how the others are told, None where there are none."""
+
+    common: Common
+    rare: RareHead | None
+
+    def arrays(self) -> dict[str, NDArray[np.int64]]:
+        return {"common": self.common.common_p, "rare": self.common.rare_p} if self.rare else {}
+
+    @classmethod
+    def of(cls, state: State, peaks: int) -> Self:
+        """Of a saved model; all peaks are the network's where it says nothing of it."""
+        if "common" not in state.steps:
+            return cls(Common.all_of(peaks), None)
+        common = Common(state.steps["common"].astype(np.int64), state.steps["rare"].astype(np.int64))
+        return cls(common, RareHead.from_arrays(unprefixed("rare", state.weights)))
+
+
 class RareNetwork(nn.Module):
     """Begins at each peak's average among the training cells."""
 
@@ -102,33 +126,29 @@ class _Cells:
     rare_p: NDArray[np.int64]
 
     @classmethod
-    def of(cls, network: ScMVPNetwork, inputs: Inputs, rows: Rows, rare_p: NDArray[np.int64], at: torch.device) -> Self:
+    @torch.no_grad()
+    def of(cls, training: Training, rows: Rows, rare_p: NDArray[np.int64]) -> Self:
         z, opened = [], []
-        with torch.no_grad():
-            for rna, atac in rows.blocks():
-                peaks = Bags.of(inputs.read_peaks(inputs.peaks(atac))[0], at)
-                z.append(network.joint(Bags.of(inputs.read_genes(rna)[0], at), peaks).mean)
-                opened.append(np.maximum(depth_of(binarised(atac)), 1.0))
+        for rna, atac in rows.blocks():
+            z.append(posterior(training.network, training.inputs, rna, atac, training.device).mean)
+            opened.append(np.maximum(depth_of(binarised(atac)), 1.0))
         return cls(torch.cat(z), np.concatenate(opened), rows, rare_p)
 
     def open(self, rows: NDArray[np.int64]) -> sp.csr_matrix:
-        return binarised(sp.csr_matrix(self.rows.whole(rows)[1][:, self.rare_p]))
+        return binarised(sp.csr_matrix(self.rows.all_peaks(rows)[:, self.rare_p]))
 
 
-def fit_rare(
-    network: ScMVPNetwork, inputs: Inputs, common: Common, cells: tuple[Rows, Rows], batch: int, rate: float,
-    rng: np.random.Generator, hooks: Hooks, stage: str,
-) -> RareHead | None:  # fmt: skip
-    """From the joint latents of a trained network, which stays as it is. cells: trained on, and those that choose the
-    epoch. None where no peak is rare.
+def fit_rare(training: Training, common: Common, rng: np.random.Generator, hooks: Hooks) -> RareHead | None:
+    """A last stage, from the joint latents of a network whose training has ended and which stays as it is.
+
+    None where no peak is rare.
     """
     if not len(common.rare_p):
         return None
+    network, device, batch = training.network, training.device, training.recipe.batch
     network.eval()
-    device = network.log_dispersion_g.device
-    seen, held = (_Cells.of(network, inputs, rows, common.rare_p, device) for rows in cells)
-    hidden = network.to_peaks.share.in_features
-    head = RareNetwork(np.log(_shares(seen)), hidden).to(device)
+    seen, held = (_Cells.of(training, rows, common.rare_p) for rows in (training.cells, training.held))
+    head = RareNetwork(np.log(_shares(seen)), network.to_peaks.share.in_features).to(device)
 
     def loss_of(some: _Cells, rows: NDArray[np.int64]) -> Tensor:
         with torch.no_grad():
@@ -145,10 +165,10 @@ def fit_rare(
         blocks = [np.arange(a, min(a + batch, len(held.rows))) for a in range(0, len(held.rows), batch)]
         return {"total": sum(float(loss_of(held, rows)) * len(rows) for rows in blocks) / max(len(held.rows), 1)}
 
-    schedule = Schedule(EPOCHS, EPOCHS, batch, rate, clip=0.0, decay=DECAY, anneal=True)
+    schedule = Schedule(EPOCHS, EPOCHS, batch, training.recipe.learning_rate, clip=0.0, decay=DECAY, anneal=True)
     train(
-        head, cells=len(seen.rows), schedule=schedule, step=step, validate=validate, rng=rng, hooks=hooks, stage=stage,
-        decayed=[head.weight_ph],
+        head, cells=len(seen.rows), schedule=schedule, step=step, validate=validate, rng=rng, hooks=hooks,
+        stage=training.prefix + "rare", decayed=[head.weight_ph],
     )  # fmt: skip
     weight_ph, bias_p = (v.detach().cpu().numpy().astype(np.float32).copy() for v in (head.weight_ph, head.bias_p))
     return RareHead(weight_ph.astype(np.float16).astype(np.float32), bias_p)

@@ -17,9 +17,9 @@ from engine.translators.base import Hooks
 from engine.translators.scmvp.components import CELLS, components_of
 from engine.translators.scmvp.inputs import Inputs, Rows, mean_shares
 from engine.translators.scmvp.network import ScMVPNetwork, Shape
-from engine.translators.scmvp.rare import Common, fit_rare
+from engine.translators.scmvp.rare import Common, PeakTiers, fit_rare
 from engine.translators.scmvp.stages import Training
-from engine.translators.scmvp.translator import EXTRAS, PeakTiers, ScMVPTranslator
+from engine.translators.scmvp.translator import EXTRAS, ScMVPTranslator
 from engine.types import PairedCells, Split
 
 __all__ = ["ScMVPRecipe", "ScMVPTranslator"]
@@ -122,15 +122,14 @@ class ScMVPRecipe:
         with seeded(hooks) as rng:
             fitting, held = (Rows.named(pair, names) for names in validation(split, rng))
             common = Common.fit(fitting, self.top_peaks)
-            fitting, held = (common.rows(pair, rows.place_n) for rows in (fitting, held))
+            fitting, held = common.only(fitting), common.only(held)
             recipe, device = replace(self, batch=self.batch_of(len(fitting))), pick_device(hooks.device)
             inputs = Inputs.fit(fitting, in_units=self.in_units, level=self.level)
             shape, network = self.start(fitting, inputs, rng)
             network = network.to(device)
-            trained = Training(recipe, network, inputs, fitting, held, device, prefix=prefix).whole(rng, hooks)
-            rare = fit_rare(
-                network, inputs, common, (fitting, held), recipe.batch, self.learning_rate, rng, hooks, prefix + "rare"
-            )
+            training = Training(recipe, network, inputs, fitting, held, device, prefix=prefix)
+            trained = training.whole(rng, hooks)
+            rare = fit_rare(training, common, rng, hooks)
         return ScMVPTranslator(
             network, inputs, recipe=recipe, shape=shape, rna=pair.rna.space, atac=pair.atac.space, device=device,
             trained=trained, peaks=PeakTiers(common, rare),

@@ -22,7 +22,7 @@ from engine.translators.scmvp.bound import Weights, loss_of
 from engine.translators.scmvp.inputs import Batch, Inputs, Rows
 from engine.translators.scmvp.mixture import fit_mixture
 from engine.translators.scmvp.network import ScMVPNetwork
-from engine.translators.scmvp.translator import joint_draws
+from engine.translators.scmvp.posterior import joint_draws
 from engine.types import Floats
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -12,47 +12,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.layers.sparse import Bags
-from engine.preprocess.steps import prefixed, unprefixed
+from engine.preprocess.steps import prefixed
 from engine.training import Trained, pick_device
 from engine.translators.base import feature_positions
 from engine.translators.baselines.common import Spaces
-from engine.translators.scmvp.inputs import Inputs, Rows, Size, size_of
-from engine.translators.scmvp.mixture import Gaussian
+from engine.translators.scmvp.inputs import Inputs, Size, size_of
 from engine.translators.scmvp.network import Decoder, ScMVPNetwork, Shape
-from engine.translators.scmvp.rare import Common, RareHead
+from engine.translators.scmvp.posterior import ROWS, posterior
+from engine.translators.scmvp.rare import Common, PeakTiers
 from engine.translators.state import State
 from engine.types import CellBatch, Features, FeatureSpace, Floats, Latent, Modality, Prediction
 
 if TYPE_CHECKING:
     from engine.translators.scmvp.recipe import ScMVPRecipe
 
-ROWS = 256  # cells of which every feature is formed at once
 EXTRAS = 4  # columns of a latent beside z
 CARRIED = 1e-3  # what those are multiplied by, so that distances between cells are those of z  # ours
 EXTENSION = (
     "Translation from one modality is this project's extension of scMVP: the paper's single-modality encoders close "
     "its cycle and were not published as translators. The joint embedding and the imputation of both are the paper's."
 )
-
-
-@dataclass(frozen=True, eq=False)
-class PeakTiers:
-    """common: which peaks are the network's. rare: how the others are told, None where there are none."""
-
-    common: Common
-    rare: RareHead | None
-
-    def arrays(self) -> dict[str, NDArray[np.int64]]:
-        return {"common": self.common.common_p, "rare": self.common.rare_p} if self.rare else {}
-
-    @classmethod
-    def of(cls, state: State, peaks: int) -> Self:
-        """Of a saved model; all peaks are the network's where it says nothing of it."""
-        if "common" not in state.steps:
-            return cls(Common.all_of(peaks), None)
-        common = Common(state.steps["common"].astype(np.int64), state.steps["rare"].astype(np.int64))
-        return cls(common, RareHead.from_arrays(unprefixed("rare", state.weights)))
 
 
 class ScMVPTranslator(Spaces):
@@ -196,35 +175,3 @@ class ScMVPTranslator(Spaces):
             trained=Trained(**state.settings["trained"]) if state.settings["trained"] else None,
             peaks=PeakTiers.of(state, len(atac)),
         )  # fmt: skip
-
-
-def posterior(
-    network: ScMVPNetwork,
-    inputs: Inputs,
-    rna_bg: sp.csr_matrix | None,
-    atac_bp: sp.csr_matrix | None,
-    device: torch.device,
-) -> Gaussian:
-    """q of the latent from what is there."""
-    genes = None if rna_bg is None else Bags.of(inputs.read_genes(rna_bg)[0], device)
-    peaks = None if atac_bp is None else Bags.of(inputs.read_peaks(inputs.peaks(atac_bp))[0], device)
-    q: Gaussian
-    if genes is not None and peaks is not None:
-        q = network.joint(genes, peaks)
-    else:
-        q = network.genes(genes) if genes is not None else network.peaks(peaks)
-    return q
-
-
-@torch.no_grad()
-def joint_draws(
-    network: ScMVPNetwork, inputs: Inputs, cells: Rows, rows: NDArray[np.int64], device: torch.device
-) -> Floats:
-    """One draw from each cell's q(z|x, y), shape (n, k)."""
-    network.eval()
-    found = []
-    for start in range(0, len(rows), ROWS):
-        q = posterior(network, inputs, *cells.take(rows[start : start + ROWS]), device)
-        found.append(q.sample(torch.randn_like(q.mean)).cpu().numpy())
-    out: Floats = np.concatenate(found)
-    return out
