@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 from torch import Tensor, nn
 
 from engine.layers.sparse import Bags, SparseLinear
@@ -85,6 +86,20 @@ class Trunk:
         hidden = np.asarray(x_nf @ self.first_fh + self.first_h)
         hidden = np.where(hidden > 0, hidden, np.expm1(np.minimum(hidden, 0.0)))
         return np.asarray(hidden @ self.second_kh.T + self.second_k, dtype=np.float32)
+
+    @classmethod
+    def beside(cls, trunks: Sequence[Trunk]) -> Self:
+        """One trunk whose outputs are those of several, side by side."""
+        return cls(
+            np.hstack([t.first_fh for t in trunks]), np.concatenate([t.first_h for t in trunks]),
+            block_diag(*(t.second_kh for t in trunks)).astype(np.float32), np.concatenate([t.second_k for t in trunks]),
+        )  # fmt: skip
+
+    def turned(self, turn_kr: Floats, centre_k: Floats) -> Self:
+        """The same trunk with outputs (z − centre) @ turn."""
+        return type(self)(
+            self.first_fh, self.first_h, turn_kr.T @ self.second_kh, turn_kr.T @ (self.second_k - centre_k)
+        )
 
     def scaled(self, factor: float) -> Self:
         """The same trunk with its outputs multiplied."""

@@ -14,6 +14,7 @@ from engine.preprocess.steps import binarised, depth_of, prefixed, unprefixed
 from engine.training import Trained
 from engine.translators.crossview.basis import GeneBasis
 from engine.translators.crossview.composition import Composition, Prior, fit_composition, mean_share
+from engine.translators.crossview.head import commonest, fit_head
 from engine.translators.crossview.inputs import Reader
 from engine.translators.crossview.level import Depths, Level, fit_level
 from engine.translators.crossview.linear import Linear, left_out
@@ -25,13 +26,13 @@ from engine.types import Floats
 
 ENTRIES = 1 << 20  # cells × peaks that calibrate; enough for two numbers
 STRENGTHS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)  # ours; of the genes nearby
-FEW_HELD = 256  # validation cells that choose the strength; enough for one number
+FEW_HELD = 256  # validation cells that choose the penalty and the strength; enough for two numbers
 
 
 @dataclass(frozen=True, eq=False)
 class PeakHead:
-    """members: compositions averaged, over peaks of which rare ones are lumped. nearby_rk: what the components of the
-    genes say of each peak by nearness alone.
+    """members: compositions averaged (one, since networks are put together: `head`), over peaks of which rare ones are
+    lumped. nearby_rk: what the components of the genes say of each peak by nearness alone.
 
     depth: log of the number of open peaks, from the genes. level: how expected openings follow it and the composition.
     """
@@ -92,16 +93,19 @@ def fit_peaks(run: Run, reader: Reader, basis: GeneBasis, trained: dict[str, Tra
     lumped = Lumped.fit(open_np)
     seen_nr, held_nr = lumped.counts(open_np), lumped.counts(open_held)
     x_ng, x_held = reader.rows(run.cells.rna.counts), reader.rows(run.held.rna.counts)
-    members = []
+    columns, networks = commonest(seen_nr), []
+    seen_nc, held_nc = sp.csr_matrix(seen_nr[:, columns]), sp.csr_matrix(held_nr[:, columns])
     for i in range(run.setting.members):
         stage = f"rna-to-atac-{i + 1}"
-        member, trained[stage] = fit_composition(run, stage, run.setting.peaks, (x_ng, seen_nr), (x_held, held_nr))
-        members.append(member)
+        network, trained[stage] = fit_composition(run, stage, run.setting.peaks, (x_ng, seen_nc), (x_held, held_nc))
+        networks.append(network)
+    few = slice(0, FEW_HELD)
+    member = fit_head(tuple(networks), columns, run.setting.rank, (x_ng, seen_nr), (x_held[few], held_nr[few]))
     log_depth_n = np.log(np.maximum(depth_of(open_np), 1.0))[:, None]
     coordinates_nk = reader.coordinates(run.cells.rna.counts)
     depth = Linear.fit(coordinates_nk, log_depth_n)
-    nearby_rk = _nearby(run, basis, members[0], lumped, (x_held, held_nr))
-    head = PeakHead(tuple(members), lumped, nearby_rk, depth, Level(0.0, 1.0))
+    nearby_rk = _nearby(run, basis, member, lumped, (x_held, held_nr))
+    head = PeakHead((member,), lumped, nearby_rk, depth, Level(0.0, 1.0))
     return replace(head, level=_level(run, head, reader, basis, left_out(coordinates_nk, log_depth_n)))
 
 

@@ -20,7 +20,7 @@ from engine.translators.crossview.translator import CrossViewTranslator
 from engine.types import Modality, PairedCells, Split
 
 FEW, MANY = 700, 6_000  # training cells between which strictness falls
-GENE_STEPS, SHARE_STEPS, PEAK_STEPS = (280, 200), (320, 320), (240, 96)  # ours: batches of one training, few and many
+GENE_STEPS, SHARE_STEPS, PEAK_STEPS = (280, 200), (320, 320), (240, 190)  # ours: batches of one training, few and many
 RATES = (0.006, 0.01)  # ours
 MOST_HELD = 2_000  # validation cells that choose, drawn by chance from more: enough for a few numbers a network
 LATENT_LIMIT = 128
@@ -30,9 +30,10 @@ LATENT_LIMIT = 128
 class CrossViewRecipe:
     """Everything has a default; a negative number means: by the number of training cells.
 
-    members: networks averaged a direction; from ATAC to genes up to as many again predict shares.
-    components: of the genes. latent: of each network of shares. hidden: units of the first layers. thin_genes,
-    thin_peaks: share of a cell's entries dropped in training. gene_decay, share_decay, peak_decay: decoupled decay.
+    members: networks of a direction; from ATAC to genes up to as many again predict shares.
+    components: of the genes. latent: of each network of shares. rank: of what those from genes to ATAC tell together.
+    hidden: units of the first layers. thin_genes, thin_peaks: share of a cell's entries dropped in training.
+    gene_decay, share_decay, peak_decay: decoupled decay.
     gene_epochs, share_epochs, peak_epochs: passes over the cells; the best on validation cells is kept. inside: dropout
     between the two layers. echo: weight of the second task of networks from genes to peaks, to tell the cell's own
     genes. depth_weight: share of the predicted depth's effect that is used; at 0 a peak ranks cells by
@@ -43,6 +44,7 @@ class CrossViewRecipe:
     members: int = 2
     components: int = 30
     latent: int = 24
+    rank: int = 16
     hidden: int = 64
     batch: int = -1
     learning_rate: float = -1.0
@@ -60,11 +62,13 @@ class CrossViewRecipe:
     view_components: int = 50  # of the SVD the linear members see
 
     def __post_init__(self) -> None:
-        widest = self.members * (self.latent + 1) + self.components + 3  # of either direction, the doubt included
-        if self.members < 1 or self.hidden < 1 or self.components < 1 or widest > LATENT_LIMIT:
+        widest = max(self.members * (self.latent + 1), self.rank + 1) + self.components + 3  # with the doubt
+        if min(self.members, self.hidden, self.components, self.rank) < 1 or widest > LATENT_LIMIT:
             raise BadSetting(
-                f"members={self.members}, latent={self.latent}, components={self.components} make no latent.",
-                hint=f"One member or more, and members × (latent + 1) + components + 3 within {LATENT_LIMIT}.",
+                f"members={self.members}, latent={self.latent}, rank={self.rank}, components={self.components} "
+                "make no latent.",
+                hint=f"Each one or more; members × (latent + 1) + components + 3 and rank + components + 4 within "
+                f"{LATENT_LIMIT}.",
             )
         if max(self.thin_genes, self.thin_peaks, self.inside) >= 1:
             raise BadSetting(
@@ -95,7 +99,7 @@ class CrossViewRecipe:
         thin_peaks = pick(self.thin_peaks, 0.8, 0.7)
         return Setting(
             trunks=self.members, compositions=max(1, round(self.members * blend(-1.0, 0.5, 1.0))), members=self.members,
-            components=self.components, latent=self.latent, hidden=self.hidden,
+            rank=self.rank, components=self.components, latent=self.latent, hidden=self.hidden,
             inside=blend(self.inside, 0.25, 0.0), batch=batch,
             learning_rate=pick(self.learning_rate, *RATES),
             genes=Strictness(
@@ -105,10 +109,10 @@ class CrossViewRecipe:
                 epochs(self.share_epochs, SHARE_STEPS, 25), thin_peaks, pick(self.share_decay, 10.0, 0.3)
             ),
             peaks=Strictness(
-                epochs(self.peak_epochs, PEAK_STEPS, 25), pick(self.thin_genes, 0.8, 0.35),
-                pick(self.peak_decay, 30.0, 6.0), blend(self.echo, 0.0, 1.0),
+                epochs(self.peak_epochs, PEAK_STEPS, 25), pick(self.thin_genes, 0.8, 0.6),
+                pick(self.peak_decay, 15.0, 4.0), blend(self.echo, 0.0, 1.0),
             ),
-            depth_weight=blend(self.depth_weight, 0.65, 0.5),
+            depth_weight=blend(self.depth_weight, 0.7, 0.65),
         )  # fmt: skip
 
     def fit(self, pair: PairedCells, split: Split, hooks: Hooks) -> CrossViewTranslator:

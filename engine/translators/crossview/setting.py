@@ -33,14 +33,16 @@ class Strictness:
 class Setting:
     """Sizes and strictness, by how many training cells there are.
 
-    trunks, compositions: networks averaged from ATAC to genes, of either kind. members: networks averaged from genes
-    to ATAC. components: of the genes. latent: numbers a composition gives. genes, shares: strictness of those from ATAC
-    to genes, on components and on shares; peaks: of those from genes to ATAC.
+    trunks, compositions: networks averaged from ATAC to genes, of either kind. members: networks put together from
+    genes to ATAC. rank: directions of their latents that the last layer keeps. components: of the genes. latent:
+    numbers a composition gives. genes, shares: strictness of those from ATAC to genes, on components and on shares;
+    peaks: of those from genes to ATAC.
     """
 
     trunks: int
     compositions: int
     members: int
+    rank: int
     components: int
     latent: int
     hidden: int
