@@ -48,6 +48,7 @@ class Schedule:
     decay: float = 0.0  # decoupled, of matrices alone: after each step they shrink by learning rate × decay
     plateau: int = 0  # epochs without a better loss after which the learning rate falls to a tenth; 0: never
     anneal: bool = False  # the rate rises over the first tenth of all steps and falls along a cosine to zero
+    last: bool = False  # the last epoch's weights are kept, whatever the validation loss
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 2 or self.learning_rate <= 0:
@@ -123,7 +124,7 @@ def train(
     parameters: Iterable[nn.Parameter] | None = None,
     decayed: Iterable[nn.Parameter] | None = None,
 ) -> Trained:
-    """Adam with early stopping; the weights of the best validation loss are put back.
+    """Adam with early stopping; the weights of the best validation loss are put back (of the last epoch, if asked).
 
     step: rows of a batch → (loss to descend, named parts). validate: named parts on held-out cells, with "total".
     stage: name of this training among several of one model. parameters: those trained, all of the network's if None.
@@ -209,7 +210,7 @@ class _Run:
     def note(self, held: float) -> None:
         """The epoch is over with this validation loss: keep the weights if best, slow down if asked to."""
         self.epoch += 1
-        if held < self.best - 1e-7:
+        if held < self.best - 1e-7 or self.schedule.last:
             self.best, self.best_epoch, self.waited, self.kept = held, self.epoch, 0, _copy(self.network)
             return
         self.waited += 1

@@ -34,8 +34,8 @@ class CrossViewRecipe:
     components: of the genes. latent: of each network of shares. rank: of what those from genes to ATAC tell together.
     hidden: units of the first layers. thin_genes, thin_peaks: share of a cell's entries dropped in training.
     gene_decay, share_decay, peak_decay: decoupled decay.
-    gene_epochs, share_epochs, peak_epochs: passes over the cells; the best on validation cells is kept. inside: dropout
-    between the two layers. echo: weight of the second task of networks from genes to peaks, to tell the cell's own
+    gene_epochs, share_epochs, peak_epochs: passes over the cells; the best on validation cells is kept, of peaks the
+    last. inside: dropout between the two layers. echo: weight of the second task of networks from genes to peaks, to tell the cell's own
     genes. depth_weight: share of the predicted depth's effect that is used; at 0 a peak ranks cells by
     composition alone (README, "Depth").
     """
@@ -110,9 +110,9 @@ class CrossViewRecipe:
             ),
             peaks=Strictness(
                 epochs(self.peak_epochs, PEAK_STEPS, 25), pick(self.thin_genes, 0.8, 0.6),
-                pick(self.peak_decay, 15.0, 4.0), blend(self.echo, 0.0, 1.0),
+                pick(self.peak_decay, 15.0, 4.0), blend(self.echo, 0.0, 1.0), last=True,
             ),
-            depth_weight=blend(self.depth_weight, 0.7, 0.65),
+            depth_weight=blend(self.depth_weight, 0.85, 0.65),
         )  # fmt: skip
 
     def fit(self, pair: PairedCells, split: Split, hooks: Hooks) -> CrossViewTranslator:

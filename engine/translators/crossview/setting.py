@@ -20,13 +20,15 @@ FEWEST = 64  # features drawn at least, however many cells  # ours
 class Strictness:
     """Of one kind of network. thin: share of a cell's entries dropped in training. decay: decoupled, of matrices.
 
-    echo: weight, in the loss, of the cell's own entries, dropped ones included, as its latent tells them.
+    echo: weight, in the loss, of the cell's own entries, dropped ones included, as its latent tells them. last: the
+    last epoch is kept: where another last layer follows, the loss of the network's own says little.
     """
 
     epochs: int
     thin: float
     decay: float
     echo: float = 0.0
+    last: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Setting:
     def schedule(self, strictness: Strictness) -> Schedule:
         return Schedule(
             strictness.epochs, strictness.epochs, self.batch, self.learning_rate, clip=0.0, decay=strictness.decay,
-            anneal=True,
+            anneal=True, last=strictness.last,
         )  # fmt: skip
 
 
