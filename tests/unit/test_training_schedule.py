@@ -11,7 +11,8 @@ from engine.training import Parts, Schedule, train
 from engine.translators.base import Hooks
 
 
-def run(schedule: Schedule, *, decayed: bool = False) -> tuple[nn.Linear, list[float]]:
+def run(schedule: Schedule, *, decayed: bool = False, worse: bool = False) -> tuple[nn.Linear, list[float]]:
+    """worse: the loss on validation cells rises from epoch to epoch instead of falling."""
     network, rates = nn.Linear(3, 2), []
     with torch.no_grad():
         network.weight.fill_(1.0)
@@ -20,7 +21,7 @@ def run(schedule: Schedule, *, decayed: bool = False) -> tuple[nn.Linear, list[f
     def step(rows: np.ndarray) -> tuple[torch.Tensor, Parts]:
         return 0.0 * network(torch.ones(len(rows), 3)).sum(), {"total": 0.0}
 
-    held = iter(range(1000, 0, -1))
+    held = iter(range(1, 1000) if worse else range(1000, 0, -1))
     original = torch.optim.Adam.step
 
     def spied(self: torch.optim.Adam, closure: object = None) -> object:
@@ -61,3 +62,11 @@ def test_decay_shrinks_matrices_or_what_is_named() -> None:
     assert plain.bias.detach().numpy() == pytest.approx(1.0)
     assert named.weight.detach().numpy() == pytest.approx(1.0)
     assert named.bias.detach().numpy() == pytest.approx(shrunk, rel=1e-5)
+
+
+def test_the_best_epoch_is_kept_or_the_last_if_asked() -> None:
+    """Each epoch shrinks the weights once more, so they tell which it was."""
+    best, _ = run(Schedule(3, 3, 10, 0.1, decay=1.0), worse=True)
+    last, _ = run(Schedule(3, 3, 10, 0.1, decay=1.0, last=True), worse=True)
+    assert best.weight.detach().numpy() == pytest.approx(0.9**4, rel=1e-5)
+    assert last.weight.detach().numpy() == pytest.approx(0.9**12, rel=1e-5)

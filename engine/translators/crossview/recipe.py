@@ -35,9 +35,9 @@ class CrossViewRecipe:
     hidden: units of the first layers. thin_genes, thin_peaks: share of a cell's entries dropped in training.
     gene_decay, share_decay, peak_decay: decoupled decay.
     gene_epochs, share_epochs, peak_epochs: passes over the cells; the best on validation cells is kept, of peaks the
-    last. inside: dropout between the two layers. echo: weight of the second task of networks from genes to peaks, to tell the cell's own
-    genes. depth_weight: share of the predicted depth's effect that is used; at 0 a peak ranks cells by
-    composition alone (README, "Depth").
+    last. inside: dropout between the two layers. echo: weight of the second task of networks from genes to peaks, to
+    tell the cell's own genes. depth_weight: share of the predicted depth's effect that is used; at 0 a peak ranks cells
+    by composition alone (README, "Depth").
     """
 
     key: ClassVar[str] = "crossview"
