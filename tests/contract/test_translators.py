@@ -27,9 +27,19 @@ SETTINGS: dict[str, dict[str, str]] = {
     "multivi": {"epochs": "5", "batch": "16", "learning_rate": "0.03", "hidden": "64", "latent": "8"},
     "babel": {"epochs": "8", "batch": "48", "learning_rate": "0.02"},
     "scbutterfly": {"pretrain_epochs": "3", "epochs": "8", "batch": "48", "learning_rate": "0.02", "start": "mean"},
-    "scmvp": {"epochs": "30", "batch": "32", "components": "3", "start_epochs": "20", "hidden": "32", "latent": "4"},
-    "crossview": {"view_components": "8", "components": "8", "latent": "8", "hidden": "24", "thin_genes": "0.3"},
-    "crossmp": {"epochs": "25", "batch": "16", "patience": "20", "learning_rate": "0.02", "significant_genes": "20"},
+    "scmvp": {"epochs": "12", "batch": "32", "components": "3", "start_epochs": "10", "hidden": "32", "latent": "4"},
+    "crossview": {
+        "view_components": "8",
+        "components": "8",
+        "latent": "8",
+        "hidden": "24",
+        "thin_genes": "0.3",
+        "gene_epochs": "8",
+        "share_epochs": "8",
+        "peak_epochs": "8",
+        "learning_rate": "0.02",
+    },
+    "crossmp": {"epochs": "12", "batch": "16", "patience": "12", "learning_rate": "0.03", "significant_genes": "20"},
 }
 
 
