@@ -12,7 +12,7 @@ from app.charts import GOOD, NULL, PREDICTION, WARNING, finish
 from app.curve import TRAIN, VALID
 
 LINES = ((TRAIN, NULL, [5, 3]), (VALID, PREDICTION, [1, 0]))  # (what, colour, dash): told apart without colour too
-BEST, RESUMED = "best epoch, kept", "went on after a stop"
+KEPT, RESUMED = "the epoch that is kept", "went on after a stop"
 HEIGHT = 300
 
 
@@ -21,12 +21,12 @@ def losses(
     *,
     title: str,
     quantity: str,
-    best: int | None,
+    kept: int | None,
     resumed: Sequence[int] = (),
     log: bool = False,
     last: int | None = None,
 ) -> Any:
-    """Loss by epoch on both sides. points: columns epoch, what, value. best, resumed: epochs to mark.
+    """Loss by epoch on both sides. points: columns epoch, what, value. kept, resumed: epochs to mark.
 
     log: only where every value is positive. last: the right end of the axis, so that a live chart does not jump.
     """
@@ -66,8 +66,8 @@ def losses(
         )
     )
     layers = [*(_rule(e, x) for e in resumed), lines]
-    if best is not None:
-        layers.append(_best(points, best, x, y))
+    if kept is not None:
+        layers.append(_kept(points, kept, x, y))
     return finish(alt.layer(*layers), title=title, height=HEIGHT)
 
 
@@ -80,9 +80,9 @@ def _rule(epoch: int, x: Any) -> Any:
     )
 
 
-def _best(points: pd.DataFrame, epoch: int, x: Any, y: Any) -> Any:
+def _kept(points: pd.DataFrame, epoch: int, x: Any, y: Any) -> Any:
     """A ring on the line of the cells held back, where there is a value at that epoch."""
-    there = points[(points["epoch"] == epoch) & (points["what"] == VALID)].assign(mark=BEST)
+    there = points[(points["epoch"] == epoch) & (points["what"] == VALID)].assign(mark=KEPT)
     return (
         alt.Chart(there)
         .mark_point(size=170, strokeWidth=3, color=GOOD, filled=False)

@@ -54,10 +54,10 @@ def points(view: TrainingView, stage: str, part: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["epoch", "what", "value"])
 
 
-def best(view: TrainingView, stage: str) -> int | None:
-    """The epoch whose weights are kept: the lowest loss on the cells held back."""
-    scored = [e for e in of_stage(view, stage) if MAIN in e.valid]
-    return min(scored, key=lambda e: e.valid[MAIN]).number if scored else None
+def kept(view: TrainingView, stage: str) -> int | None:
+    """The epoch whose weights are kept."""
+    found = view.kept(stage)
+    return found.number if found else None
 
 
 def right_end(view: TrainingView, stage: str) -> int:
@@ -126,9 +126,11 @@ def stage_words(stage: str) -> str:
 
 def title(view: TrainingView, stage: str) -> str:
     """The finding of a curve: where it was best, and how long it went on without gain."""
-    epochs, at = of_stage(view, stage), best(view, stage)
+    epochs, at = of_stage(view, stage), kept(view, stage)
     if not epochs or at is None:
         said = "No epoch is finished yet"
+    elif epochs[-1].last:
+        said = f"The last of {present.plural(epochs[-1].of, 'epoch')} is kept"
     elif (after := epochs[-1].number - at) == 0:
         said = f"Best at epoch {present.count(at)}, the last"
     else:

@@ -142,7 +142,7 @@ def train(
             held = validate()
         run.note(held["total"])
         seconds = time.monotonic() - started
-        hooks.on_epoch(Epoch(run.epoch, schedule.epochs, sums, held, stage, round(seconds, 3)))
+        hooks.on_epoch(Epoch(run.epoch, schedule.epochs, sums, held, stage, round(seconds, 3), schedule.last))
         run.finished = run.exhausted
         if hooks.checkpoints is not None and (run.finished or time.monotonic() - saved >= hooks.checkpoint_s):
             hooks.checkpoints.save(run.name, run.packed())

@@ -368,12 +368,15 @@ class RecipeView(View):
 
 
 class EpochView(View):
+    """last: of its training the last epoch is kept, not the one with the lowest loss."""
+
     stage: str = ""
     number: int
     of: int
     train: dict[str, float]
     valid: dict[str, float]
     seconds: float = 0.0
+    last: bool = False
 
 
 class TrainingView(View):
@@ -384,3 +387,10 @@ class TrainingView(View):
     device: str = ""
     split: dict[str, int] = {}  # cells on each side
     notes: tuple[str, ...] = ()
+
+    def kept(self, stage: str) -> EpochView | None:
+        """The epoch of a stage whose weights are kept so far: of the lowest loss on cells held back, or the last."""
+        scored = [epoch for epoch in self.epochs if epoch.stage == stage and "total" in epoch.valid]
+        if not scored or scored[-1].last:
+            return scored[-1] if scored else None
+        return min(scored, key=lambda epoch: epoch.valid["total"])

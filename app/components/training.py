@@ -91,7 +91,7 @@ def _curve(job: JobView, training: TrainingView, stage: str, part: str, *, log: 
     title = curve.title(training, stage)
     resumed = curve.resumed(training, stage)
     chart = losses(
-        points, title=title, quantity=f"loss, {curve.part_words(part)}", best=curve.best(training, stage),
+        points, title=title, quantity=f"loss, {curve.part_words(part)}", kept=curve.kept(training, stage),
         resumed=resumed, log=log, last=curve.right_end(training, stage) if live else None,
     )  # fmt: skip
     picked_up = f" Went on from a checkpoint after epoch {', '.join(map(str, resumed))}." if resumed else ""

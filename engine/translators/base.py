@@ -38,6 +38,7 @@ class Epoch:
     valid: dict[str, float]
     stage: str = ""  # of models trained in several stages
     seconds: float = 0.0  # this epoch took
+    last: bool = False  # the last epoch of its training will be kept, not the one with the lowest loss
 
 
 class Checkpoints(Protocol):

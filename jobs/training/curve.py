@@ -61,6 +61,7 @@ class Curve:
             train=_finite(epoch.train),
             valid=_finite(epoch.valid),
             seconds=epoch.seconds,
+            last=epoch.last,
         )
         self.view = self.view.model_copy(update={"epochs": (*epochs, shown), "resumed": resumed})
         if time.monotonic() - self._kept >= self.every_s:
@@ -122,11 +123,9 @@ def how_it_went(view: TrainingView) -> list[str]:
         last = epochs[-1]
         words = f"{stage}: " if stage else ""
         words += f"{last.number:,} of at most {last.of:,} epochs"
-        scored = [epoch for epoch in epochs if "total" in epoch.valid]
-        if scored:
-            best = min(scored, key=lambda epoch: epoch.valid["total"])
+        if (kept := view.kept(stage)) is not None:
             words += (
-                f"; the weights of epoch {best.number:,} are kept, loss {best.valid['total']:.4g} on validation cells"
+                f"; the weights of epoch {kept.number:,} are kept, loss {kept.valid['total']:.4g} on validation cells"
             )
         if last.number < last.of:
             words += "; stopped early, since it no longer gained"

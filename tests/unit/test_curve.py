@@ -21,8 +21,14 @@ def drawn(chart: Any) -> dict[str, Any]:
 
 def test_the_best_epoch_is_that_of_the_cells_held_back() -> None:
     view = TrainingView(epochs=epochs([3.0, 2.0, 1.0, 1.5, 1.4]))
-    assert curve.best(view, "") == 3
+    assert curve.kept(view, "") == 3
     assert curve.title(view, "") == "Best at epoch 3; 2 epochs since without gain"
+
+
+def test_where_the_last_epoch_is_kept_the_curve_says_so() -> None:
+    view = TrainingView(epochs=tuple(e.model_copy(update={"last": True}) for e in epochs([1.0, 2.0], of=2)))
+    assert curve.kept(view, "") == 2
+    assert curve.title(view, "") == "The last of 2 epochs is kept"
 
 
 def test_a_loss_has_its_whole_first_and_only_the_sides_that_report_a_part() -> None:
@@ -59,7 +65,7 @@ def test_a_live_axis_moves_rarely() -> None:
 def test_the_curve_marks_its_best_epoch_and_where_it_went_on() -> None:
     view = TrainingView(epochs=epochs([3.0, 2.0, 1.0, 1.5]), resumed=(2,))
     chart = charts_training.losses(
-        curve.points(view, "", "total"), title="t", quantity="loss", best=3, resumed=[2], log=True
+        curve.points(view, "", "total"), title="t", quantity="loss", kept=3, resumed=[2], log=True
     )
     spec = drawn(chart)
     kinds = [layer["mark"]["type"] for layer in spec["layer"]]
@@ -72,6 +78,6 @@ def test_the_curve_marks_its_best_epoch_and_where_it_went_on() -> None:
 def test_a_loss_that_is_not_positive_is_never_drawn_on_a_log_axis() -> None:
     view = TrainingView(epochs=epochs([1.0, -0.5]))
     spec = drawn(
-        charts_training.losses(curve.points(view, "", "total"), title="t", quantity="loss", best=None, log=True)
+        charts_training.losses(curve.points(view, "", "total"), title="t", quantity="loss", kept=None, log=True)
     )
     assert spec["layer"][0]["encoding"]["y"]["scale"]["type"] == "linear"

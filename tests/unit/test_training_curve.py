@@ -115,3 +115,12 @@ def test_the_card_says_how_it_went() -> None:
     assert went.startswith("5 of at most 10 epochs; the weights of epoch 4 are kept, loss 0.25 on validation cells")
     assert went.endswith("stopped early, since it no longer gained")
     assert picked_up == "interrupted, and went on from a checkpoint after epoch 4"
+
+
+def test_the_card_says_so_where_the_last_epoch_is_kept() -> None:
+    kept = Kept()
+    curve = kept.open()
+    for number, loss in ((1, 1.0), (2, 3.0)):
+        curve.on_epoch(Epoch(number, 2, {"total": loss}, {"total": loss}, last=True))
+    (went,) = how_it_went(curve.view)
+    assert went == "2 of at most 2 epochs; the weights of epoch 2 are kept, loss 3 on validation cells"
