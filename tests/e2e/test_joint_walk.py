@@ -81,6 +81,8 @@ def test_a_file_of_both_becomes_a_joint_view_and_an_analysis_of_it(page: Page, u
     page.get_by_role("tab", name="Tables").click()
     page.get_by_label("Table", exact=True).click()
     page.get_by_role("option", name="Every cell with its groups").click()
+    page.get_by_text(f"{CELLS} rows.", exact=True).wait_for()
+    settle(page)  # until then the button gives the table shown before
     with page.expect_download() as saved:
         page.get_by_role("button", name="Download the whole table (CSV)").click()
     table = pd.read_csv(saved.value.path())
