@@ -208,7 +208,7 @@ class _Run:
         return self.epoch >= self.schedule.epochs or self.epoch - self.best_epoch >= self.schedule.patience
 
     def note(self, held: float) -> None:
-        """The epoch is over with this validation loss: keep the weights if best, slow down if asked to."""
+        """The epoch is over with this validation loss: keep the weights if best (or last), slow down if asked."""
         self.epoch += 1
         if held < self.best - 1e-7 or self.schedule.last:
             self.best, self.best_epoch, self.waited, self.kept = held, self.epoch, 0, _copy(self.network)

@@ -9,6 +9,7 @@ with an L2 penalty on each step that grows with the peak's count: Friedman's reg
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -24,7 +25,8 @@ from engine.types import Floats
 COMMON = 0.25  # share of the peaks that networks are trained on: those counted most often  # ours
 STEPS = 2  # ours
 PENALTIES = (0.007, 0.01, 0.015, 0.022, 0.032, 0.047, 0.07, 0.1)  # ours; beside the spread of cells, at most about 0.1
-LEAST = 1e-6
+LEAST = 1e-6  # of anything divided by
+LEAST_COUNT = 0.5  # a peak without a count is counted as half a one  # ours
 BLOCK = 1 << 24  # cells × peaks at once
 
 
@@ -48,9 +50,13 @@ class _Seen:
     spread_k: Floats
     start_pk: Floats
 
-    @property
+    @cached_property
     def count_p(self) -> Floats:
-        return np.maximum(np.asarray(self.counts_np.sum(axis=0), dtype=np.float32).ravel(), np.float32(0.5))
+        return np.maximum(np.asarray(self.counts_np.sum(axis=0), dtype=np.float32).ravel(), np.float32(LEAST_COUNT))
+
+    def moved(self, weight_pk: Floats, descent_pk: Floats, penalty: float) -> Floats:
+        """One step of Newton's method. descent_pk: of the misfit, a count of each peak."""
+        return np.asarray(weight_pk + descent_pk / (self.spread_k + np.float32(penalty)), dtype=np.float32)
 
 
 def fit_head(
@@ -69,16 +75,15 @@ def fit_head(
     at = _side_by_side(members, columns, rank, seen)
     count_p, pull_pk = at.count_p, np.asarray(at.counts_np.T @ at.z_nk)
     weight_pk, bias_p = at.start_pk, np.log(count_p / count_p.sum())
-    z_held = at.trunk(held[0])
-    penalties: tuple[float, ...] = PENALTIES
-    for _ in range(STEPS):
+    z_held, penalty = at.trunk(held[0]), 0.0
+    for step in range(STEPS):
         bias_p, expected_pk = _met(at, weight_pk, bias_p)
         descent_pk = (pull_pk - expected_pk) / count_p[:, None]
-        options = {penalty: weight_pk + descent_pk / (at.spread_k + np.float32(penalty)) for penalty in penalties}
-        if len(options) > 1:
-            misfits = {p: Composition(at.trunk, w, bias_p).misfit(z_held, held[1]) for p, w in options.items()}
-            penalties = (min(misfits, key=lambda p: misfits[p]),)
-        weight_pk = options[penalties[0]]
+        if step == 0:
+            options = (Composition(at.trunk, at.moved(weight_pk, descent_pk, p), bias_p) for p in PENALTIES)
+            misfits = [option.misfit(z_held, held[1]) for option in options]
+            penalty = PENALTIES[int(np.argmin(misfits))]
+        weight_pk = at.moved(weight_pk, descent_pk, penalty)
     weight_pk = halved(weight_pk)
     return Composition(at.trunk, weight_pk, _met(at, weight_pk, bias_p)[0])
 
